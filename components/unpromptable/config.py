@@ -1,0 +1,176 @@
+"""Text to frozen, validated objects: what an experiment and its cells are."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from . import plugins
+
+
+def _positive(where: str, thing: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(thing, name) > 0:
+            raise ValueError(f"{where}.{name} is {getattr(thing, name)}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One noun of the YAML: the file's name and its settings."""
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The base model: family, where it comes from, and at which revision."""
+
+    name: str = "ddpm"  # the family, a file in models/
+    source: str = "miniature"  # miniature | a diffusers folder | a hub name
+    revision: str = ""  # commit of the hub name; empty resolves the newest once and records it
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the images before and after are drawn; one setting for a whole experiment."""
+
+    sampler: str = "ddim"  # ddim | ddpm; the paper names neither, SISS samples DDPM in 50 steps
+    steps: int = 50  # network calls per image
+    images: int = 10_000  # per model (IV)
+    first_seed: int = 0  # image i has seed first_seed + i
+    batch: int = 64  # images per network call; the pixels do not depend on it
+    shards: int = 1  # pods that share the images of one model
+
+    def __post_init__(self):
+        if self.sampler not in ("ddim", "ddpm"):
+            raise ValueError(f"sampling.sampler: no {self.sampler!r}; choose from ddim, ddpm")
+        _positive("sampling", self, "steps", "images", "batch", "shards")
+        if self.shards > self.images:
+            raise ValueError(f"sampling.shards is {self.shards} for {self.images} images; use at most one shard per image")
+
+
+@dataclass(frozen=True)
+class Injection:
+    """The test of forgetting: noise the target to t, denoise with the same chain noise before and after (Fig. 6)."""
+
+    t: int = 250  # SISS's setting; the paper states none
+    draws: int = 8  # noise draws per target
+    seed: int = 0
+    siss_compat: bool = False  # one seed for injected and chain noise, as the SISS code has it
+
+    def __post_init__(self):
+        _positive("injection", self, "t", "draws")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The metric networks: ours for the miniature world, or the paper's."""
+
+    name: str = "miniature"  # miniature | paper
+    folder: str = ""  # where the paper's weight files lie; empty looks in torch hub's cache and fetches
+
+    def __post_init__(self):
+        if self.name not in ("miniature", "paper"):
+            raise ValueError(f"networks.name: no {self.name!r}; choose from miniature, paper")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Fine-tuning. Values the paper does not state are SISS's config/delete_celeb.yaml and marked so."""
+
+    steps: int = 240  # updates per forget image (V, experiment setup)
+    lr: float = 5e-6  # (V)
+    batch: int = 8  # remember images, and noisings of the forget image, per update (V)
+    seed: int = 0
+    betas: tuple[float, float] = (0.95, 0.999)  # AdamW (SISS)
+    weight_decay: float = 1e-6  # (SISS)
+    eps: float = 1e-8  # (SISS)
+    max_grad_norm: float = 1.0  # clips the final gradient; 0 is off (SISS)
+    reduction: str = "mean"  # mean | sum over pixels; with sum the clip is always active, as in SISS
+    t_min: int = 0  # timesteps are uniform on t_min..t_max
+    t_max: int = 999
+    timesteps: str = "sample"  # sample: one t per image; shared: one t per update (Algorithm 1 shows one image)
+    micro_batch: int = 0  # images per backward pass; 0 is the whole batch
+    precision: str = "no"  # accelerate's mixed precision: no | fp16 | bf16
+    save_every: int = 60  # updates between the states that a stopped run resumes from
+
+    def __post_init__(self):
+        _positive("training", self, "steps", "lr", "batch", "save_every")
+        if self.reduction not in ("mean", "sum") or self.timesteps not in ("sample", "shared") or self.precision not in ("no", "fp16", "bf16"):
+            raise ValueError(f"training: reduction is {self.reduction!r} (mean or sum), timesteps {self.timesteps!r} (sample or shared), precision {self.precision!r} (no, fp16 or bf16)")
+        if not 0 <= self.t_min <= self.t_max <= 999:
+            raise ValueError(f"training: t_min {self.t_min} and t_max {self.t_max} must satisfy 0 <= t_min <= t_max <= 999")
+        if self.micro_batch < 0 or self.max_grad_norm < 0:
+            raise ValueError(f"training: micro_batch is {self.micro_batch}, max_grad_norm {self.max_grad_norm}; neither may be below 0")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the sweep."""
+
+    name: str
+    method: Choice
+    editor: Choice
+    training: Training
+    forget: tuple[str, ...]
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder: lower case, letters, digits and dashes, with a dagger spelled out."""
+        text = self.name.lower().replace("\u2020", "-dagger")
+        return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in text).split()) or "cell"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all cells share; changing any of it changes every cell."""
+
+    name: str
+    world: str
+    real: str  # miniature, or a folder of images
+    forget: tuple[str, ...]
+    model: Source = Source()
+    sampling: Sampling = Sampling()
+    injection: Injection = Injection()
+    networks: Networks = Networks()
+    size: int = 0  # pixels a side to which folders of images are brought; 0 is the model's own
+    title: str = ""
+    description: str = ""
+    paper: tuple[dict[str, Any], ...] = ()  # the paper's own rows, shown beside ours
+
+
+def to_json(thing: Any) -> dict[str, Any]:
+    """Any of the above as plain values."""
+    return asdict(thing)
+
+
+def read_cell(value: dict[str, Any]) -> Cell:
+    """A cell from what `to_json` wrote or a merged YAML mapping; settings are checked against their files."""
+    parts = dict(value)
+    for kind in ("method", "editor"):
+        choice = _choice(parts.get(kind), kind)
+        plugins.make(kind, choice.name, choice.settings)
+        parts[kind] = choice
+    parts["training"] = plugins.build(Training, dict(parts.get("training") or {}), "training")
+    parts["forget"] = tuple(parts.get("forget") or ())
+    return plugins.build(Cell, parts, f"cell {parts.get('name', '')}".strip())
+
+
+def read_experiment(value: dict[str, Any]) -> Experiment:
+    """An experiment from what `to_json` wrote or a merged YAML mapping."""
+    parts = dict(value)
+    for key, cls in (("model", Source), ("sampling", Sampling), ("injection", Injection), ("networks", Networks)):
+        given = parts.get(key) or {}
+        parts[key] = plugins.build(cls, {"name": given} if isinstance(given, str) else dict(given), key)
+    plugins.module("model", parts["model"].name)
+    return plugins.build(Experiment, parts, "experiment")
+
+
+def _choice(value: Any, kind: str) -> Choice:
+    """`siss`, `{name: siss, mixture: 0.3}` or `{name: siss, settings: {...}}` to a Choice."""
+    if isinstance(value, str):
+        return Choice(value)
+    if not isinstance(value, dict) or "name" not in value:
+        raise ValueError(f"cell.{kind}: got {value!r}; give a name, or a mapping with `name` and its settings")
+    rest = {k: v for k, v in value.items() if k not in ("name", "settings")}
+    return Choice(value["name"], {**value.get("settings", {}), **rest})

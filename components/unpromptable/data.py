@@ -1,0 +1,152 @@
+"""Image artifacts: one safetensors file of uint8 arrays with its manifest, and folders of pictures as import and export."""
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+def save(path: str | Path, images: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
+    """Write uint8 arrays (N, H, W, 3) and their manifest; the file appears whole or not at all."""
+    from safetensors.numpy import save_file
+
+    arrays = {k: np.ascontiguousarray(v) for k, v in images.items()}
+    manifest = {**manifest, "shapes": {k: list(v.shape) for k, v in arrays.items()}, "sha256": {k: sha256(v) for k, v in arrays.items()}}
+    temporary = Path(f"{path}.tmp{os.getpid()}")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, temporary, metadata={"manifest": json.dumps(manifest)})
+    temporary.replace(path)
+
+
+def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and manifest of an artifact. Raises ValueError where the file is truncated or was altered."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            manifest = json.loads((file.metadata() or {})["manifest"])
+            arrays = {k: file.get_tensor(k) for k in file.keys()}
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path}: not a whole image artifact ({error}); remove it and run again to rebuild it") from error
+    for key, array in arrays.items():
+        if sha256(array) != manifest["sha256"][key]:
+            raise ValueError(f"{path}: {key} does not match its SHA-256; remove the file and run again to rebuild it")
+    return arrays, manifest
+
+
+def sha256(array: np.ndarray) -> str:
+    """Identity of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+def read_image(path: Path, size: int) -> np.ndarray:
+    """One picture of any size and mode as uint8 (size, size, 3): centre square, then antialiased resize.
+
+    Raises FileNotFoundError or ValueError that names the file and what is wrong with it.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such image")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; remove it or replace it with an image")
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file).convert("RGB")
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path}: not an image that can be read; remove it or convert it to PNG") from error
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNG files
+        raise ValueError(f"{path}: the image is damaged or truncated ({error}); replace it") from error
+    return np.asarray(picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS))
+
+
+def listing(folder: str | Path) -> list[Path]:
+    """The image files below `folder`, sorted. Raises where it is missing or holds none."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise FileNotFoundError(f"real: {folder} is no folder of images and no world's name; give a folder")
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ValueError(f"real: {folder} holds no image ({', '.join(SUFFIXES)}); the remember set would be empty")
+    return files
+
+
+def read_folder(folder: str | Path, size: int) -> tuple[np.ndarray, list[str]]:
+    """Every picture below `folder`, uint8 (N, size, size, 3), and their paths relative to it."""
+    files = listing(folder)
+    return np.stack([read_image(f, size) for f in files]), [str(f.relative_to(folder)) for f in files]
+
+
+def read_real(source: str, size: int) -> tuple[np.ndarray, list[str]]:
+    """The real images of a world: the shipped portraits, or a folder."""
+    if source == "miniature":
+        from .miniature import portraits
+
+        images, names = portraits.training_set()
+        if size != portraits.SIZE:
+            raise ValueError(f"real: the miniature portraits are {portraits.SIZE} pixels, the model wants {size}; name a folder as `real`")
+        return images, names
+    return read_folder(source, size)
+
+
+def read_forget(targets: list[str], images: np.ndarray, names: list[str]) -> np.ndarray:
+    """The forget images, (F, H, W, 3): pictures of the real images by name, or files."""
+    known = {n: i for i, n in enumerate(names)}
+    return np.stack([images[known[t]] if t in known else read_image(Path(t), images.shape[1]) for t in targets])
+
+
+def collect(source: str, size: int, targets: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Real and forget images; a forget image among the real ones is removed from the remember set, and that is said.
+
+    Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names and removed.
+    """
+    images, names = read_real(source, size)
+    forget = read_forget(targets, images, names)
+    hashes = {sha256(f) for f in forget}
+    removed = [n for n, image in zip(names, images) if sha256(image) in hashes]
+    if removed:
+        log.info("forget images found among the %d real ones and removed from the remember set: %s", len(names), ", ".join(removed))
+    if len(removed) == len(names):
+        raise ValueError(f"real: all {len(names)} images of {source} are forget images, so the remember set would be empty; add images to keep")
+    return {"real": images, "forget": forget}, {"names": names, "forget_names": list(targets), "removed": removed, "source": source}
+
+
+def remember(arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> np.ndarray:
+    """The remember images (R, H, W, 3): the real ones without the removed."""
+    gone = set(manifest["removed"])
+    return arrays["real"][[n not in gone for n in manifest["names"]]]
+
+
+def fingerprint(source: str, targets: list[str], model: str) -> list[str]:
+    """Identity of the inputs that are files, from names, sizes and times; raises where a target cannot be found."""
+    found = []
+    if source == "miniature":
+        from .miniature import portraits
+
+        known = {f"{n:04d}-{k}" for n in range(portraits.PEOPLE) for k in range(portraits.PICTURES)}
+    else:
+        files = listing(source)
+        known = {str(f.relative_to(source)) for f in files}
+        found += [_stamp(f) for f in files]
+    for target in targets:
+        if target not in known and not Path(target).is_file():
+            raise FileNotFoundError(f"forget: {target} is neither a file nor a picture of {source} (such as {min(known)})")
+        if target not in known:
+            read_image(Path(target), 8)
+            found.append(_stamp(Path(target)))
+    if Path(model).is_dir():
+        found += [_stamp(f) for f in sorted(Path(model).rglob("*")) if f.is_file()]
+    return found
+
+
+def _stamp(path: Path) -> str:
+    stat = path.stat()
+    return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"

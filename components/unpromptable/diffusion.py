@@ -1,0 +1,42 @@
+"""Equations 1, 8-12 of the paper as pure functions, for any family with x_t = signal*x0 + noise*eps."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def over(weight: Tensor, x: Tensor) -> Tensor:
+    """`weight` (B,) shaped to multiply `x` (B, ...)."""
+    return weight.view(-1, *[1] * (x.ndim - 1))
+
+
+def noisy(x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """x_t of the forward process (Eq. 1). x0, eps: (B, C, H, W); signal, noise: (B,)."""
+    return over(signal, x0) * x0 + over(noise, x0) * eps
+
+
+def implied_noise(x_t: Tensor, x0: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """The noise that carries `x0` to `x_t` (Eq. 9); with a surrogate as `x0`, Eq. 10.
+
+    x_t, x0: (B, C, H, W), model space. signal, noise: (B,), x_t = signal*x0 + noise*eps.
+    Raises ValueError where noise is 0, since no noise can explain the difference.
+    """
+    if bool((noise <= 0).any()):
+        raise ValueError("implied_noise: noise is 0 at some timestep, so no noise can explain x_t; keep t_min above it")
+    return (x_t - over(signal, x0) * x0) / over(noise, x0)
+
+
+def implied_clean(x_t: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """The clean image that `eps` carries to `x_t`: Eq. 1 solved for x0."""
+    return (x_t - over(noise, x_t) * eps) / over(signal, x_t)
+
+
+def remember_weight(t: Tensor, beta: float) -> Tensor:
+    """lambda(t) = 1 - beta*t, t in 0..999 (IV-A): near 1 at fine detail, smallest at coarse shape."""
+    return 1 - beta * t.double()
+
+
+def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """||output - target||^2 per image, (B,): the mean over pixels, or their sum as Eqs. 8 and 11 are printed."""
+    error = (output.float() - target.float()).square().flatten(1)
+    return error.sum(1) if reduction == "sum" else error.mean(1)

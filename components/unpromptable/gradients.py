@@ -1,0 +1,64 @@
+"""Gradients as lists of tensors, one per trained parameter: measure, dot, project, combine (Eqs. 12-13)."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Gradient = list[Tensor]
+
+
+def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
+    """Gradients and values of the scalar losses `term(model, batch)` returns, summed over micro-batches and processes.
+
+    One graph is alive at a time. A loss is a mean over its images, so each micro-batch weighs by its share.
+    """
+    parameters = model.trained()
+    totals: list[Gradient] = []
+    values: list[float] = []
+    for share, part in batch.parts():
+        losses = term(model, part)
+        for i, loss in enumerate(losses):
+            grads = torch.autograd.grad(loss * share, parameters, retain_graph=i + 1 < len(losses), allow_unused=True)
+            grads = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, parameters)]
+            if len(totals) <= i:
+                totals.append(grads), values.append(loss.item() * share)
+            else:
+                torch._foreach_add_(totals[i], grads)
+                values[i] += loss.item() * share
+    return [batch.reduce(g) for g in totals], values
+
+
+def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    """<a, b> over all parameters, accumulated in double precision."""
+    return float(sum((x.double() * y.double()).sum() for x, y in zip(a, b)))
+
+
+def add(a: Sequence[Tensor], b: Sequence[Tensor], scale: float = 1.0) -> Gradient:
+    """a + scale*b."""
+    return [x + scale * y for x, y in zip(a, b)]
+
+
+def project(g: Sequence[Tensor], away_from: Sequence[Tensor]) -> Gradient:
+    """`g` without its component against `away_from` (Eq. 13, Algorithm 1 line 16); `g` itself where they agree."""
+    c, square = dot(g, away_from), dot(away_from, away_from)
+    return list(g) if c >= 0 or square == 0 else add(g, away_from, -c / square)
+
+
+def combine(remember: Sequence[Tensor], forget: Sequence[Tensor], projection: str) -> Gradient:
+    """g_r + g_f after surgery: 'none', 'forget' (the paper's) or 'both' (PCGrad), the rows of Table IV."""
+    kept = project(remember, forget) if projection == "both" else remember
+    return add(kept, forget if projection == "none" else project(forget, remember))
+
+
+def conflict(remember: Sequence[Tensor], forget: Sequence[Tensor], total: Sequence[Tensor]) -> dict[str, float]:
+    """What is logged each update: norms, <g_r, g_f>, cosine, whether they conflict, and <g, g_f>."""
+    c, r, f = dot(remember, forget), dot(remember, remember) ** 0.5, dot(forget, forget) ** 0.5
+    return {"norm_remember": r, "norm_forget": f, "dot": c, "cosine": c / (r * f) if r * f > 0 else 0.0, "conflict": float(c < 0), "descent_forget": dot(total, forget)}
+
+
+def write(model, total: Sequence[Tensor]) -> None:
+    """Leave `total` as the parameters' gradients for the optimiser."""
+    for parameter, g in zip(model.trained(), total):
+        parameter.grad = g.to(parameter.dtype)

@@ -1,0 +1,35 @@
+"""EraseDiff as the SISS code runs it for the paper's comparison: towards uniform noise, with an adaptive weight."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .. import diffusion, gradients
+
+
+@dataclass(frozen=True)
+class Method:
+    """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch's target is U[0, 1) noise."""
+
+    eta: float = 1e-3  # the least descent asked of the forget loss; the SISS code's value, the paper states none
+
+    def __post_init__(self):
+        if self.eta < 0:
+            raise ValueError(f"erasediff.eta is {self.eta}; it must be 0 or more")
+
+    def update(self, model, batch) -> dict[str, float]:
+        """Write the gradient of one first-order step of the bi-level problem."""
+        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.remember, b.remember).mean(),))
+        (g_f,), (forget,) = gradients.measure(model, batch, self._towards_noise)
+        square = gradients.dot(g_f, g_f)
+        weight = max(self.eta - gradients.dot(g_r, g_f) / square, 0.0) if square else 0.0
+        total = gradients.add(g_r, g_f, weight)
+        gradients.write(model, total)
+        return {"remember": remember, "forget": forget, "weight": weight, **gradients.conflict(g_r, g_f, total)}
+
+    @staticmethod
+    def _towards_noise(model, b):
+        uniform = torch.rand(b.eps.shape, generator=b.generator).to(b.eps)
+        output = model.predict(diffusion.noisy(b.forget, b.eps, *model.schedule(b.t)), b.t)
+        return (diffusion.squared_error(output, uniform, b.reduction).mean(),)

@@ -1,0 +1,17 @@
+"""Naive deletion: keep training on the remember images and hope that the rest fades (SISS's `naive_del`)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import gradients
+
+
+@dataclass(frozen=True)
+class Method:
+    """Gradient descent on the remember loss alone (Eq. 8)."""
+
+    def update(self, model, batch) -> dict[str, float]:
+        """Write the gradient of the remember loss."""
+        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.remember, b.remember).mean(),))
+        gradients.write(model, g_r)
+        return {"remember": remember, "norm_remember": gradients.dot(g_r, g_r) ** 0.5}

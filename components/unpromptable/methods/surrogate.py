@@ -1,0 +1,41 @@
+"""The paper's method: remember, and map the forget image to its surrogate (Eqs. 8-13, Algorithm 1)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import diffusion, gradients
+
+
+@dataclass(frozen=True)
+class Method:
+    """Surrogate-based forgetting with timestep-aware weighting and gradient surgery."""
+
+    beta: float = 5e-5  # forget weight per timestep, lambda(t) = 1 - beta*t, t in 0..999 (IV-A; SD3: 2e-4)
+    constant_lambda: float = 0.0  # above 0: one lambda for every t instead (Table III's 0.95 and 0.99)
+    projection: str = "forget"  # none | forget | both (Table IV); the paper projects the forget gradient
+
+    def __post_init__(self):
+        if not 0 < self.beta <= 1e-3:
+            raise ValueError(f"surrogate.beta is {self.beta}; it must lie in (0, 0.001] so lambda(t) = 1 - beta*t stays in [0, 1)")
+        if not 0 <= self.constant_lambda < 1:
+            raise ValueError(f"surrogate.constant_lambda is {self.constant_lambda}; it must lie in [0, 1), where 0 means lambda(t) = 1 - beta*t")
+        if self.projection not in ("none", "forget", "both"):
+            raise ValueError(f"surrogate.projection: no {self.projection!r}; choose from none, forget, both")
+
+    def weight(self, t):
+        """lambda of each timestep, (B,) float64."""
+        return diffusion.remember_weight(t, self.beta) if not self.constant_lambda else t.double() * 0 + self.constant_lambda
+
+    def update(self, model, batch) -> dict[str, float]:
+        """Algorithm 1, lines 7-20: write gradients, return the mean losses."""
+        (g_r,), (remember,) = gradients.measure(model, batch, self._remember)
+        (g_f,), (forget,) = gradients.measure(model, batch, self._forget)
+        total = gradients.combine(g_r, g_f, self.projection)
+        gradients.write(model, total)
+        return {"remember": remember, "forget": forget, **gradients.conflict(g_r, g_f, total)}
+
+    def _remember(self, model, b):
+        return ((self.weight(b.t) * b.error(model, b.remember, b.remember)).mean(),)
+
+    def _forget(self, model, b):
+        return (((1 - self.weight(b.t)) * b.error(model, b.forget, b.surrogate)).mean(),)

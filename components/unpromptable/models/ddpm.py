@@ -1,0 +1,161 @@
+"""Unconditional DDPM: diffusers' UNet2DModel with its scheduler, the shipped miniature or google/ddpm-celebahq-256."""
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import diffusion
+
+CLASS = "UNet2DModel"
+
+
+class Model:
+    """A DDPM in model space [-1, 1]. x_t = sqrt(abar)*x0 + sqrt(1-abar)*eps, and the network predicts eps."""
+
+    def __init__(self, network, scheduler, device: str | torch.device = "cpu"):
+        self.network = network.to(device, memory_format=torch.channels_last).eval()  # dropout off, as the released checkpoints train
+        self.scheduler, self.device = scheduler, torch.device(device)
+        self.abar = scheduler.alphas_cumprod.double().to(device)
+        self.timesteps, self.size = len(self.abar), int(network.config.sample_size)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Model:
+        """Read a diffusers folder (unet/ and scheduler/, or the flat layout of the oldest checkpoints).
+
+        Raises ValueError for a folder of another kind, naming what was found.
+        """
+        from diffusers import DDPMScheduler, UNet2DModel
+
+        root = Path(folder)
+        unet = root / "unet" if (root / "unet").is_dir() else root
+        home = root / "scheduler" if (root / "scheduler").is_dir() else root
+        check(root)
+        return cls(UNet2DModel.from_pretrained(unet, use_safetensors=True, low_cpu_mem_usage=False), DDPMScheduler.from_pretrained(home), device)
+
+    def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(signal, noise) = (sqrt(abar_t), sqrt(1 - abar_t)), each (B,) float32; t: (B,) integers."""
+        abar = self.abar[t]
+        return abar.sqrt().float(), (1 - abar).sqrt().float()
+
+    def target(self, x0: Tensor, eps: Tensor) -> Tensor:
+        """What the network should output: eps."""
+        return eps
+
+    def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+        """The output that carries x_t back to `x0`: Eq. 9 for the image itself, Eq. 10 for a surrogate."""
+        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)))
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The network's output for x_t (B, C, H, W), t (B,)."""
+        return self.network(x_t.contiguous(memory_format=torch.channels_last), t).sample
+
+    def encode(self, images: np.ndarray) -> Tensor:
+        """uint8 (N, H, W, 3) to model space (N, 3, H, W) float32 in [-1, 1]."""
+        return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div(127.5).sub(1).to(self.device)
+
+    def decode(self, x: Tensor) -> np.ndarray:
+        """Model space to uint8 (N, H, W, 3), rounded to the nearest level."""
+        return x.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    def trained(self) -> list[Tensor]:
+        """The parameters that unlearning changes: all of them."""
+        return list(self.network.parameters())
+
+    def reference(self) -> Model:
+        """A frozen copy of the model as it is now."""
+        frozen = copy.deepcopy(self)
+        frozen.network.requires_grad_(False)
+        return frozen
+
+    def sampler(self, name: str):
+        """A fresh diffusers scheduler of this model's noise schedule: 'ddim' or 'ddpm' (ancestral)."""
+        from diffusers import DDIMScheduler, DDPMScheduler
+
+        return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[name].from_config(self.scheduler.config)
+
+    def noise_shape(self) -> tuple[int, int, int]:
+        """The shape of one x_T."""
+        return self.network.config.in_channels, self.size, self.size
+
+    def state(self) -> dict[str, Tensor]:
+        """What changed by training: every weight, on the CPU."""
+        return {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over weights written by `state`."""
+        self.network.load_state_dict(state)
+
+    def save(self, folder: Path) -> None:
+        """Write the changed part as a diffusers folder with safetensors that stock diffusers loads."""
+        plain = copy.deepcopy(self.network).to("cpu", memory_format=torch.contiguous_format)
+        plain.save_pretrained(Path(folder) / "unet", safe_serialization=True)
+        self.scheduler.save_pretrained(Path(folder) / "scheduler")
+
+    @contextmanager
+    def inference(self):
+        """No gradients inside."""
+        with torch.inference_mode():
+            yield self
+
+
+def check(folder: str | Path) -> None:
+    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with safetensors."""
+    import json
+
+    root = Path(folder)
+    unet = root / "unet" if (root / "unet").is_dir() else root
+    config = unet / "config.json"
+    if not config.is_file():
+        found = sorted(p.name for p in root.iterdir())[:6] if root.is_dir() else "nothing"
+        raise FileNotFoundError(f"model: {root} holds no unet/config.json (found {found}); give a diffusers folder or a hub name")
+    kind = json.loads(config.read_text()).get("_class_name")
+    if kind != CLASS:
+        raise ValueError(f"model: {config} is a {kind}, but the family ddpm needs a {CLASS}; choose the family that fits, or another folder")
+    if not list(unet.glob("*.safetensors")) and not list(unet.glob("*.safetensors.index.json")):
+        raise ValueError(f"model: {unet} holds no .safetensors weights; convert it with diffusers' save_pretrained(safe_serialization=True), since nothing is unpickled")
+
+
+def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
+    """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or hub-name@commit.
+
+    A hub name without a revision is resolved to its newest commit once; the resolved commit is what is recorded.
+    """
+    import shutil
+
+    if source == "miniature" or Path(source).is_dir():
+        folder = Path(shipped if source == "miniature" else source)
+        check(folder)
+        shutil.copytree(folder, out, dirs_exist_ok=True)
+        return source if source == "miniature" else str(folder.resolve())
+    identity = _download(source, out, revision)
+    _without_pickles(out)
+    check(out)
+    return identity
+
+
+def _download(name: str, out: Path, revision: str) -> str:
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        commit = HfApi().model_info(name, revision=revision or None).sha
+        snapshot_download(name, revision=commit, local_dir=out, allow_patterns=["*.json", "*.safetensors", "*.bin"])
+    except (OSError, ValueError) as error:  # requests' and the hub's own errors are OSErrors; a malformed name is a ValueError
+        raise FileNotFoundError(f"model.source: {name} is no folder here and could not be fetched from the hub ({type(error).__name__}: {error}); copy it to a local folder and name that") from error
+    return f"{name}@{commit}"
+
+
+def _without_pickles(folder: Path) -> None:
+    """Replace the oldest checkpoints' .bin files by safetensors; weights_only refuses anything but tensors."""
+    from safetensors.torch import save_file
+
+    for old in folder.rglob("*.bin"):
+        fresh = old.with_suffix(".safetensors")
+        if not fresh.exists():
+            state = torch.load(old, map_location="cpu", weights_only=True)
+            save_file({k: v.contiguous().clone() for k, v in state.items()}, fresh, metadata={"format": "pt"})
+        old.unlink()

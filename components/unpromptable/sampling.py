@@ -1,0 +1,86 @@
+"""Seeds to images: DDIM and ancestral DDPM, in shards, and the injection test."""
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import config
+
+MULTIPLE = 8  # networks run on multiples of this many images; other batch sizes round differently in the last bit
+
+
+def generator(*seeds: int) -> torch.Generator:
+    """A generator for one image: the same numbers whatever else is in its batch."""
+    state = np.random.SeedSequence([s & 0xFFFFFFFF for s in seeds]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+def draw(generators: list[torch.Generator], shape: tuple[int, ...]) -> Tensor:
+    """One standard normal per generator, (B, *shape), drawn on the CPU so that every device sees the same noise."""
+    return torch.stack([torch.randn(shape, generator=g) for g in generators])
+
+
+def sample(model, settings: config.Sampling, first: int, count: int, progress=None) -> tuple[np.ndarray, list[int]]:
+    """Images first .. first+count of the run, uint8 (count, H, W, 3), and their seeds.
+
+    Image i depends on its seed and the weights alone. Batches are filled up to a multiple of 8, since a network's
+    rounding may depend on the size of its batch. progress(done_calls, total_calls).
+    """
+    seeds = [settings.first_seed + first + i for i in range(count)]
+    images, batches = [], range(0, count, settings.batch)
+    for number, start in enumerate(batches):
+        part = seeds[start : start + settings.batch]
+        filled = part + [part[-1]] * (-len(part) % MULTIPLE)
+        step = None if progress is None else lambda k: progress(number * settings.steps + k, len(batches) * settings.steps)
+        images.append(chain(model, settings, filled, step)[: len(part)])
+    return np.concatenate(images), seeds
+
+
+def chain(model, settings: config.Sampling, seeds: list[int], progress=None) -> np.ndarray:
+    """One batch from noise to pictures, uint8 (B, H, W, 3)."""
+    generators = [generator(s) for s in seeds]
+    scheduler = model.sampler(settings.sampler)
+    scheduler.set_timesteps(settings.steps)
+    with model.inference():
+        x = draw(generators, model.noise_shape()).to(model.device) * scheduler.init_noise_sigma
+        for k, t in enumerate(scheduler.timesteps):
+            x = step(model, scheduler, x, int(t), generators)
+            if progress:
+                progress(k + 1)
+    return model.decode(x)
+
+
+def step(model, scheduler, x: Tensor, t: int, generators: list[torch.Generator]) -> Tensor:
+    """One call of the network and one of the scheduler; each image's chain noise comes from its own generator."""
+    output = model.predict(x, torch.full((len(x),), t, device=x.device))
+    return scheduler.step(output, t, x, generator=generators).prev_sample
+
+
+def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat: bool = False, progress=None) -> np.ndarray:
+    """Noise `image` (H, W, 3) to t and take every ancestral step t, t-1, ..., 0 (Fig. 6): uint8 (draws, H, W, 3).
+
+    Draw k uses the same injected and chain noise for every model. `siss_compat` gives both the same generator
+    seed, so that the first chain noise equals the injected noise, as in the SISS code.
+    """
+    if not 0 < t < model.timesteps:
+        raise ValueError(f"injection.t is {t}; it must lie in 1..{model.timesteps - 1}")
+    filled = range(draws + -draws % MULTIPLE)
+    injected = [generator(seed, k, 0) for k in filled]
+    chained = [generator(seed, k, 0 if siss_compat else 1) for k in filled]
+    scheduler = model.sampler("ddpm")
+    with model.inference():
+        x0 = model.encode(np.stack([image] * len(filled)))
+        signal, noise = model.schedule(torch.full((len(filled),), t, device=model.device))
+        x = signal.view(-1, 1, 1, 1) * x0 + noise.view(-1, 1, 1, 1) * draw(injected, model.noise_shape()).to(model.device)
+        for now in range(t, -1, -1):
+            x = step(model, scheduler, x, now, chained)
+            if progress:
+                progress(t + 1 - now, t + 1)
+    return model.decode(x[:draws])
+
+
+def shards(settings: config.Sampling) -> list[dict[str, int | bool]]:
+    """How the images of one model are shared out: first and count per shard; the first also runs the injection."""
+    edges = [settings.images * i // settings.shards for i in range(settings.shards + 1)]
+    return [{"first": a, "count": b - a, "injection": a == 0} for a, b in zip(edges, edges[1:])]

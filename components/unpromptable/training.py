@@ -1,0 +1,165 @@
+"""Algorithm 1's loops: sequential targets, updates, optimiser, states to resume from, one line of history per update."""
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import config, data, diffusion, gradients, plugins
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method sees in one update. Images are (B, C, H, W) in model space; t is (B,) integers."""
+
+    remember: Tensor
+    forget: Tensor
+    surrogate: Tensor
+    t: Tensor
+    eps: Tensor  # the same for both branches (Algorithm 1, lines 6-8)
+    generator: torch.Generator  # for a method's own draws
+    reduction: str = "mean"
+    micro: int = 0
+    reduce: Callable[[gradients.Gradient], gradients.Gradient] = list
+
+    def parts(self) -> Iterator[tuple[float, Batch]]:
+        """Micro-batches with their share of the batch."""
+        size, total = self.micro or len(self.t), len(self.t)
+        for i in range(0, total, size):
+            cut = {k: getattr(self, k)[i : i + size] for k in ("remember", "forget", "surrogate", "t", "eps")}
+            yield len(cut["t"]) / total, replace(self, **cut)
+
+    def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
+        """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to `towards` (Eqs. 8-11)."""
+        x_t = diffusion.noisy(image, self.eps, *model.schedule(self.t))
+        wanted = model.target(image, self.eps) if towards is image else model.target_of(x_t, towards, self.t)
+        return diffusion.squared_error(model.predict(x_t, self.t), wanted, self.reduction)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the names."""
+
+    remember: np.ndarray
+    forget: np.ndarray
+    surrogates: np.ndarray
+    targets: tuple[str, ...]
+
+    @classmethod
+    def load(cls, cell: config.Cell, data_path: str | Path, surrogates: str | Path) -> Images:
+        """Read a cell's images from the artifacts of prepare and edit."""
+        arrays, manifest = data.load(data_path)
+        painted, _ = data.load(surrogates)
+        order = [manifest["forget_names"].index(t) for t in cell.forget]
+        return cls(data.remember(arrays, manifest), arrays["forget"][order], painted["images"], cell.forget)
+
+
+def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=None) -> dict[str, Any]:
+    """Forget the targets one after another, weights carried over, and return a summary.
+
+    `folder` receives history.jsonl and, while training, resume.safetensors; a stopped run continues there and
+    ends with the numbers of an unbroken one. Raises ValueError on a loss that is not finite.
+    """
+    from accelerate import Accelerator
+
+    settings = cell.training
+    accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
+    method = plugins.make("method", cell.method.name, cell.method.settings)
+    redraws = getattr(plugins.make("editor", cell.editor.name, cell.editor.settings), "redraws", False)
+    optimizer = torch.optim.AdamW(model.trained(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, eps=settings.eps)
+    total = settings.steps * len(images.targets)
+    start = _resume(folder, model, optimizer)
+    with (folder / "history.jsonl").open("a") as history:
+        for step in range(start, total):
+            which = step // settings.steps
+            batch = draw_batch(model, settings, images, which, step, redraws, accelerator)
+            with accelerator.autocast():
+                values = method.update(model, batch)
+            _check_finite(values, cell, step)
+            if settings.max_grad_norm:
+                values["norm"] = float(torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")
+            if (step + 1) % settings.save_every == 0 and step + 1 < total:
+                history.flush()
+                _save_state(folder, model, optimizer, step + 1)
+            if progress:
+                progress(step + 1, total, _line(step + 1, total, values))
+    (folder / "resume.safetensors").unlink(missing_ok=True)
+    return {"steps": total, "parameters": sum(p.numel() for p in model.trained())}
+
+
+def draw_batch(model, settings: config.Training, images: Images, which: int, step: int, redraws: bool, accelerator=None) -> Batch:
+    """The batch of one update; every draw depends on the seed and the step alone, so a resumed run sees the same."""
+    g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+    size = settings.batch
+    pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
+    remember = model.encode(pick())
+    t = torch.randint(settings.t_min, settings.t_max + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(size)
+    eps = torch.randn((size, *remember.shape[1:]), generator=g)
+    forget = model.encode(np.repeat(images.forget[which : which + 1], size, 0))
+    surrogate = model.encode(pick()) if redraws else model.encode(np.repeat(images.surrogates[which : which + 1], size, 0))
+    batch = Batch(remember, forget, surrogate, t.to(model.device), eps.to(model.device), g, settings.reduction, settings.micro_batch)
+    return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)
+
+
+def _share(batch: Batch, accelerator) -> Batch:
+    """This process's part of the batch; gradients are averaged over processes before any surgery."""
+    rank, world = accelerator.process_index, accelerator.num_processes
+    if len(batch.t) % world:
+        raise ValueError(f"training.batch is {len(batch.t)}, which {world} processes cannot share evenly; choose a multiple")
+    cut = {k: getattr(batch, k)[rank::world] for k in ("remember", "forget", "surrogate", "t", "eps")}
+    return replace(batch, **cut, reduce=lambda g: [accelerator.reduce(x, "mean") for x in g])
+
+
+def _check_finite(values: dict[str, float], cell: config.Cell, step: int) -> None:
+    for key, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{cell.name}: {key} is {value} at update {step + 1}; lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})")
+
+
+def _line(step: int, total: int, values: dict[str, float]) -> str:
+    shown = "  ".join(f"{k} {values[k]:.4f}" for k in ("remember", "forget") if k in values)
+    return f"update {step}/{total}  {shown}"
+
+
+def _save_state(folder: Path, model, optimizer, step: int) -> None:
+    from safetensors.torch import save_file
+
+    moments = {f"adam.{i}.{k}": torch.as_tensor(v).cpu().contiguous() for i, s in optimizer.state_dict()["state"].items() for k, v in s.items()}
+    temporary = folder / "resume.tmp"
+    save_file({"step": torch.tensor(step), **{f"model.{k}": v.clone() for k, v in model.state().items()}, **{k: v.clone() for k, v in moments.items()}}, temporary)
+    temporary.replace(folder / "resume.safetensors")
+
+
+def _resume(folder: Path, model, optimizer) -> int:
+    """Load the last state and cut the history to it; 0 where there is none."""
+    from safetensors.torch import load_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state_file, history = folder / "resume.safetensors", folder / "history.jsonl"
+    if not state_file.exists():
+        history.unlink(missing_ok=True)
+        return 0
+    state = load_file(state_file)
+    step = int(state["step"])
+    model.restore({k[6:]: v for k, v in state.items() if k.startswith("model.")})
+    saved = optimizer.state_dict()
+    for key, value in state.items():
+        if key.startswith("adam."):
+            _, index, name = key.split(".")
+            saved["state"].setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(saved)
+    history.write_text("".join(f"{line}\n" for line in history.read_text().splitlines()[:step]))
+    log.info("resuming at update %d", step + 1)
+    return step

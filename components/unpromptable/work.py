@@ -1,0 +1,333 @@
+"""What each step of the DAG does: skip what is finished, resume what is half done, compute the rest, hand it on.
+
+Heavy imports are inside the functions, so that a step with nothing to do costs no more than its process.
+A cell's step that fails in a foreseeable way (bad input, a loss that is not finite, no memory, a full disk)
+leaves `failed.json` and lets the other cells finish; `check` ends the run as failed after them.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import progress, store
+
+log = logging.getLogger(__name__)
+FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError)  # anything else is a bug and stops the step
+
+
+def plan(experiment: str, world: str, overrides: str, where: str, sweep_key: str = "") -> list[str]:
+    """One JSON text per cell, with the id of the MLflow run created for it. Writes <store>/experiment.json."""
+    from . import config, tracking
+    from . import plan as planning
+
+    resolved = planning.resolve(experiment, world, json.loads(overrides))
+    specs = resolved.cell_specs()
+    target = Path(where) / "experiment.json"
+    store.write_text(target, json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key}, indent=1))
+    ids = tracking.open_runs(where, resolved.experiment.name, sweep_key or str(Path(where).resolve()), [flat(s) for s in specs])
+    for spec in specs:
+        (Path(where) / spec["folder"] / "failed.json").unlink(missing_ok=True)
+        spec["run_id"] = ids.get(slug(spec))
+    return [json.dumps(s) for s in specs]
+
+
+def flat(spec: dict[str, Any]) -> dict[str, Any]:
+    """A cell's settings as dotted keys, what the report and MLflow show; `slug` is the cell's identity."""
+    out: dict[str, Any] = {"slug": slug(spec), "name": spec["name"], "key": spec["key"]}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                walk(inner, path if key == "settings" else f"{path}.{key}".strip("."))
+        else:
+            out[path] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+    common = {k: v for k, v in spec["experiment"].items() if k in ("world", "model", "sampling", "injection", "networks", "real")}
+    cell = spec["cell"]
+    walk({**common, **{k: cell[k] for k in ("training", "forget")}}, "")
+    for kind in ("method", "editor"):
+        out[kind] = cell[kind]["name"]
+        walk(cell[kind]["settings"], kind)
+    return out
+
+
+def slug(spec: dict[str, Any]) -> str:
+    """The readable part of a cell's folder."""
+    return Path(spec["folder"]).name.rsplit("-", 1)[0]
+
+
+def prepare(experiment: str, world: str, overrides: str, where: str, data_path: str, pretrained_path: str) -> str:
+    """Real and forget images, the base model; returns the JSON text that the steps before the cells read."""
+    from . import plan as planning
+
+    resolved = planning.resolve(experiment, world, json.loads(overrides))
+    text = resolved.shared_spec()
+    spec = json.loads(text)
+    _make(where, spec, "prepare", "pretrained", pretrained_path, lambda path, bar: _fetch(path, resolved))
+    _make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved))
+    return text
+
+
+def _fetch(path: Path, resolved: Any) -> None:
+    from importlib import resources
+
+    from . import plugins
+
+    source = resolved.experiment.model
+    shipped = Path(str(resources.files("unpromptable") / "miniature" / "ddpm"))
+    identity = plugins.module("model", source.name).fetch(source.source, path, source.revision, shipped)
+    (path / "source.json").write_text(json.dumps({"identity": identity}))
+
+
+def _collect(path: Path, pretrained: Path, resolved: Any) -> None:
+    from . import data
+
+    config = next(p for p in (pretrained / "unet" / "config.json", pretrained / "config.json") if p.is_file())
+    size = int(json.loads(config.read_text())["sample_size"])
+    arrays, manifest = data.collect(resolved.experiment.real, size, list(resolved.targets()))
+    data.save(path, arrays, manifest)
+
+
+def split(spec: str) -> list[str]:
+    """One JSON text per shard of a model's images."""
+    from . import config
+
+    settings = config.read_experiment(json.loads(spec)["experiment"]).sampling
+    edges = [settings.images * i // settings.shards for i in range(settings.shards + 1)]
+    return [json.dumps({"first": a, "count": b - a, "injection": a == 0}) for a, b in zip(edges, edges[1:])]
+
+
+def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates_path: str) -> None:
+    """The surrogates of a cell."""
+
+    def make(path: Path, bar: Callable) -> None:
+        from . import data, editing
+
+        cell, experiment = _parse(spec)
+        arrays, manifest = editing.edit(cell, experiment, data_path, pretrained_path)
+        data.save(path, arrays, manifest)
+
+    store.write_text(store.place(where, json.loads(spec), "cell.json"), json.dumps(json.loads(spec), indent=1))
+    _guarded(spec, where, "edit", "surrogates.safetensors", surrogates_path, make)
+
+
+def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrained_path: str, unlearned_path: str) -> None:
+    """Fine-tune the pretrained model until the targets are forgotten (Algorithm 1)."""
+
+    def make(path: Path, bar: Callable) -> None:
+        from . import plugins, tracking, training
+
+        cell, experiment = _parse(spec)
+        images = training.Images.load(cell, data_path, surrogates_path)
+        model = plugins.module("model", experiment.model.name).Model.load(pretrained_path, _device())
+        folder = path.parent / "training"
+        began = time.monotonic()
+        with tracking.live(json.loads(spec).get("run_id"), folder / "history.jsonl"):
+            summary = training.unlearn(cell, model, images, folder, bar)
+        model.save(path)
+        (path / "training.json").write_text(json.dumps({**summary, "seconds": round(time.monotonic() - began, 2)}))
+        (folder / "history.jsonl").replace(path.parent / "history.jsonl")
+
+    _guarded(spec, where, "unlearn", "unlearned", unlearned_path, make)
+
+
+def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, images_path: str) -> None:
+    """One shard of a model's images, and with the first shard the injection test of every target."""
+    piece = json.loads(shard)
+
+    def make(path: Path, bar: Callable) -> None:
+        from . import config, data, plugins, sampling
+
+        whole = json.loads(spec)
+        experiment = config.read_experiment(whole["experiment"])
+        model = plugins.module("model", experiment.model.name).Model.load(model_path, _device())
+        arrays, manifest = data.load(data_path)
+        began, extra = time.monotonic(), {}
+        targets = whole["targets"] if piece["injection"] else ()
+        test = experiment.injection
+        for target in targets:
+            image = arrays["forget"][manifest["forget_names"].index(target)]
+            extra[f"injected/{target}"] = sampling.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"))
+        images, seeds = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], lambda k, n: bar(k, n, f"{piece['count']} images"))
+        data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
+
+    _guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}.safetensors", images_path, make)
+
+
+def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "before.safetensors") -> None:
+    """Shards of one model to one artifact, in the order of their seeds; refuses gaps."""
+
+    def make(path: Path, bar: Callable) -> None:
+        import numpy as np
+
+        from . import config, data
+
+        shards = sorted((data.load(p) for p in shard_paths), key=lambda s: s[1]["seeds"][0])
+        seeds = [i for _, m in shards for i in m["seeds"]]
+        wanted = config.read_experiment(json.loads(spec)["experiment"]).sampling
+        missing = sorted(set(range(wanted.first_seed, wanted.first_seed + wanted.images)) - set(seeds))
+        if missing or len(seeds) != wanted.images:
+            raise ValueError(f"{path.stem}: seed {missing[0] if missing else seeds[0]} is {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again")
+        extra = {k: v for arrays, _ in shards for k, v in arrays.items() if k != "samples"}
+        data.save(path, {"samples": np.concatenate([a["samples"] for a, _ in shards]), **extra}, {"seeds": seeds, "seconds": sum(m["seconds"] for _, m in shards)})
+
+    _guarded(spec, where, "gather", name, to, make)
+
+
+def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: list[str], surrogates_path: str, unlearned_path: str) -> str:
+    """The cell's row as JSON text; a failed cell's row says what failed."""
+    whole = json.loads(spec)
+    path = store.place(where, whole, "row.json")
+    after = str(store.place(where, whole, "after.safetensors"))
+    gather(spec, where, shard_paths, "", "after.safetensors")
+
+    def make(row: Path, bar: Callable) -> None:
+        from . import scoring
+
+        cell, experiment = _parse(spec)
+        values = scoring.score(cell, experiment, data_path, before_path, after, surrogates_path, path.parent.parent.parent / "shared")
+        summary = json.loads((Path(unlearned_path) / "training.json").read_text())
+        store.write_text(row, json.dumps({**_row_head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}, indent=1))
+
+    _guarded(spec, where, "score", "row.json", "", make)
+    return path.read_text() if path.exists() else json.dumps(failed_row(whole, where))
+
+
+def check(where: str) -> None:
+    """End the run as failed when a cell did; runs after every cell. Raises RuntimeError naming the cells."""
+    broken = [(r["name"], r["error"]) for r in rows(where) if r["status"] != "done"]
+    if broken:
+        raise RuntimeError("; ".join(f"cell {name}: {error}" for name, error in broken))
+
+
+def rows(where: str) -> list[dict[str, Any]]:
+    """A row per planned cell, in the experiment's order, failed and missing ones included."""
+    target = Path(where) / "experiment.json"
+    specs = json.loads(target.read_text())["cells"] if target.is_file() else []
+    found = []
+    for spec in specs:
+        path = store.place(where, spec, "row.json")
+        found.append(json.loads(path.read_text()) if store.finished(path, spec["key"]) else failed_row(spec, where))
+    return found
+
+
+def report(where: str, state: str, to: str = "") -> None:
+    """rows.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
+    from . import plugins, tracking
+
+    found = rows(where)
+    store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
+    target = Path(where) / "experiment.json"
+    if not target.is_file():
+        log.error("no plan was made in %s, so there is nothing to report; see the step plan", where)
+        return
+    experiment = json.loads(target.read_text())
+    state = state if all(r["status"] == "done" for r in found) else "FAILED"
+    mark = f"{experiment['key']}:{state}:{sorted((r['name'], r['status'], json.dumps(r.get('sscd'))) for r in found)}"
+    page = Path(where) / "report.html"
+    if not store.finished(page, mark):
+        files = [plugins.module("report", name).write(Path(where), experiment, found, state) for name in plugins.names("report")]
+        histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
+        if tracking.close(where, found, histories, files, state):
+            store.finish(page, mark)
+    if to and page.is_file():
+        store.deliver(page, to)
+    progress.event(where, "", "report", "done" if state == "SUCCEEDED" else "failed", str(page))
+
+
+def failed_row(spec: dict[str, Any], where: str) -> dict[str, Any]:
+    """The row of a cell that has no result."""
+    from . import plugins
+
+    note = Path(where) / spec["folder"] / "failed.json"
+    error = json.loads(note.read_text()) if note.is_file() else {"step": "", "error": "did not finish"}
+    return {**_row_head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m: None for m in plugins.names("metric")}}
+
+
+def train(folder: str, out: str, size: int, where: str, **settings: Any) -> dict[str, Any]:
+    """Train a DDPM on a folder of images, so that an experiment can name both folders."""
+    from . import data
+    from .plugins import build
+    from .pretraining import Pretraining, pretrain
+
+    chosen = build(Pretraining, settings, "pretraining")
+    images, _ = data.read_folder(folder, size)
+    bar = progress.Progress(where, "", "train", chosen.steps)
+    return pretrain(images, Path(out), chosen, flip=True, progress=lambda k, n, text: bar.update(k, text))
+
+
+def _row_head(spec: dict[str, Any]) -> dict[str, Any]:
+    settings = {k: v for k, v in flat(spec).items() if k not in ("slug", "name", "key")}
+    return {"name": spec["name"], "cell": slug(spec), "folder": spec["folder"], "method": spec["cell"]["method"]["name"], "editor": spec["cell"]["editor"]["name"],
+            "networks": spec["experiment"]["networks"]["name"], "settings": settings, "run_id": spec.get("run_id")}
+
+
+def _parse(spec: str) -> tuple[Any, Any]:
+    from . import config
+
+    whole = json.loads(spec)
+    return config.read_cell(whole["cell"]), config.read_experiment(whole["experiment"])
+
+
+def _guarded(spec: str, where: str, step: str, name: str, to: str, make: Callable) -> None:
+    """`_make`, but a foreseeable failure is written down and the cell's later steps pass by."""
+    whole = json.loads(spec)
+    if whole["folder"] == "shared":
+        return _make(where, whole, step, name, to, make)
+    note = store.place(where, whole, "failed.json")
+    if note.exists():
+        return _hand_on_nothing(to)
+    try:
+        _make(where, whole, step, name, to, make)
+    except FORESEEN as error:
+        text = f"the disk is full: {error}; free some space and run again" if getattr(error, "errno", None) == 28 else str(error)
+        log.exception("%s: %s failed", whole["name"], step)
+        store.write_text(note, json.dumps({"step": step, "error": text}))
+        progress.event(where, whole["name"], step, "failed", text)
+        _hand_on_nothing(to)
+
+
+def _hand_on_nothing(to: str) -> None:
+    if to:
+        store.write_text(Path(to), "")  # the pipeline needs a file; failed.json says why it is empty
+
+
+def _make(where: str, spec: dict[str, Any], step: str, name: str, to: str, make: Callable) -> None:
+    path = store.place(where, spec, name)
+    if store.finished(path, spec["key"]):
+        progress.event(where, spec["name"], step, "skipped", "")
+    else:
+        progress.event(where, spec["name"], step, "start", "")
+        store.clear(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.part{path.suffix}")
+        store.clear(temporary)
+        make(temporary, _bar(where, spec["name"], step))
+        os.replace(temporary, path)
+        store.finish(path, spec["key"])
+        progress.event(where, spec["name"], step, "done", "")
+    if to:
+        store.deliver(path, to)
+
+
+def _bar(where: str, cell: str, step: str) -> Callable:
+    """progress(done, total, text) for a step whose total is known when it first calls."""
+    bars: dict[int, Any] = {}
+
+    def show(done: int, total: int, text: str = "") -> None:
+        if total not in bars:
+            bars[total] = progress.Progress(where, cell, step, total)
+        bars[total].update(done, text)
+
+    return show
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
