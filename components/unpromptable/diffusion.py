@@ -38,5 +38,6 @@ def remember_weight(t: Tensor, beta: float) -> Tensor:
 
 def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """||output - target||^2 per image, (B,): the mean over pixels, or their sum as Eqs. 8 and 11 are printed."""
-    error = (output.float() - target.float()).square().flatten(1)
+    wide = torch.promote_types(output.dtype, torch.float32)  # bf16 networks, float32 losses
+    error = (output.to(wide) - target.to(wide)).square().flatten(1)
     return error.sum(1) if reduction == "sum" else error.mean(1)

@@ -1,0 +1,82 @@
+"""A tiny DDPM of the real classes, tiny pictures, and a tiny batch: what every test builds on."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unpromptable import config, pretraining, training
+from unpromptable.models.ddpm import Model
+
+
+@pytest.fixture(scope="session")
+def tiny_parts():
+    """UNet2DModel of 8 x 8 pictures and its scheduler, untrained, output layer not zero."""
+    unet, scheduler = pretraining.build(8, pretraining.Pretraining(channels=(8, 8), seed=3))
+    return unet, scheduler
+
+
+@pytest.fixture
+def tiny(tiny_parts):
+    """A fresh copy of the tiny model for every test."""
+    import copy
+
+    return Model(copy.deepcopy(tiny_parts[0]), tiny_parts[1])
+
+
+@pytest.fixture
+def pictures():
+    """20 pictures, uint8 (20, 8, 8, 3), all different."""
+    return np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def images(pictures):
+    """The arrays a cell trains on, with two forget images."""
+    return training.Images(pictures[4:], pictures[:2], pictures[2:4], ("a", "b"))
+
+
+@pytest.fixture
+def batch(tiny, images):
+    """One update's batch of four."""
+    return training.draw_batch(tiny, config.Training(batch=4), images, 0, 0, False)
+
+
+@pytest.fixture
+def toy():
+    """A family of one linear layer on flattened 2 x 2 pictures, small enough to do by hand in float64."""
+    return Toy()
+
+
+class Toy:
+    """x_t = signal*x0 + noise*eps with four timesteps; the network is W x."""
+
+    def __init__(self):
+        g = torch.Generator().manual_seed(1)
+        self.weight = torch.nn.Parameter(torch.randn((12, 12), generator=g, dtype=torch.float64) * 0.3)
+        self.abar = torch.tensor([0.9, 0.6, 0.3, 0.1], dtype=torch.float64)
+
+    def schedule(self, t):
+        return self.abar[t].sqrt(), (1 - self.abar[t]).sqrt()
+
+    def target(self, x0, eps):
+        return eps
+
+    def target_of(self, x_t, x0, t):
+        from unpromptable import diffusion
+
+        return diffusion.implied_noise(x_t, x0, *self.schedule(t))
+
+    def predict(self, x_t, t):
+        return (x_t.flatten(1) @ self.weight.T).view_as(x_t)
+
+    def trained(self):
+        return [self.weight]
+
+
+@pytest.fixture
+def toy_batch():
+    """Three pairs for the toy family, float64."""
+    g = torch.Generator().manual_seed(2)
+    draw = lambda: torch.randn((3, 3, 2, 2), generator=g, dtype=torch.float64)
+    return training.Batch(draw(), draw(), draw(), torch.tensor([0, 2, 3]), draw(), torch.Generator().manual_seed(5))

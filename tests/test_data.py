@@ -1,0 +1,83 @@
+"""Image artifacts and folders of pictures, and what is said of the bad ones."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from unpromptable import data
+
+
+def write(path, array):
+    Image.fromarray(array).save(path)
+    return path
+
+
+def test_an_artifact_comes_back_as_it_was(tmp_path, pictures):
+    data.save(tmp_path / "a.safetensors", {"real": pictures}, {"names": ["x"]})
+    arrays, manifest = data.load(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(arrays["real"], pictures)
+    assert manifest["names"] == ["x"] and manifest["shapes"] == {"real": [20, 8, 8, 3]}
+
+
+def test_a_truncated_or_altered_artifact_is_refused(tmp_path, pictures):
+    path = tmp_path / "a.safetensors"
+    data.save(path, {"real": pictures}, {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match="not a whole image artifact"):
+        data.load(path)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match="real does not match its SHA-256"):
+        data.load(path)
+
+
+def test_any_size_and_mode_becomes_a_square_rgb_picture(tmp_path):
+    for mode, shape in (("L", (40, 60)), ("RGBA", (60, 40, 4)), ("RGB", (7, 5, 3))):
+        path = write(tmp_path / f"{mode}.png", np.full(shape, 90, np.uint8))
+        assert data.read_image(path, 16).shape == (16, 16, 3)
+
+
+def test_bad_images_are_named_with_what_is_wrong(tmp_path, pictures):
+    good = write(tmp_path / "good.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    cases = {"empty.png": (b"", "the file is empty"), "cut.png": (good.read_bytes()[:2000], "damaged or truncated"), "text.png": (b"hello", "not an image that can be read")}
+    for name, (content, words) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name}.*{words}"):
+            data.read_image(tmp_path / name, 8)
+    with pytest.raises(FileNotFoundError, match="none.png: no such image"):
+        data.read_image(tmp_path / "none.png", 8)
+
+
+def test_an_empty_or_missing_remember_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="real: .*nowhere is no folder"):
+        data.collect(str(tmp_path / "nowhere"), 8, [])
+    with pytest.raises(ValueError, match="holds no image .* remember set would be empty"):
+        data.collect(str(tmp_path), 8, [])
+
+
+def test_a_forget_image_in_the_remember_set_is_removed_and_said(tmp_path, pictures, caplog):
+    for i in range(4):
+        write(tmp_path / f"{i}.png", pictures[i])
+    write(tmp_path / "copy.png", pictures[1])
+    caplog.set_level("INFO")
+    arrays, manifest = data.collect(str(tmp_path), 8, ["1.png"])
+    assert manifest["removed"] == ["1.png", "copy.png"] and len(data.remember(arrays, manifest)) == 3
+    assert "removed from the remember set: 1.png, copy.png" in caplog.text
+
+
+def test_only_forget_images_leave_nothing_to_remember(tmp_path, pictures):
+    write(tmp_path / "1.png", pictures[1])
+    with pytest.raises(ValueError, match="remember set would be empty"):
+        data.collect(str(tmp_path), 8, ["1.png"])
+
+
+def test_a_forget_image_from_elsewhere_is_brought_to_size(tmp_path, pictures):
+    (tmp_path / "real").mkdir()
+    write(tmp_path / "real" / "1.png", pictures[1])
+    arrays, manifest = data.collect(str(tmp_path / "real"), 8, [str(write(tmp_path / "me.jpg", np.zeros((50, 30, 3), np.uint8)))])
+    assert arrays["forget"].shape == (1, 8, 8, 3) and manifest["removed"] == []
+
+
+def test_a_missing_forget_image_is_named(tmp_path, pictures):
+    write(tmp_path / "1.png", pictures[1])
+    with pytest.raises(FileNotFoundError, match="forget: me.png is neither a file nor a picture"):
+        data.fingerprint(str(tmp_path), ["me.png"], "miniature")

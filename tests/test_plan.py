@@ -1,0 +1,86 @@
+"""Worlds, experiments and overrides resolve to cells; what is wrong is said before any work."""
+import json
+
+import pytest
+import yaml
+
+from unpromptable import plan
+
+BASE = {"name": "t", "world": "miniature", "forget": ["0012-3"], "cells": [{"name": "Ours", "method": "surrogate"}, {"name": "NegGrad", "method": "neggrad"}]}
+
+
+def resolve(overrides=None, **change):
+    return plan.resolve(yaml.safe_dump({**BASE, **change}), "", overrides or {})
+
+
+def test_world_defaults_lie_under_the_experiment_and_the_overrides_on_top():
+    p = resolve({"training.lr": 0.5, "method.beta": 1e-4, "sampling.images": 9}, base={"training": {"batch": 4}})
+    ours, neggrad = p.cells
+    assert (ours.training.steps, neggrad.training.steps) == (240, 10)
+    assert ours.training.batch == neggrad.training.batch == 4 and ours.training.lr == 0.5
+    assert ours.method.settings == {"beta": 1e-4} and "beta" not in neggrad.method.settings
+    assert p.experiment.sampling.images == 9
+
+
+def test_a_sweep_is_the_product_of_its_lists_and_names_its_points():
+    p = resolve(cells=[{"method": "surrogate"}], sweep={"method.beta": [1e-5, 2e-5], "method.projection": ["none", "forget"]})
+    assert [c.name for c in p.cells] == ["beta 1e-05, projection none", "beta 1e-05, projection forget", "beta 2e-05, projection none", "beta 2e-05, projection forget"]
+
+
+def test_the_key_follows_what_matters_and_ignores_the_title():
+    one = resolve()
+    assert one.cell_specs()[0]["key"] == resolve(title="other").cell_specs()[0]["key"]
+    assert one.key != resolve(sampling={"images": 7}).key
+    other = resolve({"method.beta": 1e-4})
+    assert one.cell_specs()[0]["key"] != other.cell_specs()[0]["key"] and one.cell_specs()[1]["key"] == other.cell_specs()[1]["key"]
+
+
+def test_a_cell_survives_the_trip_through_json():
+    from unpromptable import config
+
+    for spec, cell in zip(resolve().cell_specs(), resolve().cells):
+        back = json.loads(json.dumps(spec))
+        assert config.read_cell(back["cell"]) == cell and config.read_experiment(back["experiment"]) == resolve().experiment
+
+
+def test_the_paper_world_keeps_the_papers_hyperparameters(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    p = plan.resolve(yaml.safe_dump({**BASE, "forget": ["1.png"], "real": str(tmp_path), "base": {"editor": "flip"}}), "paper", {})
+    assert (p.cells[0].training.lr, p.cells[0].training.steps, p.cells[0].training.batch) == (5e-6, 240, 8)
+    assert (p.experiment.sampling.images, p.experiment.networks.name, p.experiment.model.source) == (10_000, "paper", "google/ddpm-celebahq-256")
+
+
+@pytest.mark.parametrize("change, overrides, words", [
+    ({"colour": 1}, {}, "experiment: no setting 'colour'"),
+    ({"world": "mars"}, {}, "world: no 'mars'; choose from miniature, paper"),
+    ({"cells": [{"method": "sis"}]}, {}, "methods: no 'sis'; choose from .*did you mean siss"),
+    ({"cells": [{"editor": "paynt"}]}, {}, "editors: no 'paynt'; .*did you mean paint"),
+    ({"cells": [{"method": "surrogate", "steps": 3}]}, {}, "no setting 'steps'"),
+    ({}, {"training.step": 3}, "training: no setting 'step'; .*did you mean steps"),
+    ({}, {"method.gamma": 3}, "no method of this experiment has a setting 'gamma'"),
+    ({}, {"method.beta": 0.01}, "surrogate.beta is 0.01"),
+    ({}, {"training.steps": 0}, "training.steps is 0"),
+    ({}, {"training.steps": -5}, "training.steps is -5"),
+    ({}, {"sampling.images": 0}, "sampling.images is 0"),
+    ({}, {"networks.name": "big"}, "networks.name: no 'big'"),
+    ({"model": {"name": "gan"}}, {}, "models: no 'gan'; choose from ddpm"),
+    ({"forget": []}, {}, "experiment.forget: no forget image"),
+    ({"cells": [{"name": "A"}, {"name": "a"}]}, {}, "2 cells are named 'a'"),
+    ({"sweep": {"sampling.steps": [1]}}, {}, "experiment.sweep.sampling.steps"),
+])
+def test_a_wrong_key_or_value_is_named_with_what_is_allowed(change, overrides, words):
+    with pytest.raises(ValueError, match=words):
+        resolve(overrides, **change)
+
+
+@pytest.mark.parametrize("text, error, words", [("nowhere.yaml", FileNotFoundError, "choose from .*demo"), ("a: [", ValueError, "not valid YAML"), ("- 1\n- 2", ValueError, "expected a mapping")])
+def test_a_text_that_is_no_experiment_is_refused(text, error, words):
+    with pytest.raises(error, match=words):
+        plan.resolve(text)
+
+
+def test_a_forget_image_that_does_not_exist_is_refused_before_any_work():
+    with pytest.raises(FileNotFoundError, match="forget: 9999-1 is neither a file nor a picture of miniature"):
+        resolve(forget=["9999-1"])

@@ -1,0 +1,58 @@
+"""Image i depends on its seed and the weights alone."""
+import numpy as np
+import pytest
+
+from unpromptable import config, sampling
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("batch", [1, 3, 8, 32])
+def test_batch_size_does_not_change_images(tiny, sampler, batch):
+    whole, _ = sampling.sample(tiny, config.Sampling(sampler, 5, 11, batch=8), 0, 11)
+    other, seeds = sampling.sample(tiny, config.Sampling(sampler, 5, 11, batch=batch), 0, 11)
+    assert seeds == list(range(11))
+    np.testing.assert_array_equal(other, whole)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_shards_do_not_change_images(tiny, count):
+    settings = config.Sampling("ddpm", 4, 11, batch=4, shards=count, first_seed=100)
+    whole, _ = sampling.sample(tiny, settings, 0, 11)
+    pieces = [sampling.sample(tiny, settings, s["first"], s["count"]) for s in sampling.shards(settings)]
+    np.testing.assert_array_equal(np.concatenate([p for p, _ in pieces]), whole)
+    assert [s for _, seeds in pieces for s in seeds] == list(range(100, 111))
+
+
+def test_seeds_differ_from_each_other(tiny):
+    images, _ = sampling.sample(tiny, config.Sampling("ddpm", 3, 4, batch=4), 0, 4)
+    assert len({i.tobytes() for i in images}) == 4
+
+
+def test_injection_repeats_exactly_and_its_draws_differ(tiny, pictures):
+    first, again = (sampling.inject(tiny, pictures[0], 12, 3, seed=7) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(sampling.inject(tiny, pictures[0], 12, 2, seed=7), first[:2])
+    assert len({i.tobytes() for i in first}) == 3
+
+
+def test_siss_compat_starts_the_chain_with_the_injected_noise(tiny, pictures):
+    assert not np.array_equal(sampling.inject(tiny, pictures[0], 12, 1, 7, siss_compat=True), sampling.inject(tiny, pictures[0], 12, 1, 7))
+
+
+def test_injection_outside_the_schedule_is_refused(tiny, pictures):
+    with pytest.raises(ValueError, match="injection.t is 1000; it must lie in 1..999"):
+        sampling.inject(tiny, pictures[0], 1000, 1, 0)
+
+
+def test_ddim_equals_the_closed_form_of_one_step(tiny):
+    """From t=500 in a single step to the clean estimate, clipped: (x - noise*eps)/signal."""
+    import torch
+
+    settings = config.Sampling("ddim", 1, 8, batch=8)
+    images, _ = sampling.sample(tiny, settings, 0, 8)
+    x = sampling.draw([sampling.generator(s) for s in range(8)], tiny.noise_shape())
+    t = torch.zeros(8, dtype=torch.long)
+    signal, noise = tiny.schedule(t)
+    with torch.no_grad():
+        clean = (x - noise.view(-1, 1, 1, 1) * tiny.predict(x, t)) / signal.view(-1, 1, 1, 1)
+    assert np.abs(images.astype(int) - tiny.decode(clean)).max() <= 1

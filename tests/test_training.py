@@ -1,0 +1,121 @@
+"""Algorithm 1's loops: sequential targets, resuming, micro-batches, a loss that is not finite."""
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from unpromptable import config, training
+
+CELL = config.Cell("Ours", config.Choice("surrogate", {"beta": 1e-3}), config.Choice("flip"), config.Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.trained()])
+
+
+def history(folder):
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def test_targets_are_forgotten_in_turn_with_weights_carried_over(tiny, images, tmp_path):
+    before = weights(tiny).clone()
+    summary = training.unlearn(CELL, tiny, images, tmp_path)
+    lines = history(tmp_path)
+    assert [h["target"] for h in lines] == ["a"] * 3 + ["b"] * 3 and summary["steps"] == 6
+    assert {"remember", "forget", "norm_remember", "norm_forget", "cosine", "dot", "conflict", "descent_forget"} <= set(lines[0])
+    assert not torch.equal(before, weights(tiny))
+
+
+def test_a_stopped_run_continues_and_ends_with_the_numbers_of_an_unbroken_one(tiny, images, tmp_path):
+    import copy
+
+    other = copy.deepcopy(tiny)
+    training.unlearn(CELL, tiny, images, tmp_path / "whole")
+
+    def stop(done, total, text):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    fresh = copy.deepcopy(other)
+    with pytest.raises(KeyboardInterrupt):
+        training.unlearn(CELL, other, images, tmp_path / "cut", stop)
+    training.unlearn(CELL, fresh, images, tmp_path / "cut")
+    assert torch.equal(weights(tiny), weights(fresh))
+    assert history(tmp_path / "whole") == history(tmp_path / "cut")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_lower(tiny, images, tmp_path):
+    with torch.no_grad():
+        tiny.trained()[0].fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"Ours: remember is nan at update 1; lower training.lr \(0.001\)"):
+        training.unlearn(CELL, tiny, images, tmp_path)
+
+
+def test_the_dagger_row_draws_a_new_surrogate_at_every_update(tiny, images):
+    settings = config.Training(batch=4)
+    fixed = [training.draw_batch(tiny, settings, images, 0, s, False).surrogate for s in (0, 1)]
+    drawn = [training.draw_batch(tiny, settings, images, 0, s, True).surrogate for s in (0, 1)]
+    assert torch.equal(*fixed) and not torch.equal(*drawn)
+    assert all((tiny.encode(images.remember) == d).flatten(1).all(1).any() for d in drawn[0])
+
+
+def test_both_branches_share_timesteps_and_noise_within_the_range(tiny, images):
+    b = training.draw_batch(tiny, config.Training(batch=64, t_min=10, t_max=12), images, 1, 0, False)
+    assert set(b.t.tolist()) == {10, 11, 12} and b.eps.shape == b.remember.shape
+    one = training.draw_batch(tiny, config.Training(batch=64, timesteps="shared"), images, 1, 0, False)
+    assert len(set(one.t.tolist())) == 1
+
+
+def test_saved_weights_load_into_stock_diffusers_and_ours(tiny, images, tmp_path):
+    from diffusers import UNet2DModel
+
+    from unpromptable.models.ddpm import Model
+
+    tiny.save(tmp_path / "m")
+    stock = UNet2DModel.from_pretrained(tmp_path / "m" / "unet", use_safetensors=True)
+    assert all(torch.equal(a, b) for a, b in zip(stock.parameters(), tiny.trained()))
+    assert torch.equal(weights(Model.load(tmp_path / "m")), weights(tiny))
+
+
+def test_reference_stays_as_it_was(tiny, images, tmp_path):
+    frozen = tiny.reference()
+    kept = weights(frozen).clone()
+    training.unlearn(CELL, tiny, images, tmp_path)
+    assert torch.equal(weights(frozen), kept) and not any(p.requires_grad for p in frozen.trained())
+
+
+def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
+    from unpromptable.models import ddpm
+
+    with pytest.raises(FileNotFoundError, match="holds no unet/config.json"):
+        ddpm.check(tmp_path)
+    (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+    with pytest.raises(ValueError, match="is a AutoencoderKL, but the family ddpm needs a UNet2DModel"):
+        ddpm.check(tmp_path)
+    (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
+    with pytest.raises(ValueError, match="no .safetensors weights"):
+        ddpm.check(tmp_path)
+
+
+def test_old_bin_checkpoints_become_safetensors_and_pickles_are_refused(tiny, tmp_path):
+    import pickle
+
+    from unpromptable.models import ddpm
+
+    tiny.save(tmp_path)
+    state = tiny.state()
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save(state, tmp_path / "unet" / "diffusion_pytorch_model.bin")
+    ddpm._without_pickles(tmp_path)
+    assert torch.equal(weights(ddpm.Model.load(tmp_path)), weights(tiny))
+    torch.save({"x": np.random.default_rng}, tmp_path / "evil.bin")
+    with pytest.raises(pickle.UnpicklingError):
+        ddpm._without_pickles(tmp_path)
+
+
+@pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1")])
+def test_settings_out_of_range_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(config.Training(), **change)
