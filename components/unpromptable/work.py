@@ -198,6 +198,11 @@ def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: 
     return path.read_text() if path.exists() else json.dumps(failed_row(whole, where))
 
 
+def scalars(row: dict[str, Any]) -> dict[str, float]:
+    """The means of a row's metrics, for tables that hold one number per name."""
+    return {k: v["mean"] for k, v in row.items() if isinstance(v, dict) and "mean" in v}
+
+
 def check(where: str) -> None:
     """End the run as failed when a cell did; runs after every cell. Raises RuntimeError naming the cells."""
     broken = [(r["name"], r["error"]) for r in rows(where) if r["status"] != "done"]
@@ -249,7 +254,7 @@ def failed_row(spec: dict[str, Any], where: str) -> dict[str, Any]:
     return {**_row_head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m: None for m in plugins.names("metric")}}
 
 
-def train(folder: str, out: str, size: int, where: str, **settings: Any) -> dict[str, Any]:
+def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
     from . import data
     from .plugins import build
@@ -257,8 +262,7 @@ def train(folder: str, out: str, size: int, where: str, **settings: Any) -> dict
 
     chosen = build(Pretraining, settings, "pretraining")
     images, _ = data.read_folder(folder, size)
-    bar = progress.Progress(where, "", "train", chosen.steps)
-    return pretrain(images, Path(out), chosen, flip=True, progress=lambda k, n, text: bar.update(k, text))
+    return pretrain(images, Path(out), chosen, flip=flip, progress=show)
 
 
 def _row_head(spec: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,15 @@
+"""LPIPS of the images before and after from the same seed: how much unrelated outputs changed. Lower is better."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..scoring import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Perceptual distance over all pairs."""
+
+    def measure(self, evidence, networks) -> dict[str, Estimate]:
+        """The mean over pairs by seed."""
+        return {"lpips": estimate(networks.perceptual(evidence.before, evidence.after).numpy())}

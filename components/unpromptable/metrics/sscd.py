@@ -1,0 +1,23 @@
+"""SSCD: is the target gone? Similarity of the denoised target before and after (Fig. 6); below 0.4 is forgotten."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..scoring import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Dot products of unit descriptors, over the noise draws of every target."""
+
+    def measure(self, evidence, networks) -> dict[str, Estimate]:
+        """sscd: before against after, the paper's. The ceiling is the target against before; then after against target and surrogate."""
+        pairs = {"sscd": [], "sscd_ceiling": [], "sscd_target": [], "sscd_surrogate": []}
+        for target, image in evidence.forget.items():
+            before, after = (networks.descriptor(side[target]) for side in (evidence.injected_before, evidence.injected_after))
+            own, other = networks.descriptor(np.stack([image, evidence.surrogates[target]]))
+            for key, values in zip(pairs, ((before * after).sum(1), before @ own, after @ own, after @ other)):
+                pairs[key].append(values.numpy())
+        return {key: estimate(np.concatenate(values)) for key, values in pairs.items()}

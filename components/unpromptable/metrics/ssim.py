@@ -1,0 +1,27 @@
+"""SSIM of the images before and after from the same seed (Wang 2004). Higher is better."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..scoring import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class Metric:
+    """11 x 11 Gaussian of 1.5 pixels, K1 0.01, K2 0.03, range [0, 1], mean of the RGB channels; the paper names no variant."""
+
+    def measure(self, evidence, networks) -> dict[str, Estimate]:
+        """The mean over pairs by seed."""
+        return {"ssim": estimate(similarity(evidence.before, evidence.after))}
+
+
+def similarity(a: np.ndarray, b: np.ndarray, batch: int = 256) -> np.ndarray:
+    """SSIM of each pair of uint8 (n, H, W, 3) images, (n,), by torchmetrics."""
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    from ..networks import unit
+
+    settings = {"gaussian_kernel": True, "sigma": 1.5, "kernel_size": 11, "k1": 0.01, "k2": 0.03, "data_range": 1.0, "reduction": "none"}
+    return np.concatenate([ssim(unit(a[i : i + batch]), unit(b[i : i + batch]), **settings).reshape(-1).numpy() for i in range(0, len(a), batch)])

@@ -1,0 +1,128 @@
+"""The metric networks of a world: what SSCD, LPIPS and FID see. Images are uint8 (N, H, W, 3) arrays."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LABELS = {
+    "paper": {"sscd": "SSCD (disc_mixup)", "lpips": "LPIPS (AlexNet, v0.1)", "fid": "FID (Inception 2015)"},
+    "miniature": {"sscd": "similarity by our miniature descriptor", "lpips": "perceptual distance by our miniature descriptor", "fid": "Fréchet distance by our miniature descriptor"},
+}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Three functions and what to call their values."""
+
+    name: str
+    descriptor: Callable[[np.ndarray], Tensor]  # unit embeddings (N, D)
+    perceptual: Callable[[np.ndarray, np.ndarray], Tensor]  # distance of each pair, (N,)
+    features: Callable[[np.ndarray], Tensor]  # Frechet features (N, F)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the values may be called in a table."""
+        return LABELS[self.name]
+
+
+def load(name: str, folder: str | Path | None = None) -> Networks:
+    """The networks 'miniature' (shipped) or 'paper' (fetched, or from a weights folder).
+
+    Raises ValueError for another name, FileNotFoundError or ValueError for missing or wrong weight files.
+    """
+    if name not in LABELS:
+        raise ValueError(f"networks: no {name!r}; choose from {', '.join(LABELS)}")
+    return _miniature() if name == "miniature" else _paper(folder)
+
+
+def unit(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64) -> Tensor:
+    """`function` over [0, 1] batches of `size`, concatenated on the CPU."""
+    return torch.cat([function(*(unit(a[i : i + size]) for a in images)).cpu() for i in range(0, len(images[0]), size)])
+
+
+def _miniature() -> Networks:
+    from .miniature import descriptor
+
+    network = descriptor.load(Path(str(resources.files("unpromptable") / "miniature" / "descriptor.safetensors")))
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        """LPIPS's form without its fitted weights: unit channels, squared difference, mean over places and layers."""
+        pairs = zip(network.layers(a), network.layers(b))
+        each = [(torch.nn.functional.normalize(x, dim=1) - torch.nn.functional.normalize(y, dim=1)).square().sum(1).mean((1, 2)) for x, y in pairs]
+        return torch.stack(each).mean(0)
+
+    return Networks("miniature", lambda x: batched(network, x), lambda a, b: batched(distance, a, b), lambda x: batched(network.features, x))
+
+
+def _paper(folder: str | Path | None) -> Networks:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    sscd, trunk, inception = (network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder)))
+    return Networks(
+        "paper",
+        lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x),
+        lambda a, b: batched(lambda u, v: trunk(u.to(device), v.to(device), normalize=True).flatten(), a, b),
+        lambda x: batched(lambda u: inception(u.to(device))[0].flatten(1), x),
+    )
+
+
+def prepare_sscd(x: Tensor) -> Tensor:
+    """[0, 1] pictures to SSCD's input: short side 288, bilinear with antialias, ImageNet mean and deviation."""
+    scale = 288 / min(x.shape[-2:])
+    size = [round(s * scale) for s in x.shape[-2:]]
+    x = torch.nn.functional.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
+    mean, deviation = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return (x - mean) / deviation
+
+
+def _sscd(folder: str | Path | None) -> torch.nn.Module:
+    from . import weights
+
+    return torch.jit.load(weights.find("sscd_disc_mixup.torchscript.pt", folder), map_location="cpu")
+
+
+def _lpips(folder: str | Path | None) -> torch.nn.Module:
+    import contextlib
+    import io
+    import warnings
+
+    import lpips
+
+    from . import weights
+
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # lpips prints, torchvision warns of its argument
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net="alex", pnet_rand=True)
+    state = torch.load(weights.find("alexnet-owt-7be5be79.pth", folder), map_location="cpu", weights_only=True)
+    names = dict(_trunk_names(network.net))
+    network.net.load_state_dict({f"{ours}.{part}": state[f"features.{i}.{part}"] for i, ours in names.items() for part in ("weight", "bias")})
+    return network
+
+
+def _trunk_names(trunk: torch.nn.Module) -> list[tuple[str, str]]:
+    """torchvision's layer number and lpips' name of every convolution of the trunk: lpips keeps the number."""
+    return [(key.split(".")[1], key.rsplit(".", 1)[0]) for key in trunk.state_dict() if key.endswith(".weight")]
+
+
+def _inception(folder: str | Path | None) -> torch.nn.Module:
+    from pytorch_fid import inception
+
+    from . import weights
+
+    path = weights.find("pt_inception-2015-12-05-6726825d.pth", folder)
+    fetch, inception.load_state_dict_from_url = inception.load_state_dict_from_url, lambda *_, **__: torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
+    finally:
+        inception.load_state_dict_from_url = fetch

@@ -1,0 +1,79 @@
+"""A cell's evidence, its metrics, and the row they make."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import config, data, networks, plugins
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval over n measurements."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """Mean and normal interval of independent values (n,); one value has an interval of no width."""
+    values = np.asarray(values, np.float64).ravel()
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What metrics measure. Arrays are uint8 (n, H, W, 3); before and after are pairs by seed; dicts are by target."""
+
+    before: np.ndarray
+    after: np.ndarray
+    real: np.ndarray
+    injected_before: dict[str, np.ndarray]  # (draws, H, W, 3)
+    injected_after: dict[str, np.ndarray]
+    forget: dict[str, np.ndarray]  # (H, W, 3)
+    surrogates: dict[str, np.ndarray]
+    cache: Path | None = None  # folder where features of before and real are kept for other cells
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def features(self, which: str, eyes: networks.Networks) -> np.ndarray:
+        """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where shared."""
+        if which not in self.kept:
+            images = getattr(self, which)
+            path = self.cache / f"features-{eyes.name}-{which}-{data.sha256(images)[:16]}.safetensors" if self.cache and which != "after" else None
+            self.kept[which] = _features(path, images, eyes)
+        return self.kept[which]
+
+
+def score(cell: config.Cell, experiment: config.Experiment, data_path: str, before_path: str, after_path: str, surrogates_path: str, cache: Path) -> dict[str, Any]:
+    """The measured part of a cell's row: every file of metrics/, labels, surrogate distances, identities of inputs."""
+    arrays, manifest = data.load(data_path)
+    (before, before_made), (after, after_made), (painted, painted_made) = (data.load(p) for p in (before_path, after_path, surrogates_path))
+    if before_made["seeds"] != after_made["seeds"]:
+        raise ValueError("before and after were drawn from other seeds; remove the cell's after.safetensors and run again")
+    injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
+    forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget}
+    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache)
+    eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
+    values = {key: asdict(e) for name in plugins.names("metric") for key, e in plugins.make("metric", name).measure(evidence, eyes).items()}
+    inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
+    return {**values, "labels": eyes.labels, "surrogates": painted_made["distances"], "seconds": {"sample": after_made["seconds"]},
+            "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()}}
+
+
+def _features(path: Path | None, images: np.ndarray, eyes: networks.Networks) -> np.ndarray:
+    from safetensors.numpy import load_file, save_file
+
+    if path is not None and path.exists():
+        return load_file(path)["features"]
+    features = eyes.features(images).double().numpy()
+    if path is not None:
+        temporary = path.with_name(f"{path.name}.tmp{id(features)}")
+        save_file({"features": features}, temporary)
+        temporary.replace(path)
+    return features

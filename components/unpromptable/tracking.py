@@ -1,0 +1,196 @@
+"""MLflow, and the only mlflow import: one sweep run with a child per cell, created once, written by explicit id.
+
+What a run should hold is on disk first (history.jsonl, row.json); `live` sends it along while training where a
+server is named, and `close` brings everything up to date at the end. A server that is away is a warning, never a stop.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
+BATCH = 1000  # metrics in one request, MLflow's limit
+SKIPPED = ("slug", "name", "key")
+
+
+def uri(store: str) -> str:
+    """The tracking address: MLFLOW_TRACKING_URI, or a database in the run's folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
+
+
+def open_runs(store: str, experiment: str, sweep_key: str, cells: list[dict[str, Any]]) -> dict[str, str | None]:
+    """A sweep run and a child per cell, found by their tags or created: slug -> run id, None where no server answers.
+
+    cells: flat settings with 'slug', 'name' and 'key'. Every run gets the same parameters; where a cell has none: n/a.
+    """
+    client = _client(store)
+    try:
+        return _open(client, store, experiment, sweep_key, cells)
+    except _errors() as error:
+        log.warning("tracking: %s does not answer (%s); results are kept in %s and sent by the report", uri(store), error, store)
+        return {c["slug"]: None for c in cells}
+
+
+def _open(client: Any, store: str, experiment: str, sweep_key: str, cells: list[dict[str, Any]]) -> dict[str, str | None]:
+    home = _experiment(client, store, experiment)
+    sweep = _ensure(client, home, f"{sweep_key}", experiment, {PARENT: _outermost(client)})
+    client.update_run(sweep, status="RUNNING")
+    keys = sorted({k for c in cells for k in c} - set(SKIPPED))
+    ids = {}
+    for cell in cells:
+        run = _ensure(client, home, f"{sweep_key}/{cell['key']}", cell["name"], {PARENT: sweep, "unpromptable.cell": cell["slug"]})
+        _parameters(client, run, {k: str(cell.get(k, NONE)) for k in keys})
+        ids[cell["slug"]] = run
+    (Path(store) / "tracking.json").write_text(json.dumps({"experiment": experiment, "sweep": sweep, "key": sweep_key, "cells": cells, "runs": ids}))
+    return ids
+
+
+def close(store: str, rows: list[dict[str, Any]], histories: dict[str, Path], files: Iterable[Path], state: str) -> bool:
+    """Bring the server up to date: step histories, metrics, checkpoints, reports, final states. False where it is away."""
+    client = _client(store)
+    try:
+        note = Path(store) / "tracking.json"
+        if not note.is_file():
+            log.warning("tracking: the plan could not reach a server, so no run was made for this sweep")
+            return False
+        kept = json.loads(note.read_text())
+        metrics = sorted({k for r in rows for k, v in r.items() if isinstance(v, dict) and "mean" in v})
+        for row in rows:
+            _close_cell(client, kept["runs"][row["cell"]], row, histories.get(row["cell"]), metrics, Path(store))
+        for file in [*files, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
+            if Path(file).is_file():
+                client.log_artifact(kept["sweep"], str(file), "figures" if file.suffix == ".png" else None)
+        client.set_terminated(kept["sweep"], "FINISHED" if state == "SUCCEEDED" else "FAILED")
+        return True
+    except _errors() as error:
+        log.warning("tracking: %s does not answer (%s); run again to send what is kept in %s", uri(store), error, store)
+        return False
+
+
+@contextmanager
+def live(run_id: str | None, history: Path) -> Iterator[None]:
+    """Send a growing history.jsonl to the named server every few seconds, beside the training; errors are warnings.
+
+    Without MLFLOW_TRACKING_URI there is no server: the report logs everything at once into the local database.
+    """
+    if run_id is None or not os.environ.get("MLFLOW_TRACKING_URI"):
+        yield
+        return
+    done = threading.Event()
+    thread = threading.Thread(target=_tail, args=(run_id, history, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=10)
+
+
+def _tail(run_id: str, history: Path, done: threading.Event) -> None:
+    client, sent = _client(""), 0
+    try:
+        client.update_run(run_id, status="RUNNING")
+        start = client.get_run(run_id).info.start_time
+        while True:
+            last = done.wait(5)
+            lines = history.read_text().splitlines()[sent:] if history.exists() else []
+            _points(client, run_id, lines, start)
+            sent += len(lines)
+            if last:
+                return
+    except _errors() as error:
+        log.warning("tracking: %s; the rest of the history is sent by the report", error)
+
+
+def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None, metrics: list[str], store: Path) -> None:
+    start = client.get_run(run).info.start_time
+    if history and history.is_file():
+        _points(client, run, history.read_text().splitlines(), start)
+    values = {f"{k}": row[k]["mean"] for k in metrics if row.get(k)}
+    spread = {f"{k}.{side}": row[k][side] for k in metrics if row.get(k) for side in ("low", "high")}
+    _send(client, run, [(k, v, start, 0) for k, v in {**values, **spread}.items()])
+    folder = store / row["folder"]
+    if row["status"] == "done":
+        client.set_tag(run, "checkpoint_uri", str((folder / "unlearned").resolve()))
+        if not any(a.path == "unlearned" for a in client.list_artifacts(run)):
+            client.log_artifacts(run, str(folder / "unlearned"), "unlearned")
+    else:
+        client.set_tag(run, "error", row["error"])
+    client.set_terminated(run, "FINISHED" if row["status"] == "done" else "FAILED")
+
+
+def _points(client: Any, run: str, lines: list[str], start: int) -> None:
+    """Step histories; a point's time follows from its step, so that a point sent twice is one point."""
+    points = []
+    for line in lines:
+        one = json.loads(line)
+        points += [(f"train/{k}", float(v), start + one["step"], one["step"]) for k, v in one.items() if isinstance(v, (int, float)) and k != "step"]
+    _send(client, run, points)
+
+
+def _send(client: Any, run: str, points: list[tuple[str, float, int, int]]) -> None:
+    from mlflow.entities import Metric
+
+    for i in range(0, len(points), BATCH):
+        client.log_batch(run, metrics=[Metric(*p) for p in points[i : i + BATCH]])
+
+
+def _parameters(client: Any, run: str, values: dict[str, str]) -> None:
+    from mlflow.entities import Param
+
+    known = client.get_run(run).data.params
+    fresh = [Param(k, v) for k, v in values.items() if k not in known]
+    for i in range(0, len(fresh), 100):
+        client.log_batch(run, params=fresh[i : i + 100])
+
+
+def _ensure(client: Any, home: str, key: str, name: str, tags: dict[str, str | None]) -> str:
+    found = client.search_runs([home], f"tags.`{KEY}` = '{key}'", max_results=1)
+    if found:
+        return found[0].info.run_id
+    return client.create_run(home, run_name=name, tags={KEY: key, **{k: v for k, v in tags.items() if v}}).info.run_id
+
+
+def _experiment(client: Any, store: str, name: str) -> str:
+    """The id given by the platform, or the experiment of that name, made with an absolute place for its files."""
+    given = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if given:
+        return given
+    found = client.get_experiment_by_name(name)
+    if found:
+        return found.experiment_id
+    local = uri(store).startswith("sqlite")
+    return client.create_experiment(name, artifact_location=(Path(store).resolve() / "mlartifacts").as_uri() if local else None)
+
+
+def _outermost(client: Any) -> str | None:
+    """The run at the top of the platform's own tree, where it gave this task one."""
+    run = os.environ.get("MLFLOW_RUN_ID")
+    while run:
+        above = client.get_run(run).data.tags.get(PARENT)
+        if not above:
+            break
+        run = above
+    return run
+
+
+def _client(store: str) -> Any:
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the default waits 246 s per call for a server that is away
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri(store))
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    return MlflowException, RequestException

@@ -1,0 +1,67 @@
+"""The paper's metric networks as files: where they are published, looked for, fetched and verified."""
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class File:
+    """One published file. `sha256` is the digest or its published beginning; empty where none is published."""
+
+    name: str
+    url: str
+    sha256: str
+
+
+FILES = {f.name: f for f in (
+    File("sscd_disc_mixup.torchscript.pt", "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt", ""),
+    File("alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
+    File("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af"),
+    File("pt_inception-2015-12-05-6726825d.pth", "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth", "6726825d"),
+)}
+
+
+def find(name: str, folder: str | Path | None = None) -> Path:
+    """The verified local path of a published file: from `folder`, torch hub's cache, or fetched into that cache.
+
+    Raises FileNotFoundError when it is nowhere and cannot be fetched, ValueError when its checksum is wrong.
+    """
+    import torch
+
+    file, cache = FILES[name], Path(torch.hub.get_dir()) / "checkpoints"
+    places = [Path(folder)] if folder else [cache]
+    for place in places:
+        if (place / name).is_file():
+            return verify(place / name, file)
+    if folder:
+        raise FileNotFoundError(f"weights: {name} is not in {folder}; copy it there from {file.url}{_sum(file)}, or leave networks.folder empty to fetch it")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(file.url, str(cache / name), file.sha256 or None)
+    except OSError as error:  # URLError and HTTPError are OSErrors
+        raise FileNotFoundError(f"weights: {name} is not in {cache} and {file.url} cannot be reached ({error}); on a machine that can, fetch it{_sum(file)}, put it in a folder and set networks.folder to that") from error
+    except RuntimeError as error:  # download_url_to_file's word for a wrong checksum
+        raise ValueError(f"weights: {name} from {file.url} has the wrong checksum ({error}); fetch it again") from error
+    return verify(cache / name, file)
+
+
+def verify(path: Path, file: File) -> Path:
+    """`path` itself when its SHA-256 begins as published; logs the digest where none is published."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    if not digest.hexdigest().startswith(file.sha256):
+        raise ValueError(f"weights: {path} has SHA-256 {digest.hexdigest()[:16]}..., but {file.name} is published with {file.sha256}...; it is truncated or another file, so fetch it again from {file.url}")
+    if not file.sha256:
+        log.info("weights: %s has SHA-256 %s (its publisher gives none to compare with)", path, digest.hexdigest())
+    return path
+
+
+def _sum(file: File) -> str:
+    return f" (SHA-256 {file.sha256}...)" if file.sha256 else ""

@@ -1,0 +1,187 @@
+"""python -m pipelines local | compile | train: run an experiment here, write the compiled DAG, train a base model."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+HERE = Path(__file__).parent
+COMPILED = HERE / "ablation_sweep.yaml"
+LEAST_DISK = 1 << 30  # bytes that must be free before a run starts
+
+
+def main(words: list[str] | None = None) -> int:
+    """Parse, run, and turn bad input into one line and exit code 2."""
+    arguments = _parser().parse_args(words)
+    console = Console(stderr=False)
+    try:
+        return arguments.run(arguments, console)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def local(a: argparse.Namespace, console: Console) -> int:
+    """Run an experiment on this machine: check it, run the DAG in processes of its own, show progress, print the table."""
+    from unpromptable import plan
+
+    overrides = dict(_override(word) for word in a.set)
+    text = yaml.safe_dump(plan.read_yaml(a.experiment), allow_unicode=True)
+    resolved = plan.resolve(text, a.world, overrides)
+    out = Path(a.out or f"runs/{resolved.experiment.name}").resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out).free
+    if free < LEAST_DISK:
+        raise OSError(f"--out {out}: {free >> 20} MiB free on that disk, at least {LEAST_DISK >> 20} are needed; free some space or choose another folder")
+    with _Lock(out):
+        console.print(f"[bold]{resolved.experiment.title or resolved.experiment.name}[/]  {len(resolved.cells)} cells, world {resolved.experiment.world}, in {_short(out)}")
+        code, failed = _drive(out, text, a, overrides, console)
+    return _finish(out, code, failed, console)
+
+
+def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, console: Console) -> tuple[int, list[dict]]:
+    from unpromptable import progress
+
+    threads = str(a.threads or max(1, (os.cpu_count() or 2) // 2))  # kfp runs two loop items at a time
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    arguments = json.dumps({"experiment": text, "world": a.world, "overrides": json.dumps(overrides), "store": str(out)})
+    with (out / "log.txt").open("a") as log_file:
+        child = subprocess.Popen([sys.executable, "-m", "pipelines.here", str(out)], stdin=subprocess.PIPE, stdout=log_file, stderr=subprocess.STDOUT, env=environment, start_new_session=True, text=True)
+        try:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+            child.stdin.write(arguments)
+            child.stdin.close()
+            failed = progress.watch(str(out), child, console)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)  # the runner and every step's process
+                child.wait()
+                console.print("stopped; the same command continues where this one ended")
+    return child.returncode, failed
+
+
+def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
+    rows = json.loads((out / "rows.json").read_text()) if (out / "rows.json").is_file() else []
+    if rows:
+        console.print(table(rows))
+    for one in failed:
+        console.print(f"failed: {one['cell'] or 'run'} {one['step']}: {one['text']}", style="red", markup=False, highlight=False)
+    if (out / "report.html").is_file():
+        console.print(f"report   {_short(out / 'report.html')}", highlight=False, soft_wrap=True)
+    console.print(f"log      {_short(out / 'log.txt')}", highlight=False, soft_wrap=True)
+    broken = code != 0 or not rows or any(r["status"] != "done" for r in rows)
+    if broken and not failed:
+        tail = (out / "log.txt").read_text().splitlines()[-15:]
+        print("\n".join(["error: the run failed outside its cells; the log ends with", *tail]), file=sys.stderr)
+    return 1 if broken else 0
+
+
+def table(rows: list[dict]):
+    """The paper's Table I for these rows, as a rich table."""
+    from rich.table import Table
+
+    shown = Table(title=f"Metric networks: {rows[0]['networks']}" + (" (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0]["networks"] == "miniature" else ""))
+    for name in ("Method", "SSCD < 0.4", "LPIPS ↓", "SSIM ↑", "FID_pre ↓", "FID_real ↓", "n"):
+        shown.add_column(name, justify="left" if name == "Method" else "right")
+    for row in rows:
+        if row["status"] != "done":
+            shown.add_row(row["name"], f"[red]failed[/] {row['error']}")
+            continue
+        cells = [f"{row[k]['mean']:.3f} ± {(row[k]['high'] - row[k]['low']) / 2:.3f}" for k in ("sscd", "lpips", "ssim", "fid_pre", "fid_real")]
+        mark = "[green]✓[/]" if row["sscd"]["mean"] < 0.4 else "[red]✗[/]"
+        shown.add_row(row["name"], f"{mark} {cells[0]}", *cells[1:], str(row["lpips"]["n"]))
+    return shown
+
+
+def compile_(a: argparse.Namespace, console: Console) -> int:
+    """Write the compiled DAG that a cluster takes."""
+    from kfp import compiler
+
+    from pipelines.ablation_sweep import ablation_sweep
+
+    compiler.Compiler().compile(ablation_sweep, str(a.out))
+    console.print(f"wrote {_short(Path(a.out))}")
+    return 0
+
+
+def train(a: argparse.Namespace, console: Console) -> int:
+    """Train a DDPM on a folder of images, for experiments on your own pictures."""
+    from unpromptable import work
+
+    settings = {k: v for k, v in (("steps", a.steps), ("minutes", a.minutes), ("lr", a.lr), ("seed", a.seed)) if v is not None}
+    if a.channels:
+        settings["channels"] = tuple(int(c) for c in a.channels.split(","))
+    summary = work.train(a.folder, a.out, a.size, a.flip, lambda k, n, text: console.print(f"step {k}/{n}  {text}", highlight=False), **settings)
+    console.print(f"{summary['steps']} steps on {summary['images']} images, loss {summary['loss']:.4f}, {summary['minutes']} minutes; use it with  --set model.source={a.out} --set real={a.folder}", soft_wrap=True)
+    return 0
+
+
+class _Lock:
+    """One run at a time in one folder."""
+
+    def __init__(self, out: Path):
+        self.path = out / ".lock"
+
+    def __enter__(self):
+        import fcntl
+
+        self.file = self.path.open("w")
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(f"--out {self.path.parent}: another run is at work there; wait for it or choose another folder") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def _override(word: str) -> tuple[str, object]:
+    key, found, value = word.partition("=")
+    if not found or not key:
+        raise ValueError(f"--set {word}: expected key=value, such as training.steps=60")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {word}: the value is not valid YAML") from error
+
+
+def _short(path: Path) -> str:
+    path = Path(path).resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description="Make a diffusion model forget images that no prompt can name.")
+    verbs = parser.add_subparsers(required=True, metavar="local | compile | train")
+    one = verbs.add_parser("local", help="run an experiment on this machine")
+    one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
+    one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as training.lr=1e-5; may be repeated")
+    one.add_argument("--out", default="", help="folder of the run (default runs/<name>); the same folder continues or repeats a run")
+    one.add_argument("--threads", type=int, default=0, help="threads per step (default half the cores, as two steps run at a time)")
+    one.set_defaults(run=local)
+    two = verbs.add_parser("compile", help="write the compiled pipeline for a cluster")
+    two.add_argument("--out", default=str(COMPILED))
+    two.set_defaults(run=compile_)
+    three = verbs.add_parser("train", help="train a DDPM on a folder of images")
+    three.add_argument("folder")
+    three.add_argument("--out", required=True)
+    three.add_argument("--size", type=int, default=32, help="pixels a side (default 32)")
+    three.add_argument("--flip", action="store_true", help="mirror pictures at random")
+    for name, kind in (("steps", int), ("minutes", float), ("lr", float), ("seed", int), ("channels", str)):
+        three.add_argument(f"--{name}", type=kind)
+    three.set_defaults(run=train)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

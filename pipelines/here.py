@@ -1,0 +1,26 @@
+"""The process group that `local` starts: kfp's own runner on this machine, its arguments as JSON on standard input."""
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+import warnings
+
+
+def main(out: str) -> None:
+    """Run the sweep; raises RuntimeError when a task failed. The runner deletes its workspace, so that is never `out`."""
+    from kfp import local
+
+    from pipelines.ablation_sweep import ablation_sweep
+
+    logging.basicConfig(level="INFO")
+    warnings.filterwarnings("ignore", category=UserWarning, module="kfp")
+    arguments = json.load(sys.stdin)
+    with tempfile.TemporaryDirectory() as workspace:
+        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=f"{out}/kfp", workspace_root=workspace)
+        ablation_sweep(**arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
