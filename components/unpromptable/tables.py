@@ -1,0 +1,64 @@
+"""Rows in the paper's form, and what they say in words."""
+from __future__ import annotations
+
+from typing import Any
+
+THRESHOLD = 0.4  # SSCD below it is forgotten (IV)
+COLUMNS = (("sscd", "SSCD < 0.4", 0), ("lpips", "LPIPS ↓", -1), ("ssim", "SSIM ↑", 1), ("fid_pre", "FID_pre ↓", -1), ("fid_real", "FID_real ↓", -1))
+
+
+def forgets(row: dict[str, Any]) -> bool:
+    """Whether a finished row's mean SSCD is below the threshold."""
+    return row["status"] == "done" and row["sscd"]["mean"] < THRESHOLD
+
+
+def best(rows: list[dict[str, Any]], key: str) -> str | None:
+    """The name of the row that is best in a column among those that forget; None where none does."""
+    sign = next(s for k, _, s in COLUMNS if k == key)
+    able = [r for r in rows if forgets(r)]
+    return max(able, key=lambda r: sign * r[key]["mean"])["name"] if able and sign else None
+
+
+def show(value: dict[str, Any] | None) -> str:
+    """An estimate as mean ± half of its interval."""
+    if value is None:
+        return "—"
+    digits = 3 if abs(value["mean"]) < 10 else 2
+    return f"{value['mean']:.{digits}f} ± {(value['high'] - value['low']) / 2:.{digits}f}"
+
+
+def cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One finished row's columns: text, whether best among those that forget, and the mark of the first."""
+    return [{"text": show(row[key]), "best": best(rows, key) == row["name"], "mark": ("✓" if forgets(row) else "✗") if key == "sscd" else ""} for key, _, _ in COLUMNS]
+
+
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """The result in a few sentences."""
+    done, able = [r for r in rows if r["status"] == "done"], [r for r in rows if forgets(r)]
+    if not done:
+        return "No cell finished, so there is nothing to compare."
+    sure = [r["name"] for r in able if r["sscd"]["high"] < THRESHOLD]
+    close = [r["name"] for r in able if r["sscd"]["high"] >= THRESHOLD]
+    kept = [r["name"] for r in done if not forgets(r)]
+    words = [f"{_list(sure)} forgot the target: the similarity's whole interval lies below 0.4." if sure else "No method forgot the target beyond doubt."]
+    words += [f"{_list(close)} fell below 0.4 on average, with an interval that reaches above it."] if close else []
+    words += [f"{_list(kept)} did not forget it."] if kept else []
+    wins: dict[str, list[str]] = {}
+    for key, title, sign in COLUMNS:
+        if sign and able:
+            wins.setdefault(best(rows, key) or "", []).append(title.split()[0])
+    if len(able) > 1:
+        words += ["Of those that forgot, " + "; ".join(f"{name} keeps the model best by {_list(keys)}" for name, keys in wins.items()) + "."]
+    ceiling = done[0].get("sscd_ceiling")
+    words += [f"Before unlearning the target came back with similarity {ceiling['mean']:.2f}."] if ceiling else []
+    return " ".join(words)
+
+
+def differing(rows: list[dict[str, Any]]) -> list[str]:
+    """The settings that are not the same in every cell."""
+    keys = sorted({k for r in rows for k in r["settings"]})
+    return [k for k in keys if len({str(r["settings"].get(k)) for r in rows}) > 1]
+
+
+def _list(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
