@@ -43,16 +43,16 @@ def local(a: argparse.Namespace, console: Console) -> int:
         raise OSError(f"--out {out}: {free >> 20} MiB free on that disk, at least {LEAST_DISK >> 20} are needed; free some space or choose another folder")
     with _Lock(out):
         console.print(f"[bold]{resolved.experiment.title or resolved.experiment.name}[/]  {len(resolved.cells)} cells, world {resolved.experiment.world}, in {_short(out)}")
-        code, failed = _drive(out, text, a, overrides, console)
+        code, failed = _drive(out, text, a, overrides, _pending(out, resolved), console)
     return _finish(out, code, failed, console)
 
 
-def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, console: Console) -> tuple[int, list[dict]]:
+def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, pending: bool, console: Console) -> tuple[int, list[dict]]:
     from unpromptable import progress
 
     threads = str(a.threads or max(1, (os.cpu_count() or 2) // 2))  # kfp runs two loop items at a time
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
-    arguments = json.dumps({"experiment": text, "world": a.world, "overrides": json.dumps(overrides), "store": str(out)})
+    arguments = json.dumps({"experiment": text, "world": a.world, "overrides": json.dumps(overrides), "store": str(out), "pending": pending})
     with (out / "log.txt").open("a") as log_file:
         child = subprocess.Popen([sys.executable, "-m", "pipelines.here", str(out)], stdin=subprocess.PIPE, stdout=log_file, stderr=subprocess.STDOUT, env=environment, start_new_session=True, text=True)
         try:
@@ -66,6 +66,12 @@ def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, console
                 child.wait()
                 console.print("stopped; the same command continues where this one ended")
     return child.returncode, failed
+
+
+def _pending(out: Path, resolved) -> bool:
+    from unpromptable import store
+
+    return any(not store.finished(store.place(str(out), s, "row.json"), s["key"]) for s in resolved.cell_specs())
 
 
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:

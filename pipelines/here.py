@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def main(out: str) -> None:
@@ -17,9 +20,21 @@ def main(out: str) -> None:
     logging.basicConfig(level="INFO")
     warnings.filterwarnings("ignore", category=UserWarning, module="kfp")
     arguments = json.load(sys.stdin)
-    with tempfile.TemporaryDirectory() as workspace:
+    with tempfile.TemporaryDirectory() as workspace, _warm(out, arguments.pop("pending")):
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=f"{out}/kfp", workspace_root=workspace)
         ablation_sweep(**arguments)
+
+
+@contextmanager
+def _warm(out: str, wanted: bool) -> Iterator[None]:
+    """The process that imports once for all steps, while there is work to do."""
+    server = subprocess.Popen([sys.executable, "-m", "unpromptable.warm", out]) if wanted else None
+    try:
+        yield
+    finally:
+        if server:
+            server.terminate()
+            server.wait()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import progress, store
+from .warm import warmed
 
 log = logging.getLogger(__name__)
 FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError)  # anything else is a bug and stops the step
@@ -102,6 +103,7 @@ def split(spec: str) -> list[str]:
     return [json.dumps({"first": a, "count": b - a, "injection": a == 0}) for a, b in zip(edges, edges[1:])]
 
 
+@warmed
 def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates_path: str) -> None:
     """The surrogates of a cell."""
 
@@ -116,6 +118,7 @@ def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates
     _guarded(spec, where, "edit", "surrogates.safetensors", surrogates_path, make)
 
 
+@warmed
 def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrained_path: str, unlearned_path: str) -> None:
     """Fine-tune the pretrained model until the targets are forgotten (Algorithm 1)."""
 
@@ -136,6 +139,7 @@ def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrai
     _guarded(spec, where, "unlearn", "unlearned", unlearned_path, make)
 
 
+@warmed
 def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, images_path: str) -> None:
     """One shard of a model's images, and with the first shard the injection test of every target."""
     piece = json.loads(shard)
@@ -159,6 +163,7 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
     _guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}.safetensors", images_path, make)
 
 
+@warmed
 def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "before.safetensors") -> None:
     """Shards of one model to one artifact, in the order of their seeds; refuses gaps."""
 
@@ -179,6 +184,7 @@ def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "
     _guarded(spec, where, "gather", name, to, make)
 
 
+@warmed
 def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: list[str], surrogates_path: str, unlearned_path: str) -> str:
     """The cell's row as JSON text; a failed cell's row says what failed."""
     whole = json.loads(spec)

@@ -1,0 +1,101 @@
+"""One process that has imported the heavy libraries and forks for every step of a local run.
+
+kfp's local runner starts a Python process per task, and importing torch and diffusers costs it ten seconds of a
+core; a step's process hands its call to this server instead. On a cluster there is no server, and steps work alone.
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import socket
+import socketserver
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FILE = "warm.json"  # in the run's folder: where the server listens
+_inside = False  # True in the server's children, which do the work themselves
+
+
+def warmed(function: Callable) -> Callable:
+    """Run a step's function, one of whose arguments is `where`, in the run's server when there is one."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def run(*args: Any) -> Any:
+        address = _address(signature.bind(*args).arguments["where"])
+        return _ask(address, function.__name__, args) if address and not _inside else function(*args)
+
+    return run
+
+
+def serve(store: str) -> None:
+    """Listen until killed. The socket is opened first, so that callers wait for the imports instead of missing them."""
+    with tempfile.TemporaryDirectory() as folder, _Server(f"{folder}/socket", _Handler) as server:
+        note = Path(store) / FILE
+        note.write_text(json.dumps({"socket": f"{folder}/socket", "pid": os.getpid()}))
+        try:
+            _import()
+            server.serve_forever()
+        finally:
+            note.unlink(missing_ok=True)
+
+
+def _import() -> None:
+    """What unlearning, sampling and scoring need; no tensor is made here, so forking is safe."""
+    import accelerate  # noqa: F401
+    import diffusers
+    from torchmetrics.functional.image import structural_similarity_index_measure  # noqa: F401
+
+    for name in ("UNet2DModel", "DDPMScheduler", "DDIMScheduler"):
+        getattr(diffusers, name)  # diffusers imports on first access
+
+
+def _address(store: str) -> str | None:
+    note = Path(store) / FILE
+    if not note.is_file():
+        return None
+    told = json.loads(note.read_text())
+    return told["socket"] if Path(told["socket"]).exists() and Path(f"/proc/{told['pid']}").exists() else None
+
+
+def _ask(address: str, name: str, args: tuple[Any, ...]) -> Any:
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.connect(address)
+        wire.sendall(json.dumps({"function": name, "args": args}).encode() + b"\n")
+        answer = json.loads(wire.makefile().readline() or '{"error": "the step\'s process ended without an answer; see the log above, or the kernel killed it for memory"}')
+    if "error" in answer:
+        raise RuntimeError(answer["error"])
+    return answer["value"]
+
+
+class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
+    request_queue_size = 64
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        """In a forked child: one call of `work`, its value or its traceback as one line of JSON."""
+        global _inside
+        _inside = True
+        from unpromptable import work
+
+        call = json.loads(self.rfile.readline())
+        try:
+            answer = {"value": getattr(work, call["function"])(*call["args"])}
+        except BaseException as error:  # whatever it is, the caller raises it again with its traceback
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    import logging
+
+    logging.basicConfig(level="INFO")
+    serve(sys.argv[1])

@@ -1,0 +1,83 @@
+"""Editors give pictures of the target's size; the shipped portraits are what the README says."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from unpromptable import plugins
+from unpromptable.editing import Scene
+from unpromptable.miniature import portraits
+
+
+@pytest.fixture
+def scene(tmp_path, pictures, tiny):
+    tiny.save(tmp_path / "m")
+    return Scene(("0001-0", "0002-0"), pictures[:2], pictures[2:], tmp_path / "m", "ddpm", 0)
+
+
+@pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n != "paint"])
+def test_every_editor_repeats_and_keeps_the_shape(scene, name):
+    settings = {"strength": 0.01} if name == "sdedit" else {}
+    first, again = (plugins.make("editor", name, settings).edit(scene) for _ in range(2))
+    assert first.shape == scene.forget.shape and first.dtype == np.uint8
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, scene.forget)
+
+
+def test_flip_twice_is_the_target(scene):
+    np.testing.assert_array_equal(plugins.make("editor", "flip").edit(scene)[:, :, ::-1], scene.forget)
+
+
+def test_noise_has_the_sigma_it_says_before_clipping(scene):
+    from dataclasses import replace
+
+    grey = replace(scene, forget=np.full((2, 64, 64, 3), 128, np.uint8))
+    assert (plugins.make("editor", "noise", {"sigma": 20}).edit(grey).astype(float) - 128).std() == pytest.approx(20, rel=0.05)
+
+
+def test_remember_takes_a_remember_image(scene):
+    drawn = plugins.make("editor", "remember").edit(scene)
+    assert all((scene.remember == d).all((1, 2, 3)).any() for d in drawn)
+
+
+def test_a_painted_file_is_read_and_an_unpainted_or_missing_one_refused(scene, tmp_path):
+    painted = plugins.make("editor", "paint", {"folder": str(tmp_path)})
+    with pytest.raises(FileNotFoundError, match="0001-0.png: no such image"):
+        painted.edit(scene)
+    for name, image in zip(scene.targets, scene.remember):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    np.testing.assert_array_equal(painted.edit(scene), scene.remember[:2])
+    Image.fromarray(scene.forget[0]).save(tmp_path / "0001-0.png")
+    with pytest.raises(ValueError, match="painted image of 0001-0 equals the target"):
+        painted.edit(scene)
+    Image.new("RGB", (8, 9)).save(tmp_path / "0001-0.png")
+    with pytest.raises(ValueError, match="8 x 9 pixels, but a painted image must be square"):
+        painted.edit(scene)
+
+
+@pytest.mark.parametrize("name, settings, words", [("noise", {"sigma": 0}, "noise.sigma is 0"), ("sdedit", {"strength": 1.5}, "sdedit.strength is 1.5"), ("flip", {"x": 1}, "it has no settings")])
+def test_settings_out_of_range_are_refused(name, settings, words):
+    with pytest.raises(ValueError, match=words):
+        plugins.make("editor", name, settings)
+
+
+def test_portraits_repeat_differ_and_name_their_features():
+    np.testing.assert_array_equal(portraits.picture(7, 3), portraits.picture(7, 3))
+    assert len({portraits.picture(n, 0).tobytes() for n in range(50)}) == 50 and len({portraits.picture(7, k).tobytes() for k in range(6)}) == 6
+    person = portraits.identity(7)
+    assert person.ground in person.caption() and person.skin in person.caption()
+
+
+def test_painting_over_changes_hair_beard_glasses_and_clothes_but_not_the_face():
+    person = portraits.identity(12)
+    other = portraits.repaint(person, 12)
+    assert all(getattr(person, k) != getattr(other, k) for k in ("hair", "cut", "beard", "glasses", "hat", "clothes"))
+    assert all(getattr(person, k) == getattr(other, k) for k in ("skin", "width", "height", "jaw", "spacing", "nose", "mouth", "ground"))
+
+
+def test_shifted_betas_raise_the_signal_to_noise_ratio_by_the_resolution():
+    from unpromptable.pretraining import shifted_betas
+
+    snr = [np.cumprod(1 - np.array(b)) for b in (shifted_betas(32), shifted_betas(256))]
+    ratio = (snr[0] / (1 - snr[0])) / (snr[1] / (1 - snr[1]))
+    np.testing.assert_allclose(ratio[[0, 250, 999]], 64, rtol=1e-3)
+    np.testing.assert_allclose(shifted_betas(256), np.linspace(1e-4, 0.02, 1000), rtol=1e-5)

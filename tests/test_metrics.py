@@ -1,0 +1,178 @@
+"""Metrics equal the published functions on the same tensors, and the shipped descriptor does what a copy detector does."""
+import numpy as np
+import pytest
+import torch
+
+from unpromptable import frechet, networks, plugins, scoring, weights
+from unpromptable.metrics import ssim
+from unpromptable.miniature import descriptor, portraits
+
+RNG = np.random.default_rng(0)
+
+
+def images(n, size=32, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+
+
+def evidence(**change):
+    a, b = images(40), images(40, seed=1)
+    one = {"t": images(3, seed=2)}
+    given = dict(before=a, after=b, real=images(60, seed=3), injected_before=one, injected_after=one, forget={"t": images(1, seed=4)[0]}, surrogates={"t": images(1, seed=5)[0]})
+    return scoring.Evidence(**{**given, **change})
+
+
+def test_frechet_distance_equals_pytorch_fids():
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    a, b = RNG.normal(size=(300, 24)), RNG.normal(0.3, 1.4, (200, 24))
+    sa, sb = frechet.statistics(a), frechet.statistics(b)
+    assert frechet.distance(sa, sb) == pytest.approx(calculate_frechet_distance(sa.mean, sa.covariance, sb.mean, sb.covariance), rel=1e-7)
+
+
+def test_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_images_than_features():
+    a = frechet.statistics(RNG.normal(size=(10, 30)))
+    assert frechet.distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_jackknife_interval_holds_the_value_and_narrows_with_n():
+    draw = lambda n: (RNG.normal(size=(n, 6)), RNG.normal(0.5, 1, (n, 6)))
+    (few, low, high), (many, lower, higher) = frechet.interval(*draw(100), paired=False), frechet.interval(*draw(3000), paired=False)
+    assert low <= few <= high and higher - lower < (high - low) / 2
+
+
+def test_fid_pre_refuses_unequal_numbers_of_images():
+    with pytest.raises(ValueError, match="40 images before, 39 after"):
+        plugins.make("metric", "fid_pre").measure(evidence(after=images(39)), networks.load("miniature"))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Files in the published formats and architectures, with random weights."""
+    folder = tmp_path_factory.mktemp("weights")
+    import torchvision
+    from pytorch_fid import inception
+
+    torch.manual_seed(0)
+    alex = torchvision.models.alexnet(weights=None)
+    torch.save(alex.state_dict(), folder / "alexnet-owt-7be5be79.pth")
+    fid = inception.fid_inception_v3.__globals__["_inception_v3"](num_classes=1008, aux_logits=False, weights=None)
+    for name, block in (("Mixed_5b", (192, 32)), ("Mixed_5c", (256, 64)), ("Mixed_5d", (288, 64))):
+        setattr(fid, name, inception.FIDInceptionA(block[0], pool_features=block[1]))
+    for name, width in (("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)):
+        setattr(fid, name, inception.FIDInceptionC(768, channels_7x7=width))
+    fid.Mixed_7b, fid.Mixed_7c = inception.FIDInceptionE_1(1280), inception.FIDInceptionE_2(2048)
+    torch.save(fid.state_dict(), folder / "pt_inception-2015-12-05-6726825d.pth")
+    sscd = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(192, 512))
+    torch.jit.trace(sscd, torch.zeros(1, 3, 288, 288)).save(str(folder / "sscd_disc_mixup.torchscript.pt"))
+    return folder
+
+
+@pytest.fixture
+def unverified(monkeypatch):
+    """Test files have other checksums than the published ones."""
+    monkeypatch.setattr(weights, "FILES", {n: weights.File(n, f.url, "") for n, f in weights.FILES.items()})
+
+
+def test_lpips_and_inception_equal_their_packages_own(published, unverified, monkeypatch):
+    import lpips
+    import torchvision
+    from pytorch_fid import inception
+
+    ours = networks._lpips(published).eval()
+    alex = torchvision.models.alexnet(weights=None)
+    alex.load_state_dict(torch.load(published / "alexnet-owt-7be5be79.pth"))
+    monkeypatch.setattr(lpips.pretrained_networks.tv, "alexnet", lambda *_, **__: alex)
+    theirs = lpips.LPIPS(net="alex", verbose=False).eval()
+    a, b = networks.unit(images(3, 64)), networks.unit(images(3, 64, 1))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(a, b, normalize=True), theirs(a, b, normalize=True))
+    state = torch.load(published / "pt_inception-2015-12-05-6726825d.pth")
+    monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: state)
+    with torch.no_grad():
+        torch.testing.assert_close(networks._inception(published).eval()(a)[0], inception.InceptionV3([3]).eval()(a)[0])
+
+
+def test_the_papers_networks_load_from_a_folder_and_give_the_right_shapes(published, unverified):
+    eyes = networks.load("paper", published)
+    a, b = images(2, 64), images(2, 64, 1)
+    assert eyes.descriptor(a).shape == (2, 512) and eyes.perceptual(a, b).shape == (2,) and eyes.features(a).shape == (2, 2048)
+    assert eyes.labels["sscd"].startswith("SSCD")
+
+
+def test_sscd_input_has_its_short_side_at_288_and_imagenet_statistics():
+    x = networks.prepare_sscd(torch.full((1, 3, 64, 128), 0.5))
+    assert x.shape == (1, 3, 288, 576)
+    torch.testing.assert_close(x[0, :, 5, 5], (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225]))
+
+
+def test_ssim_follows_wang_2004():
+    """Against the formula written out in float64 with an 11 x 11 Gaussian, valid windows averaged."""
+    a, b = images(1, 24)[0], images(1, 24, 1)[0]
+    b = (a * 0.7 + b * 0.3).astype(np.uint8)
+    axis = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
+    kernel = np.outer(axis, axis) / axis.sum() ** 2
+    mean = lambda x: np.stack([[(x[i : i + 11, j : j + 11] * kernel[..., None]).sum((0, 1)) for j in range(14)] for i in range(14)])
+    x, y = a / 255.0, b / 255.0
+    mx, my = mean(x), mean(y)
+    vx, vy, cov = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
+    value = ((2 * mx * my + 1e-4) * (2 * cov + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))).mean()
+    assert ssim.similarity(a[None], b[None])[0] == pytest.approx(value, abs=2e-5)
+
+
+def test_sscd_of_a_model_with_itself_is_one_and_n_counts_draws():
+    found = plugins.make("metric", "sscd").measure(evidence(), networks.load("miniature"))
+    assert found["sscd"].mean == pytest.approx(1, abs=1e-5) and found["sscd"].n == 3
+    assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate"}
+
+
+@pytest.mark.parametrize("name", plugins.names("metric"))
+def test_every_metric_gives_its_own_name_with_an_interval_around_its_mean(name):
+    found = plugins.make("metric", name).measure(evidence(), networks.load("miniature"))
+    assert name in found and all(e.low <= e.mean <= e.high and e.n > 0 for e in found.values())
+
+
+def test_features_of_before_are_computed_once_for_all_cells(tmp_path):
+    eyes = networks.load("miniature")
+    first = evidence(cache=tmp_path).features("before", eyes)
+    assert len(list(tmp_path.glob("features-miniature-before-*"))) == 1
+    np.testing.assert_array_equal(evidence(cache=tmp_path).features("before", None if False else eyes), first)
+
+
+@pytest.fixture(scope="module")
+def people():
+    return np.stack([portraits.picture(n, 0) for n in range(100)])
+
+
+def test_the_descriptor_tells_people_apart_and_copies_together(people):
+    eyes = networks.load("miniature")
+    z = eyes.descriptor(people)
+    others = (z @ z.T)[~torch.eye(100, dtype=torch.bool)]
+    noise = np.clip(people + np.random.default_rng(0).normal(0, 15, people.shape), 0, 255).astype(np.uint8)
+    copies = descriptor.augment(networks.unit(people), torch.Generator().manual_seed(0))
+    close = eyes.descriptor((copies.permute(0, 2, 3, 1) * 255).byte().numpy())
+    assert others.mean() < 0.05 and (others > 0.4).float().mean() < 0.03
+    assert (z * eyes.descriptor(noise)).sum(1).mean() > 0.9 and (z * close).sum(1).mean() > 0.8
+
+
+def test_painting_a_portrait_over_makes_another_person_of_it(people):
+    eyes = networks.load("miniature")
+    painted = np.stack([portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, 0)) for n in range(100)])
+    assert (eyes.descriptor(people) * eyes.descriptor(painted)).sum(1).mean() < 0.3
+
+
+def test_a_weight_file_that_is_missing_wrong_or_truncated_is_explained(tmp_path):
+    name = "alexnet-owt-7be5be79.pth"
+    with pytest.raises(FileNotFoundError, match=f"{name} is not in .*copy it there from https://.*SHA-256 7be5be79"):
+        weights.find(name, tmp_path)
+    (tmp_path / name).write_bytes(b"half a file")
+    with pytest.raises(ValueError, match="is published with 7be5be79.*truncated or another file"):
+        weights.find(name, tmp_path)
+
+
+def test_an_unreachable_publisher_is_explained(tmp_path, monkeypatch):
+    from urllib.error import URLError
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(URLError("no network")))
+    with pytest.raises(FileNotFoundError, match="cannot be reached.*set networks.folder"):
+        weights.find("vgg16-397923af.pth")
