@@ -1,0 +1,24 @@
+"""Train the miniature world's DDPM again: `python -m unpromptable.miniature.base --out FOLDER`."""
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from ..pretraining import Pretraining, pretrain
+from . import portraits
+
+SETTINGS = Pretraining(steps=9000, channels=(16, 32, 64))  # 0.7 M parameters, so that 240 unlearning steps take half a minute
+
+
+def main() -> None:
+    """Draw the portraits and train; a stopped training continues."""
+    parser = argparse.ArgumentParser(description="Train the miniature base model again.")
+    parser.add_argument("--out", type=Path, required=True)
+    logging.basicConfig(level="INFO", format="%(message)s")
+    images, _ = portraits.training_set()
+    pretrain(images, parser.parse_args().out, SETTINGS, progress=lambda k, n, text: logging.info("step %d/%d  %s", k, n, text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The report: self-contained, every cell named, ticks and best values right, failures shown."""
+import json
+import re
+
+import numpy as np
+import pytest
+
+from unpromptable import data, tables
+from unpromptable.reports import html, markdown
+
+EXPERIMENT = {"name": "demo", "title": "Forgetting <one> face", "description": "d", "networks": {"name": "miniature"}, "forget": ["a"], "paper": [{"name": "Good", "sscd": 0.19, "lpips": 0.35}],
+              "sampling": {"sampler": "ddim", "steps": 2, "images": 12, "first_seed": 0}, "injection": {"t": 250, "draws": 4}}
+
+
+def row(name, sscd, lpips):
+    value = lambda m: {"mean": m, "low": m - 0.05, "high": m + 0.05, "n": 12}
+    return {"name": name, "cell": name.lower(), "folder": f"cells/{name.lower()}", "method": "surrogate", "status": "done", "error": None, "labels": {"sscd": "a", "lpips": "b", "fid": "c"},
+            "settings": {"method": "surrogate", "training.lr": lpips}, "surrogates": [{"target": "a", "sscd": 0.1, "lpips": 0.5, "rms": 40.0}], "seconds": {"unlearn": 3.0}, "inputs": {},
+            **{k: value(v) for k, v in (("sscd", sscd), ("lpips", lpips), ("ssim", 1 - lpips), ("fid_pre", lpips), ("fid_real", lpips), ("sscd_ceiling", 0.95))}}
+
+
+@pytest.fixture
+def store(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    data.save(tmp_path / "shared" / "data.safetensors", {"real": pictures, "forget": pictures[:1]}, {"forget_names": ["a"], "names": [], "removed": []})
+    data.save(tmp_path / "shared" / "before.safetensors", {"samples": pictures, "injected/a": pictures[:4]}, {"seeds": list(range(12))})
+    for name in ("good", "better", "keeps"):
+        folder = tmp_path / "cells" / name
+        data.save(folder / "after.safetensors", {"samples": pictures, "injected/a": pictures[:4]}, {"seeds": list(range(12))})
+        data.save(folder / "surrogates.safetensors", {"images": pictures[:1]}, {"targets": ["a"]})
+        (folder / "history.jsonl").write_text("".join(json.dumps({"step": i, "remember": 1.0, "forget": 2.0}) + "\n" for i in range(30)))
+    return tmp_path
+
+
+def rows():
+    failed = {"name": "Broken", "cell": "broken", "folder": "cells/broken", "status": "failed", "error": "unlearn: remember is nan", "settings": {"method": "x"}, "sscd": None}
+    return [row("Good", 0.2, 0.3), row("Better", 0.3, 0.1), row("Keeps", 0.9, 0.01), failed]
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_names_every_cell(store):
+    text = html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
+    assert all(r["name"] in text for r in rows()) and "Forgetting &lt;one&gt; face" in text
+    assert "not SSCD, LPIPS or FID of the paper" in text and "the paper's" in text
+
+
+def test_a_failed_cell_is_shown_with_its_error_and_the_page_says_so(store):
+    page, text = html.write(store, EXPERIMENT, rows(), "FAILED").read_text(), markdown.write(store, EXPERIMENT, rows(), "FAILED").read_text()
+    for content in (page, text):
+        assert "unlearn: remember is nan" in content and "did not succeed" in content
+
+
+def test_best_is_judged_among_those_that_forget():
+    assert tables.best(rows(), "lpips") == "Better" and tables.best(rows(), "ssim") == "Better" and tables.best(rows(), "sscd") is None
+    assert [c["mark"] for c in tables.cells(rows()[2], rows())] == ["✗", "", "", "", ""]
+
+
+def test_the_verdict_says_who_forgot_and_who_did_not():
+    text = tables.verdict(rows())
+    assert "Good and Better forgot the target" in text and "Keeps did not forget it" in text and "Better keeps the model best by LPIPS, SSIM" in text
+
+
+def test_a_run_without_any_result_still_has_a_page(store):
+    text = html.write(store, EXPERIMENT, [rows()[3]], "FAILED").read_text()
+    assert "No cell finished" in text

@@ -1,0 +1,94 @@
+"""MLflow: one sweep run, one child per cell, nothing twice, nothing lost while the server is away."""
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from unpromptable import tracking
+
+CELLS = [{"slug": "ours", "name": "Ours", "key": "k1", "method": "surrogate", "method.beta": 5e-5}, {"slug": "neggrad", "name": "NegGrad", "key": "k2", "method": "neggrad"}]
+
+
+def rows(store):
+    made = []
+    for cell, status in (("ours", "done"), ("neggrad", "failed")):
+        folder = store / "cells" / cell
+        (folder / "unlearned").mkdir(parents=True, exist_ok=True)
+        (folder / "unlearned" / "w.txt").write_text("weights")
+        (folder / "history.jsonl").write_text("".join(json.dumps({"step": i + 1, "target": "a", "remember": 1 / (i + 1)}) + "\n" for i in range(20)))
+        value = {"mean": 0.2, "low": 0.1, "high": 0.3, "n": 8} if status == "done" else None
+        made.append({"name": cell, "cell": cell, "folder": f"cells/{cell}", "status": status, "error": None if status == "done" else "unlearn: nan", "sscd": value})
+    (store / "rows.json").write_text("[]")
+    return made, {r["cell"]: store / r["folder"] / "history.jsonl" for r in made}
+
+
+def all_runs(store):
+    client = tracking._client(str(store))
+    return client, client.search_runs([e.experiment_id for e in client.search_experiments()])
+
+
+def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found, histories = rows(tmp_path)
+    for _ in range(2):
+        ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
+        assert tracking.close(str(tmp_path), found, histories, [], "FAILED")
+    client, runs = all_runs(tmp_path)
+    assert len(runs) == 3
+    cells = [r for r in runs if tracking.PARENT in r.data.tags]
+    sweep = next(r for r in runs if tracking.PARENT not in r.data.tags)
+    assert {r.data.tags[tracking.PARENT] for r in cells} == {sweep.info.run_id} and {r.info.run_id for r in cells} == set(ids.values())
+    assert len(client.get_metric_history(ids["ours"], "train/remember")) == 20
+    assert client.get_run(ids["ours"]).data.metrics["sscd"] == pytest.approx(0.2)
+    assert cells[0].data.params.keys() == cells[1].data.params.keys() and client.get_run(ids["neggrad"]).data.params["method.beta"] == "n/a"
+    assert {client.get_run(i).info.status for i in ids.values()} == {"FINISHED", "FAILED"}
+
+
+def test_a_server_that_is_away_loses_nothing_and_stalls_nothing(tmp_path, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    began = time.monotonic()
+    assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
+    found, histories = rows(tmp_path)
+    assert tracking.close(str(tmp_path), found, histories, [], "SUCCEEDED") is False
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_the_middle_and_started_again_has_every_point(tmp_path, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    server = start(tmp_path, port)
+    ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
+    server.terminate(), server.wait()
+    found, histories = rows(tmp_path)
+    assert tracking.close(str(tmp_path), found, histories, [], "SUCCEEDED") is False
+    server = start(tmp_path, port)
+    try:
+        assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == ids
+        assert tracking.close(str(tmp_path), found, histories, [], "SUCCEEDED")
+        client, runs = all_runs(tmp_path)
+        assert len(runs) == 3 and len(client.get_metric_history(ids["ours"], "train/remember")) == 20
+    finally:
+        server.terminate(), server.wait()
+
+
+def start(folder, port):
+    words = ["server", "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "files"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    process = subprocess.Popen([sys.executable, "-m", "mlflow", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+            return process
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    raise RuntimeError("the MLflow server did not start")
