@@ -31,7 +31,7 @@ def test_the_key_follows_what_matters_and_ignores_the_title():
     one = resolve()
     assert one.cell_specs()[0]["key"] == resolve(title="other").cell_specs()[0]["key"]
     assert one.key != resolve(sampling={"images": 7}).key
-    other = resolve({"method.beta": 1e-4})
+    other = resolve({"method.beta": 3e-4})
     assert one.cell_specs()[0]["key"] != other.cell_specs()[0]["key"] and one.cell_specs()[1]["key"] == other.cell_specs()[1]["key"]
 
 

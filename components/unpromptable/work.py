@@ -42,7 +42,7 @@ def flat(spec: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {"slug": slug(spec), "name": spec["name"], "key": spec["key"]}
 
     def walk(value: Any, path: str) -> None:
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
             for key, inner in value.items():
                 walk(inner, path if key == "settings" else f"{path}.{key}".strip("."))
         else:

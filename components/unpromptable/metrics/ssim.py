@@ -23,5 +23,8 @@ def similarity(a: np.ndarray, b: np.ndarray, batch: int = 256) -> np.ndarray:
 
     from ..networks import unit
 
-    settings = {"gaussian_kernel": True, "sigma": 1.5, "kernel_size": 11, "k1": 0.01, "k2": 0.03, "data_range": 1.0, "reduction": "none"}
-    return np.concatenate([ssim(unit(a[i : i + batch]), unit(b[i : i + batch]), **settings).reshape(-1).numpy() for i in range(0, len(a), batch)])
+    settings = {"gaussian_kernel": True, "sigma": 1.5, "kernel_size": 11, "k1": 0.01, "k2": 0.03, "data_range": 1.0, "reduction": "none", "return_full_image": True}
+    if min(a.shape[1:3]) < 11:
+        raise ValueError(f"ssim: pictures of {a.shape[2]} x {a.shape[1]} pixels are smaller than its 11 x 11 window")
+    maps = (ssim(unit(a[i : i + batch]), unit(b[i : i + batch]), **settings)[1] for i in range(0, len(a), batch))
+    return np.concatenate([m[..., 5:-5, 5:-5].mean((1, 2, 3)).numpy() for m in maps])  # valid windows alone; torchmetrics also counts mirrored borders
