@@ -45,6 +45,7 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
     assert {r.data.tags[tracking.PARENT] for r in cells} == {sweep.info.run_id} and {r.info.run_id for r in cells} == set(ids.values())
     assert len(client.get_metric_history(ids["ours"], "train/remember")) == 20
     assert client.get_run(ids["ours"]).data.metrics["sscd"] == pytest.approx(0.2)
+    assert cells[0].data.metrics.keys() == cells[1].data.metrics.keys() >= {"sscd", "sscd.low", "train/remember"}
     assert cells[0].data.params.keys() == cells[1].data.params.keys() and client.get_run(ids["neggrad"]).data.params["method.beta"] == "n/a"
     assert {client.get_run(i).info.status for i in ids.values()} == {"FINISHED", "FAILED"}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -62,8 +63,9 @@ def close(store: str, rows: list[dict[str, Any]], histories: dict[str, Path], fi
             return False
         kept = json.loads(note.read_text())
         metrics = sorted({k for r in rows for k, v in r.items() if isinstance(v, dict) and "mean" in v})
+        logged = sorted({k for path in histories.values() for k in _keys(path)})
         for row in rows:
-            _close_cell(client, kept["runs"][row["cell"]], row, histories.get(row["cell"]), metrics, Path(store))
+            _close_cell(client, kept["runs"][row["cell"]], row, histories.get(row["cell"]), metrics, logged, Path(store))
         for file in [*files, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
             if Path(file).is_file():
                 client.log_artifact(kept["sweep"], str(file), "figures" if file.suffix == ".png" else None)
@@ -109,13 +111,14 @@ def _tail(run_id: str, history: Path, done: threading.Event) -> None:
         log.warning("tracking: %s; the rest of the history is sent by the report", error)
 
 
-def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None, metrics: list[str], store: Path) -> None:
+def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None, metrics: list[str], logged: list[str], store: Path) -> None:
     start = client.get_run(run).info.start_time
     if history and history.is_file():
         _points(client, run, history.read_text().splitlines(), start)
-    values = {f"{k}": row[k]["mean"] for k in metrics if row.get(k)}
-    spread = {f"{k}.{side}": row[k][side] for k in metrics if row.get(k) for side in ("low", "high")}
-    _send(client, run, [(k, v, start, 0) for k, v in {**values, **spread}.items()])
+    nothing = dict.fromkeys(("mean", "low", "high"), math.nan)
+    values = {k if side == "mean" else f"{k}.{side}": (row.get(k) or nothing)[side] for k in metrics for side in ("mean", "low", "high")}
+    values |= {f"train/{k}": math.nan for k in logged if k not in (_keys(history) if history else ())}  # every cell has every key
+    _send(client, run, [(k, v, start, 0) for k, v in values.items()])
     folder = store / row["folder"]
     if row["status"] == "done":
         client.set_tag(run, "checkpoint_uri", str((folder / "unlearned").resolve()))
@@ -124,6 +127,12 @@ def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None
     else:
         client.set_tag(run, "error", row["error"])
     client.set_terminated(run, "FINISHED" if row["status"] == "done" else "FAILED")
+
+
+def _keys(history: Path) -> set[str]:
+    """The numbers that a history's updates hold."""
+    lines = history.read_text().splitlines() if history.is_file() else []
+    return {k for k, v in json.loads(lines[-1]).items() if isinstance(v, (int, float)) and k != "step"} if lines else set()
 
 
 def _points(client: Any, run: str, lines: list[str], start: int) -> None:
