@@ -83,7 +83,7 @@ def forgetting_plot(store: Path, rows: list[dict[str, Any]]) -> Path:
         axis.plot(ceiling["mean"], y, "o", mfc="none", mec=INK, ms=7)
     axis.axvline(0.4, color=RED, ls="--", lw=1)
     axis.text(0.41, len(done) - 0.45, "forgotten below 0.4", color=RED, fontsize=8)
-    axis.set(yticks=range(len(done)), xlim=(-0.3, 1.05), ylim=(-0.6, len(done) - 0.1), xlabel="similarity of the denoised target, before against after (hollow: target against before)")
+    axis.set(yticks=range(len(done)), xlim=(-0.3, 1.05), ylim=(-0.6, len(done) - 0.1), xlabel="denoised target, before against after (hollow: target against before)")
     axis.set_yticklabels([r["name"] for r in reversed(done)])
     return _save(store, figure, axis, "forgetting")
 

@@ -104,7 +104,7 @@ def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(
     unet.load_state_dict(averaged)
     DDPMPipeline(unet=unet.to(memory_format=torch.contiguous_format), scheduler=scheduler).save_pretrained(out, safe_serialization=True)
     summary = {"steps": done, "images": len(images), "size": size, "loss": float(np.mean(losses[-500:])), "minutes": round((time.monotonic() - began) / 60, 1),
-               "settings": {**asdict(settings), "minutes": None if math.isinf(settings.minutes) else settings.minutes}}
+               "settings": {**asdict(settings), "start": Path(settings.start).name, "minutes": None if math.isinf(settings.minutes) else settings.minutes}}
     (Path(out) / "pretraining.json").write_text(json.dumps(summary, indent=1))
     resume.unlink()
     return summary

@@ -1,0 +1,42 @@
+"""The whole DAG under kfp's local runner, small: a cell that fails, a run that continues, numbers that stay."""
+import json
+import subprocess
+import sys
+
+import pytest
+
+TEXT = """
+name: small
+forget: ["0007-3"]
+sampling: {steps: 2, images: 12, shards: 2}
+injection: {t: 3, draws: 2}
+base: {training: {steps: 2}, editor: flip}
+cells:
+- {name: Ours}
+- {name: Breaks, method: naive, training: {lr: 1.0e+30, steps: 3, max_grad_norm: 0}}
+- {name: NegGrad, method: neggrad}
+"""
+
+
+def run(folder, *words):
+    done = subprocess.run([sys.executable, "-m", "pipelines", "local", str(folder / "small.yaml"), "--out", str(folder / "run"), *words], capture_output=True, text=True, timeout=500)
+    rows = {r["name"]: r for r in json.loads((folder / "run" / "rows.json").read_text())}
+    return done, rows, [json.loads(line) for line in (folder / "run" / "progress.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_a_failing_cell_lets_the_others_finish_and_a_second_run_redoes_only_what_is_missing(tmp_path):
+    (tmp_path / "small.yaml").write_text(TEXT)
+    done, rows, first = run(tmp_path)
+    assert done.returncode == 1 and "lower training.lr" in done.stdout
+    assert {n: r["status"] for n, r in rows.items()} == {"Ours": "done", "Breaks": "failed", "NegGrad": "done"}
+    assert "is nan at update" in rows["Breaks"]["error"] and "did not succeed" in (tmp_path / "run" / "report.html").read_text()
+
+    (tmp_path / "small.yaml").write_text(TEXT.replace("lr: 1.0e+30", "lr: 1.0e-4"))
+    done, again, events = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    worked = {e["cell"] for e in events[len(first):] if e["kind"] == "start"}
+    assert worked <= {"Breaks"} and again["Ours"]["lpips"] == rows["Ours"]["lpips"]
+
+    done, third, events_ = run(tmp_path)
+    assert done.returncode == 0 and not [e for e in events_[len(events):] if e["kind"] == "start"] and third == again
