@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unpromptable import plan, store, work
+from unpromptable import once, plan, rows, store, work
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip, training: {steps: 2}}\n"
 
@@ -22,7 +22,7 @@ def make(calls, where, spec, content="x"):
         calls.append(path.name)
         path.write_text(content)
 
-    work._guarded(json.dumps(spec), str(where), "step", "out.txt", "", build)
+    once.guarded(json.dumps(spec), str(where), "step", "out.txt", "", build)
 
 
 def test_a_finished_output_is_not_made_again_and_a_removed_one_is(specs, tmp_path):
@@ -44,11 +44,11 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
     def fails(path, bar):
         raise ValueError("Ours: remember is nan at update 7")
 
-    work._guarded(json.dumps(specs[0]), str(tmp_path), "unlearn", "out.txt", str(tmp_path / "handed"), fails)
+    once.guarded(json.dumps(specs[0]), str(tmp_path), "unlearn", "out.txt", str(tmp_path / "handed"), fails)
     later = []
     make(later, tmp_path, specs[0]), make(later, tmp_path, specs[1])
     assert len(later) == 1 and (tmp_path / "handed").read_text() == ""
-    first, second = work.rows(str(tmp_path))
+    first, second = rows.collect(str(tmp_path))
     assert first["status"] == "failed" and first["error"] == "unlearn: Ours: remember is nan at update 7" and first["sscd"] is None
     with pytest.raises(RuntimeError, match="cell Ours: unlearn: Ours: remember is nan at update 7"):
         work.check(str(tmp_path))
@@ -59,8 +59,8 @@ def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):
         path.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    work._guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", fills)
-    assert "the disk is full" in work.rows(str(tmp_path))[0]["error"]
+    once.guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", fills)
+    assert "the disk is full" in rows.collect(str(tmp_path))[0]["error"]
     assert not store.place(str(tmp_path), specs[0], "out.txt").exists()
 
 
@@ -81,6 +81,6 @@ def test_shards_cover_every_image_once(specs):
 
 
 def test_flat_settings_have_one_value_per_key(specs):
-    flat = work.flat(specs[0])
+    flat = rows.flat(specs[0])
     assert flat["method"] == "surrogate" and flat["training.steps"] == 240 and flat["sampling.sampler"] == "ddim"
     assert all(not isinstance(v, (dict, list, tuple)) for v in flat.values())

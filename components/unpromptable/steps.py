@@ -62,9 +62,9 @@ def score(spec: str, store: str, data: Input[Dataset], before: Input[Dataset], s
           unlearned: Input[Model], metrics: Output[Metrics]) -> str:
     """Measure what was forgotten and what was kept; the row as JSON text."""
     import json
-    from unpromptable import work
+    from unpromptable import rows, work
     row = work.score(spec, store, data.path, before.path, [s.path for s in shards], surrogates.path, unlearned.path)
-    for name, value in work.scalars(json.loads(row)).items():
+    for name, value in rows.scalars(json.loads(row)).items():
         metrics.log_metric(name, value)
     return row
 

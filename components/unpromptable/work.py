@@ -1,8 +1,7 @@
 """What each step of the DAG does: skip what is finished, resume what is half done, compute the rest, hand it on.
 
 Heavy imports are inside the functions, so that a step with nothing to do costs no more than its process.
-A cell's step that fails in a foreseeable way (bad input, a loss that is not finite, no memory, a full disk)
-leaves `failed.json` and lets the other cells finish; `check` ends the run as failed after them.
+A cell's step that fails in a foreseeable way (`once.guarded`) lets the other cells finish; `check` ends the run as failed after them.
 """
 from __future__ import annotations
 
@@ -14,11 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import progress, store
+from . import once, progress, rows, store
 from .warm import warmed
 
 log = logging.getLogger(__name__)
-FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError)  # anything else is a bug and stops the step
 
 
 def plan(experiment: str, world: str, overrides: str, where: str, sweep_key: str = "") -> list[str]:
@@ -30,36 +28,11 @@ def plan(experiment: str, world: str, overrides: str, where: str, sweep_key: str
     specs = resolved.cell_specs()
     target = Path(where) / "experiment.json"
     store.write_text(target, json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key}, indent=1))
-    ids = tracking.open_runs(where, resolved.experiment.name, sweep_key or str(Path(where).resolve()), [flat(s) for s in specs])
+    ids = tracking.open_runs(where, resolved.experiment.name, sweep_key or str(Path(where).resolve()), [rows.flat(s) for s in specs])
     for spec in specs:
         (Path(where) / spec["folder"] / "failed.json").unlink(missing_ok=True)
-        spec["run_id"] = ids.get(slug(spec))
+        spec["run_id"] = ids.get(rows.slug(spec))
     return [json.dumps(s) for s in specs]
-
-
-def flat(spec: dict[str, Any]) -> dict[str, Any]:
-    """A cell's settings as dotted keys, what the report and MLflow show; `slug` is the cell's identity."""
-    out: dict[str, Any] = {"slug": slug(spec), "name": spec["name"], "key": spec["key"]}
-
-    def walk(value: Any, path: str) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(inner, path if key == "settings" else f"{path}.{key}".strip("."))
-        else:
-            out[path] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-
-    common = {k: v for k, v in spec["experiment"].items() if k in ("world", "model", "sampling", "injection", "networks", "real")}
-    cell = spec["cell"]
-    walk({**common, **{k: cell[k] for k in ("training", "forget")}}, "")
-    for kind in ("method", "editor"):
-        out[kind] = cell[kind]["name"]
-        walk(cell[kind]["settings"], kind)
-    return out
-
-
-def slug(spec: dict[str, Any]) -> str:
-    """The readable part of a cell's folder."""
-    return Path(spec["folder"]).name.rsplit("-", 1)[0]
 
 
 def prepare(experiment: str, world: str, overrides: str, where: str, data_path: str, pretrained_path: str) -> str:
@@ -69,8 +42,8 @@ def prepare(experiment: str, world: str, overrides: str, where: str, data_path: 
     resolved = planning.resolve(experiment, world, json.loads(overrides))
     text = resolved.shared_spec()
     spec = json.loads(text)
-    _make(where, spec, "prepare", "pretrained", pretrained_path, lambda path, bar: _fetch(path, resolved))
-    _make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved))
+    once.make(where, spec, "prepare", "pretrained", pretrained_path, lambda path, bar: _fetch(path, resolved))
+    once.make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved))
     return text
 
 
@@ -115,7 +88,7 @@ def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates
         data.save(path, arrays, manifest)
 
     store.write_text(store.place(where, json.loads(spec), "cell.json"), json.dumps(json.loads(spec), indent=1))
-    _guarded(spec, where, "edit", "surrogates.safetensors", surrogates_path, make)
+    once.guarded(spec, where, "edit", "surrogates.safetensors", surrogates_path, make)
 
 
 @warmed
@@ -136,7 +109,7 @@ def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrai
         (path / "training.json").write_text(json.dumps({**summary, "seconds": round(time.monotonic() - began, 2)}))
         (folder / "history.jsonl").replace(path.parent / "history.jsonl")
 
-    _guarded(spec, where, "unlearn", "unlearned", unlearned_path, make)
+    once.guarded(spec, where, "unlearn", "unlearned", unlearned_path, make)
 
 
 @warmed
@@ -160,7 +133,7 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
         images, seeds = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], lambda k, n: bar(k, n, f"{piece['count']} images"))
         data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
-    _guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}.safetensors", images_path, make)
+    once.guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}.safetensors", images_path, make)
 
 
 @warmed
@@ -181,7 +154,7 @@ def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "
         extra = {k: v for arrays, _ in shards for k, v in arrays.items() if k != "samples"}
         data.save(path, {"samples": np.concatenate([a["samples"] for a, _ in shards]), **extra}, {"seeds": seeds, "seconds": sum(m["seconds"] for _, m in shards)})
 
-    _guarded(spec, where, "gather", name, to, make)
+    once.guarded(spec, where, "gather", name, to, make)
 
 
 @warmed
@@ -198,40 +171,24 @@ def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: 
         cell, experiment = _parse(spec)
         values = scoring.score(cell, experiment, data_path, before_path, after, surrogates_path, path.parent.parent.parent / "shared")
         summary = json.loads((Path(unlearned_path) / "training.json").read_text())
-        store.write_text(row, json.dumps({**_row_head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}, indent=1))
+        store.write_text(row, json.dumps({**rows.head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}, indent=1))
 
-    _guarded(spec, where, "score", "row.json", "", make)
-    return path.read_text() if path.exists() else json.dumps(failed_row(whole, where))
-
-
-def scalars(row: dict[str, Any]) -> dict[str, float]:
-    """The means of a row's metrics, for tables that hold one number per name."""
-    return {k: v["mean"] for k, v in row.items() if isinstance(v, dict) and "mean" in v}
+    once.guarded(spec, where, "score", "row.json", "", make)
+    return path.read_text() if path.exists() else json.dumps(rows.failed(whole, where))
 
 
 def check(where: str) -> None:
     """End the run as failed when a cell did; runs after every cell. Raises RuntimeError naming the cells."""
-    broken = [(r["name"], r["error"]) for r in rows(where) if r["status"] != "done"]
+    broken = [(r["name"], r["error"]) for r in rows.collect(where) if r["status"] != "done"]
     if broken:
         raise RuntimeError("; ".join(f"cell {name}: {error}" for name, error in broken))
-
-
-def rows(where: str) -> list[dict[str, Any]]:
-    """A row per planned cell, in the experiment's order, failed and missing ones included."""
-    target = Path(where) / "experiment.json"
-    specs = json.loads(target.read_text())["cells"] if target.is_file() else []
-    found = []
-    for spec in specs:
-        path = store.place(where, spec, "row.json")
-        found.append(json.loads(path.read_text()) if store.finished(path, spec["key"]) else failed_row(spec, where))
-    return found
 
 
 def report(where: str, state: str, to: str = "") -> None:
     """rows.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
     from . import plugins, tracking
 
-    found = rows(where)
+    found = rows.collect(where)
     store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
     target = Path(where) / "experiment.json"
     if not target.is_file():
@@ -251,15 +208,6 @@ def report(where: str, state: str, to: str = "") -> None:
     progress.event(where, "", "report", "done" if state == "SUCCEEDED" else "failed", str(page))
 
 
-def failed_row(spec: dict[str, Any], where: str) -> dict[str, Any]:
-    """The row of a cell that has no result."""
-    from . import plugins
-
-    note = Path(where) / spec["folder"] / "failed.json"
-    error = json.loads(note.read_text()) if note.is_file() else {"step": "", "error": "did not finish"}
-    return {**_row_head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m: None for m in plugins.names("metric")}}
-
-
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
     from . import data
@@ -271,70 +219,11 @@ def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settin
     return pretrain(images, Path(out), chosen, flip=flip, progress=show)
 
 
-def _row_head(spec: dict[str, Any]) -> dict[str, Any]:
-    settings = {k: v for k, v in flat(spec).items() if k not in ("slug", "name", "key")}
-    return {"name": spec["name"], "cell": slug(spec), "folder": spec["folder"], "method": spec["cell"]["method"]["name"], "editor": spec["cell"]["editor"]["name"],
-            "networks": spec["experiment"]["networks"]["name"], "settings": settings, "run_id": spec.get("run_id")}
-
-
 def _parse(spec: str) -> tuple[Any, Any]:
     from . import config
 
     whole = json.loads(spec)
     return config.read_cell(whole["cell"]), config.read_experiment(whole["experiment"])
-
-
-def _guarded(spec: str, where: str, step: str, name: str, to: str, make: Callable) -> None:
-    """`_make`, but a foreseeable failure is written down and the cell's later steps pass by."""
-    whole = json.loads(spec)
-    if whole["folder"] == "shared":
-        return _make(where, whole, step, name, to, make)
-    note = store.place(where, whole, "failed.json")
-    if note.exists():
-        return _hand_on_nothing(to)
-    try:
-        _make(where, whole, step, name, to, make)
-    except FORESEEN as error:
-        text = f"the disk is full: {error}; free some space and run again" if getattr(error, "errno", None) == 28 else str(error)
-        log.exception("%s: %s failed", whole["name"], step)
-        store.write_text(note, json.dumps({"step": step, "error": text}))
-        progress.event(where, whole["name"], step, "failed", text)
-        _hand_on_nothing(to)
-
-
-def _hand_on_nothing(to: str) -> None:
-    if to:
-        store.write_text(Path(to), "")  # the pipeline needs a file; failed.json says why it is empty
-
-
-def _make(where: str, spec: dict[str, Any], step: str, name: str, to: str, make: Callable) -> None:
-    path = store.place(where, spec, name)
-    if store.finished(path, spec["key"]):
-        progress.event(where, spec["name"], step, "skipped", "")
-    else:
-        progress.event(where, spec["name"], step, "start", "")
-        store.clear(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.part{path.suffix}")
-        store.clear(temporary)
-        make(temporary, _bar(where, spec["name"], step))
-        os.replace(temporary, path)
-        store.finish(path, spec["key"])
-        progress.event(where, spec["name"], step, "done", "")
-    if to:
-        store.deliver(path, to)
-
-
-def _bar(where: str, cell: str, step: str) -> Callable:
-    """progress(done, total, text) for a step whose total is known when it first calls."""
-    bars: dict[int, Any] = {}
-
-    def show(done: int, total: int, text: str = "") -> None:
-        if total not in bars:
-            bars[total] = progress.Progress(where, cell, step, total)
-        bars[total].update(done, text)
-
-    return show
 
 
 def _device() -> str:
