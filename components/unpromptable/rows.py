@@ -1,0 +1,65 @@
+"""One row per cell: its settings as flat keys, its numbers, or what failed."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from . import store
+
+
+def flat(spec: dict[str, Any]) -> dict[str, Any]:
+    """A cell's settings as dotted keys, what the report and MLflow show; `slug` is the cell's identity."""
+    out: dict[str, Any] = {"slug": slug(spec), "name": spec["name"], "key": spec["key"]}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, path if key == "settings" else f"{path}.{key}".strip("."))
+        else:
+            out[path] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+    common = {k: v for k, v in spec["experiment"].items() if k in ("world", "model", "sampling", "injection", "networks", "real")}
+    cell = spec["cell"]
+    walk({**common, **{k: cell[k] for k in ("training", "forget")}}, "")
+    for kind in ("method", "editor"):
+        out[kind] = cell[kind]["name"]
+        walk(cell[kind]["settings"], kind)
+    return out
+
+
+def slug(spec: dict[str, Any]) -> str:
+    """The readable part of a cell's folder."""
+    return Path(spec["folder"]).name.rsplit("-", 1)[0]
+
+
+def scalars(row: dict[str, Any]) -> dict[str, float]:
+    """The means of a row's metrics, for tables that hold one number per name."""
+    return {k: v["mean"] for k, v in row.items() if isinstance(v, dict) and "mean" in v}
+
+
+def collect(where: str) -> list[dict[str, Any]]:
+    """A row per planned cell, in the experiment's order, failed and missing ones included."""
+    target = Path(where) / "experiment.json"
+    specs = json.loads(target.read_text())["cells"] if target.is_file() else []
+    found = []
+    for spec in specs:
+        path = store.place(where, spec, "row.json")
+        found.append(json.loads(path.read_text()) if store.finished(path, spec["key"]) else failed(spec, where))
+    return found
+
+
+def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
+    """The row of a cell that has no result."""
+    from . import plugins
+
+    note = Path(where) / spec["folder"] / "failed.json"
+    error = json.loads(note.read_text()) if note.is_file() else {"step": "", "error": "did not finish"}
+    return {**head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m: None for m in plugins.names("metric")}}
+
+
+def head(spec: dict[str, Any]) -> dict[str, Any]:
+    """What every row says of its cell, with or without a result."""
+    settings = {k: v for k, v in flat(spec).items() if k not in ("slug", "name", "key")}
+    return {"name": spec["name"], "cell": slug(spec), "folder": spec["folder"], "method": spec["cell"]["method"]["name"], "editor": spec["cell"]["editor"]["name"],
+            "networks": spec["experiment"]["networks"]["name"], "settings": settings, "run_id": spec.get("run_id")}
