@@ -2,19 +2,37 @@
 from kfp import dsl
 
 from pipelines import parts
+from pipelines.pods import FOLDER, Fixed, Machine, Mounts, light
 from unpromptable import steps
 
-STORE = "/store"  # where a cluster mounts the volume that keeps what is finished; a local run passes its own folder
+
+def build(fixed: Fixed = Fixed()):
+    """The DAG, with the settings that only the compiler can take."""
+    before, cell = parts.build(fixed)
+
+    @dsl.pipeline(name="ablation-sweep", description="Forget images that no prompt can name, every way the experiment asks, and compare.")
+    def ablation_sweep(
+        experiment: str = "demo", world: str = "", overrides: str = "{}", store: str = FOLDER, images_per_shard: int = 0, image: str = steps.IMAGE, cpu: str = "2", memory: str = "8Gi",
+        gpus: str = "0", gpu_type: str = "nvidia.com/gpu", node_selector: dict = {}, tolerations: list = [], volume: str = "unpromptable-store", config: str = "unpromptable",
+        tracking_secret: str = "unpromptable-mlflow", store_secret: str = "unpromptable-object-store", hub_secret: str = "unpromptable-hub",
+    ):
+        """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON of dotted keys.
+
+        store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's. images_per_shard: images that one pod draws; 0 leaves it to the experiment.
+        """
+        machine, mounts = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations), Mounts(volume, config, tracking_secret, store_secret, hub_secret)
+        run = {"store": store, "images_per_shard": images_per_shard, **machine._asdict(), **mounts._asdict()}
+        last = light(steps.report(store=store, experiment=experiment), mounts, fixed)
+        with dsl.ExitHandler(last, name="sweep"):
+            cells = light(steps.plan(experiment=experiment, world=world, overrides=overrides, store=store, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER), mounts, fixed)
+            ready = light(steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).after(cells), mounts, fixed)
+            shared = {"data": ready.outputs["data"], "pretrained": ready.outputs["pretrained"]}
+            images = before(spec=ready.outputs["Output"], **shared, **run)
+            with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as spec:
+                row = cell(spec=spec, before=images.output, **shared, **run)
+            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(row.output)), mounts, fixed)
+
+    return ablation_sweep
 
 
-@dsl.pipeline(name="ablation-sweep", description="Forget images that no prompt can name, every way the experiment asks, and compare.")
-def ablation_sweep(experiment: str = "demo", world: str = "", overrides: str = "{}", store: str = STORE):
-    """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON of dotted keys."""
-    last = steps.report(store=store).set_caching_options(False)
-    with dsl.ExitHandler(last, name="sweep"):
-        cells = steps.plan(experiment=experiment, world=world, overrides=overrides, store=store, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER).set_caching_options(False)
-        ready = steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).set_caching_options(False).after(cells)
-        before = parts.before(spec=ready.outputs["Output"], store=store, data=ready.outputs["data"], pretrained=ready.outputs["pretrained"])
-        with dsl.ParallelFor(cells.output, parallelism=8) as spec:
-            row = parts.cell(spec=spec, store=store, data=ready.outputs["data"], pretrained=ready.outputs["pretrained"], before=before.output)
-        steps.check(store=store, cells=dsl.Collected(row.output)).set_caching_options(False)
+ablation_sweep = build()

@@ -1,30 +1,51 @@
 """The sub-pipelines of every DAG: one cell of a sweep, and the base model's images.
 
-They live apart so that each DAG's file shows one pipeline, which is what `kfp dsl compile --py` looks for.
+They live apart so that each DAG's file shows one pipeline, which is what `kfp dsl compile --py` looks for. Resources
+that are parameters must not be set on a task inside a loop (the loop would not hand them on), hence `shard`.
 """
+from typing import NamedTuple
+
 from kfp import dsl
 
+from pipelines.pods import Fixed, Machine, Mounts, heavy, light
 from unpromptable import steps
 
 
-def _shards(spec, store, data, model):
-    """A model's images, shard by shard; the sub-pipeline around it keeps `spec` apart from the loop's item."""
-    pieces = steps.split(spec=spec, model=model).set_caching_options(False).set_display_name("split")
-    with dsl.ParallelFor(pieces.output) as shard:
-        drawn = steps.sample(spec=spec, shard=shard, store=store, data=data, model=model).set_caching_options(False).set_display_name("sample")
-    return dsl.Collected(drawn.outputs["images"])
+class Parts(NamedTuple):
+    before: object
+    cell: object
 
 
-@dsl.pipeline(name="before")
-def before(spec: str, store: str, data: dsl.Input[dsl.Dataset], pretrained: dsl.Input[dsl.Model]) -> dsl.Dataset:
-    shards = _shards(spec, store, data, pretrained)
-    return steps.gather(spec=spec, store=store, shards=shards).set_caching_options(False).outputs["before"]
+def build(fixed: Fixed) -> Parts:
+    """The two sub-pipelines, with the settings that only the compiler can take."""
 
+    @dsl.pipeline(name="shard")
+    def shard(spec: str, piece: str, store: str, data: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], image: str, cpu: str, memory: str, gpus: str, gpu_type: str,
+              node_selector: dict, tolerations: list, volume: str, config: str, tracking_secret: str, store_secret: str, hub_secret: str) -> dsl.Dataset:
+        machine, mounts = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations), Mounts(volume, config, tracking_secret, store_secret, hub_secret)
+        return heavy(steps.sample(spec=spec, shard=piece, store=store, data=data, model=model), machine, mounts, fixed, "sample").outputs["images"]
 
-@dsl.pipeline(name="cell")
-def cell(spec: str, store: str, data: dsl.Input[dsl.Dataset], pretrained: dsl.Input[dsl.Model], before: dsl.Input[dsl.Dataset]) -> str:
-    edited = steps.edit(spec=spec, store=store, data=data, pretrained=pretrained).set_caching_options(False)
-    trained = steps.unlearn(spec=spec, store=store, data=data, pretrained=pretrained, surrogates=edited.outputs["surrogates"]).set_caching_options(False)
-    shards = _shards(spec, store, data, trained.outputs["unlearned"])
-    scored = steps.score(spec=spec, store=store, data=data, before=before, shards=shards, surrogates=edited.outputs["surrogates"], unlearned=trained.outputs["unlearned"])
-    return scored.set_caching_options(False).outputs["Output"]
+    def drawn(spec, store, images_per_shard, data, model, machine, mounts):
+        pieces = light(steps.split(spec=spec, images_per_shard=images_per_shard, model=model), mounts, fixed, "split")
+        with dsl.ParallelFor(pieces.output) as piece:
+            one = shard(spec=spec, piece=piece, store=store, data=data, model=model, **machine._asdict(), **mounts._asdict())
+        return dsl.Collected(one.output)
+
+    @dsl.pipeline(name="before")
+    def before(spec: str, store: str, images_per_shard: int, data: dsl.Input[dsl.Dataset], pretrained: dsl.Input[dsl.Model], image: str, cpu: str, memory: str, gpus: str, gpu_type: str,
+               node_selector: dict, tolerations: list, volume: str, config: str, tracking_secret: str, store_secret: str, hub_secret: str) -> dsl.Dataset:
+        machine, mounts = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations), Mounts(volume, config, tracking_secret, store_secret, hub_secret)
+        shards = drawn(spec, store, images_per_shard, data, pretrained, machine, mounts)
+        return light(steps.gather(spec=spec, store=store, shards=shards), mounts, fixed).outputs["before"]
+
+    @dsl.pipeline(name="cell")
+    def cell(spec: str, store: str, images_per_shard: int, data: dsl.Input[dsl.Dataset], pretrained: dsl.Input[dsl.Model], before: dsl.Input[dsl.Dataset], image: str, cpu: str, memory: str,
+             gpus: str, gpu_type: str, node_selector: dict, tolerations: list, volume: str, config: str, tracking_secret: str, store_secret: str, hub_secret: str) -> str:
+        machine, mounts = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations), Mounts(volume, config, tracking_secret, store_secret, hub_secret)
+        edited = heavy(steps.edit(spec=spec, store=store, data=data, pretrained=pretrained), machine, mounts, fixed)
+        trained = heavy(steps.unlearn(spec=spec, store=store, data=data, pretrained=pretrained, surrogates=edited.outputs["surrogates"]), machine, mounts, fixed)
+        shards = drawn(spec, store, images_per_shard, data, trained.outputs["unlearned"], machine, mounts)
+        scored = steps.score(spec=spec, store=store, data=data, before=before, shards=shards, surrogates=edited.outputs["surrogates"], unlearned=trained.outputs["unlearned"])
+        return heavy(scored, machine, mounts, fixed).outputs["Output"]
+
+    return Parts(before, cell)

@@ -12,6 +12,7 @@ import pytest
 from unpromptable import tracking
 
 CELLS = [{"slug": "ours", "name": "Ours", "key": "k1", "method": "surrogate", "method.beta": 5e-5}, {"slug": "neggrad", "name": "NegGrad", "key": "k2", "method": "neggrad"}]
+EXPERIMENT = {"name": "demo"}
 
 
 def rows(store):
@@ -22,7 +23,7 @@ def rows(store):
         (folder / "unlearned" / "w.txt").write_text("weights")
         (folder / "history.jsonl").write_text("".join(json.dumps({"step": i + 1, "target": "a", "remember": 1 / (i + 1)}) + "\n" for i in range(20)))
         value = {"mean": 0.2, "low": 0.1, "high": 0.3, "n": 8} if status == "done" else None
-        made.append({"name": cell, "cell": cell, "folder": f"cells/{cell}", "status": status, "error": None if status == "done" else "unlearn: nan", "sscd": value})
+        made.append({"name": cell, "cell": cell, "folder": f"cells/{cell}", "status": status, "error": None if status == "done" else "unlearn: nan", "sscd": value, "fid_pre": value})
     (store / "rows.json").write_text("[]")
     return made, {r["cell"]: store / r["folder"] / "history.jsonl" for r in made}
 
@@ -37,7 +38,7 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
     found, histories = rows(tmp_path)
     for _ in range(2):
         ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
-        assert tracking.close(str(tmp_path), found, histories, [], "FAILED")
+        assert tracking.close(str(tmp_path), EXPERIMENT, found, histories, [], "FAILED")
     client, runs = all_runs(tmp_path)
     assert len(runs) == 3
     cells = [r for r in runs if tracking.PARENT in r.data.tags]
@@ -48,6 +49,33 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
     assert cells[0].data.metrics.keys() == cells[1].data.metrics.keys() >= {"sscd", "sscd.low", "train/remember"}
     assert cells[0].data.params.keys() == cells[1].data.params.keys() and client.get_run(ids["neggrad"]).data.params["method.beta"] == "n/a"
     assert {client.get_run(i).info.status for i in ids.values()} == {"FINISHED", "FAILED"}
+    version = client.get_model_version_by_alias("unpromptable-demo", "best")
+    assert version.run_id == ids["ours"] and version.source.endswith("unlearned") and client.get_model_version_by_alias("unpromptable-demo", "ours").version == version.version
+    assert len(client.search_model_versions("name = 'unpromptable-demo'")) == 1
+
+
+def test_the_sweep_hangs_under_the_platforms_own_run_where_there_is_one_on_this_server(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    client = tracking._client(str(tmp_path))
+    home = client.create_experiment("platform")
+    root = client.create_run(home, run_name="kfp run").info.run_id
+    task = client.create_run(home, run_name="plan", tags={tracking.PARENT: root}).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", task), monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", home)
+    ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
+    sweep = client.get_run(ids["ours"]).data.tags[tracking.PARENT]
+    assert client.get_run(sweep).data.tags[tracking.PARENT] == root and client.get_run(sweep).info.experiment_id == home
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    assert tracking._outermost(client) is None
+
+
+def test_runs_that_the_plan_could_not_make_are_made_by_the_report(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert set(tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS).values()) == {None}
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    found, histories = rows(tmp_path)
+    assert tracking.close(str(tmp_path), EXPERIMENT, found, histories, [], "SUCCEEDED")
+    client, runs = all_runs(tmp_path)
+    assert len(runs) == 3 and max(len(client.get_metric_history(r.info.run_id, "train/remember")) for r in runs) == 20
 
 
 def test_a_server_that_is_away_loses_nothing_and_stalls_nothing(tmp_path, monkeypatch):
@@ -58,7 +86,7 @@ def test_a_server_that_is_away_loses_nothing_and_stalls_nothing(tmp_path, monkey
     began = time.monotonic()
     assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
     found, histories = rows(tmp_path)
-    assert tracking.close(str(tmp_path), found, histories, [], "SUCCEEDED") is False
+    assert tracking.close(str(tmp_path), EXPERIMENT, found, histories, [], "SUCCEEDED") is False
     assert time.monotonic() - began < 30
 
 
@@ -72,11 +100,11 @@ def test_a_server_killed_in_the_middle_and_started_again_has_every_point(tmp_pat
     ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
     server.terminate(), server.wait()
     found, histories = rows(tmp_path)
-    assert tracking.close(str(tmp_path), found, histories, [], "SUCCEEDED") is False
+    assert tracking.close(str(tmp_path), EXPERIMENT, found, histories, [], "SUCCEEDED") is False
     server = start(tmp_path, port)
     try:
         assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == ids
-        assert tracking.close(str(tmp_path), found, histories, [], "SUCCEEDED")
+        assert tracking.close(str(tmp_path), EXPERIMENT, found, histories, [], "SUCCEEDED")
         client, runs = all_runs(tmp_path)
         assert len(runs) == 3 and len(client.get_metric_history(ids["ours"], "train/remember")) == 20
     finally:

@@ -1,6 +1,7 @@
 """Text to frozen, validated objects: what an experiment and its cells are."""
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -137,6 +138,10 @@ class Experiment:
     title: str = ""
     description: str = ""
     paper: tuple[dict[str, Any], ...] = ()  # the paper's own rows, shown beside ours
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
+            raise ValueError(f"experiment.name is {self.name!r}; it names folders and runs, so use up to 63 letters, digits, dots, dashes and underscores")
 
 
 def to_json(thing: Any) -> dict[str, Any]:

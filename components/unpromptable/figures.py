@@ -1,4 +1,4 @@
-"""Pictures of a run: grids of seeds, the injected target, intervals, curves; PNG files under <store>/figures."""
+"""Pictures of a run: grids of seeds, the injected target, intervals, curves; PNG files."""
 from __future__ import annotations
 
 import io
@@ -67,7 +67,7 @@ def history(store: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def forgetting_plot(store: Path, rows: list[dict[str, Any]]) -> Path:
+def forgetting_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """SSCD of every cell with its interval and the 0.4 line, the ceiling as a hollow mark."""
     import matplotlib
 
@@ -85,10 +85,10 @@ def forgetting_plot(store: Path, rows: list[dict[str, Any]]) -> Path:
     axis.text(0.41, len(done) - 0.45, "forgotten below 0.4", color=RED, fontsize=8)
     axis.set(yticks=range(len(done)), xlim=(-0.3, 1.05), ylim=(-0.6, len(done) - 0.1), xlabel="denoised target, before against after (hollow: target against before)")
     axis.set_yticklabels([r["name"] for r in reversed(done)])
-    return _save(store, figure, axis, "forgetting")
+    return _save(folder, figure, axis, "forgetting")
 
 
-def tradeoff_plot(store: Path, rows: list[dict[str, Any]]) -> Path:
+def tradeoff_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """SSCD against LPIPS: forgotten to the left, intact at the bottom."""
     import matplotlib
 
@@ -102,10 +102,10 @@ def tradeoff_plot(store: Path, rows: list[dict[str, Any]]) -> Path:
         axis.annotate(row["name"], (x["mean"], y["mean"]), xytext=(6, 5), textcoords="offset points", fontsize=9, color=INK)
     axis.axvline(0.4, color=RED, ls="--", lw=1)
     axis.set(xlabel="SSCD (forgotten below 0.4)", ylabel="LPIPS ↓ (lower keeps more)")
-    return _save(store, figure, axis, "tradeoff")
+    return _save(folder, figure, axis, "tradeoff")
 
 
-def curves_plot(store: Path, rows: list[dict[str, Any]]) -> Path | None:
+def curves_plot(store: Path, rows: list[dict[str, Any]], folder: Path) -> Path | None:
     """Losses, cosine and share of conflicts over the updates of every cell, smoothed over 20; None without history."""
     import matplotlib
 
@@ -132,21 +132,21 @@ def curves_plot(store: Path, rows: list[dict[str, Any]]) -> Path | None:
     handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=len(handles), frameon=False, fontsize=8)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
-    return _write(store, figure, "curves")
+    return _write(folder, figure, "curves")
 
 
-def _save(store: Path, figure: Any, axis: Any, name: str) -> Path:
+def _save(folder: Path, figure: Any, axis: Any, name: str) -> Path:
     axis.grid(axis="x", color=GRID, lw=0.5)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     figure.tight_layout()
-    return _write(store, figure, name)
+    return _write(folder, figure, name)
 
 
-def _write(store: Path, figure: Any, name: str) -> Path:
+def _write(folder: Path, figure: Any, name: str) -> Path:
     import matplotlib.pyplot as plt
 
-    path = store / "figures" / f"{name}.png"
+    path = folder / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor="white")
     plt.close(figure)

@@ -20,7 +20,7 @@ def guarded(spec: str, where: str, step: str, name: str, to: str, build: Callabl
     if whole["folder"] == "shared":
         return make(where, whole, step, name, to, build)
     note = store.place(where, whole, "failed.json")
-    if note.exists():
+    if store.fetch(note).exists():
         return _hand_on_nothing(to)
     try:
         make(where, whole, step, name, to, build)

@@ -28,8 +28,6 @@ class Pretraining:
     channels: tuple[int, ...] = (32, 48, 64)
     layers: int = 1  # residual blocks per level
     save_every: int = 500
-    coarse: float = 0.0  # share of timesteps drawn from the noisier half alone, where a few levels of mean colour are decided
-    start: str = ""  # a diffusers folder whose weights are trained on, instead of fresh ones
 
     def __post_init__(self):
         for name in ("steps", "batch", "lr", "minutes", "layers", "save_every"):
@@ -70,13 +68,11 @@ def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(
     A stopped training continues from `out`/resume.safetensors. Returns what is saved as `out`/pretraining.json.
     progress(step, total, text) is called after every logged step. Raises ValueError on a loss that is not finite.
     """
-    from diffusers import DDPMPipeline, UNet2DModel
+    from diffusers import DDPMPipeline
     from safetensors.torch import load_file, save_file
 
     size, resume = images.shape[1], Path(out) / "resume.safetensors"
     unet, scheduler = build(size, settings)
-    if settings.start:
-        unet = UNet2DModel.from_pretrained(settings.start, subfolder="unet", use_safetensors=True)
     unet = unet.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=settings.lr, weight_decay=1e-4)
     averaged = {k: v.detach().clone() for k, v in unet.state_dict().items()}
@@ -104,7 +100,7 @@ def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(
     unet.load_state_dict(averaged)
     DDPMPipeline(unet=unet.to(memory_format=torch.contiguous_format), scheduler=scheduler).save_pretrained(out, safe_serialization=True)
     summary = {"steps": done, "images": len(images), "size": size, "loss": float(np.mean(losses[-500:])), "minutes": round((time.monotonic() - began) / 60, 1),
-               "settings": {**asdict(settings), "start": Path(settings.start).name, "minutes": None if math.isinf(settings.minutes) else settings.minutes}}
+               "settings": {**asdict(settings), "minutes": None if math.isinf(settings.minutes) else settings.minutes}}
     (Path(out) / "pretraining.json").write_text(json.dumps(summary, indent=1))
     resume.unlink()
     return summary
@@ -116,7 +112,6 @@ def _step(unet, optimizer, data: Tensor, abar: Tensor, settings: Pretraining, st
     if flip:
         x0 = torch.where(torch.rand(len(x0), 1, 1, 1, generator=generator) < 0.5, x0.flip(-1), x0)
     t = torch.randint(1000, (settings.batch,), generator=generator)
-    t = torch.where(torch.rand(len(t), generator=generator) < settings.coarse, 500 + t // 2, t)
     eps = torch.randn(x0.shape, generator=generator)
     a = abar[t].view(-1, 1, 1, 1)
     loss = torch.nn.functional.mse_loss(unet((a.sqrt() * x0 + (1 - a).sqrt() * eps).to(memory_format=torch.channels_last), t).sample, eps)

@@ -40,7 +40,7 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
 
 def collect(where: str) -> list[dict[str, Any]]:
     """A row per planned cell, in the experiment's order, failed and missing ones included."""
-    target = Path(where) / "experiment.json"
+    target = store.fetch(Path(where) / "experiment.json")
     specs = json.loads(target.read_text())["cells"] if target.is_file() else []
     found = []
     for spec in specs:
@@ -53,7 +53,7 @@ def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
     """The row of a cell that has no result."""
     from . import plugins
 
-    note = Path(where) / spec["folder"] / "failed.json"
+    note = store.fetch(store.place(where, spec, "failed.json"))
     error = json.loads(note.read_text()) if note.is_file() else {"step": "", "error": "did not finish"}
     return {**head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m: None for m in plugins.names("metric")}}
 

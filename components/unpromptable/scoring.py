@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import config, data, networks, plugins
+from . import config, data, networks, plugins, store
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ def score(cell: config.Cell, experiment: config.Experiment, data_path: str, befo
 def _features(path: Path | None, images: np.ndarray, eyes: networks.Networks) -> np.ndarray:
     from safetensors.numpy import load_file, save_file
 
-    if path is not None and path.exists():
+    if path is not None and store.fetch(path).exists():
         return load_file(path)["features"]
     features = eyes.features(images).double().numpy()
     if path is not None:
         temporary = path.with_name(f"{path.name}.tmp{id(features)}")
         save_file({"features": features}, temporary)
         temporary.replace(path)
+        store.publish(path)
     return features

@@ -2,7 +2,7 @@
 from typing import List
 
 from kfp import dsl
-from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Model, Output
 
 IMAGE = "unpromptable/python-cpu:0.1.0"
 step = dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -37,10 +37,10 @@ def unlearn(spec: str, store: str, data: Input[Dataset], surrogates: Input[Datas
 
 
 @step
-def split(spec: str, model: Input[Model]) -> List[str]:
+def split(spec: str, images_per_shard: int, model: Input[Model]) -> List[str]:
     """The shards of a model's images; takes the model so that it waits for it."""
     from unpromptable import work
-    return work.split(spec)
+    return work.split(spec, images_per_shard)
 
 
 @step
@@ -59,25 +59,25 @@ def gather(spec: str, store: str, shards: Input[List[Dataset]], before: Output[D
 
 @step
 def score(spec: str, store: str, data: Input[Dataset], before: Input[Dataset], shards: Input[List[Dataset]], surrogates: Input[Dataset],
-          unlearned: Input[Model], metrics: Output[Metrics]) -> str:
+          unlearned: Input[Model], metrics: Output[Metrics], summary: Output[Markdown], page: Output[HTML]) -> str:
     """Measure what was forgotten and what was kept; the row as JSON text."""
     import json
     from unpromptable import rows, work
-    row = work.score(spec, store, data.path, before.path, [s.path for s in shards], surrogates.path, unlearned.path)
+    row = work.score(spec, store, data.path, before.path, [s.path for s in shards], surrogates.path, unlearned.path, summary.path, page.path)
     for name, value in rows.scalars(json.loads(row)).items():
         metrics.log_metric(name, value)
     return row
 
 
 @step
-def check(store: str, cells: List[str]):
+def check(store: str, experiment: str, cells: List[str]):
     """End the run as failed when a cell did, after all of them had their turn."""
     from unpromptable import work
-    work.check(store)
+    work.check(store, experiment)
 
 
 @step
-def report(store: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
+def report(store: str, experiment: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
     """Rows, tables and pictures; also after a failed cell."""
     from unpromptable import work
-    work.report(store, status.state, page.path)
+    work.report(store, experiment, status.state, page.path)

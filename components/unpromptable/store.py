@@ -1,10 +1,64 @@
-"""What is finished is not done again: files under one folder, each with a mark that says which inputs made it."""
+"""What is finished is not done again: files under one folder, each with a mark that says which inputs made it.
+
+The store is a folder (a laptop's, or a mounted volume), or an object store's address such as s3://bucket/prefix.
+For the latter a step works in a local mirror: what it needs is fetched, what it finishes is published, mark last.
+"""
 from __future__ import annotations
 
+import functools
+import hashlib
+import inspect
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+REMOTE = ".remote"  # in the root of a mirror: the address it mirrors
+
+
+def opened(function: Callable) -> Callable:
+    """Let a step's function, one of whose arguments is `where`, see a folder: the store itself or its mirror."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def run(*args: Any) -> Any:
+        bound = signature.bind(*args)
+        where = bound.arguments["where"]
+        bound.arguments["where"] = mirror(where.replace("{name}", _name(bound.arguments)) if "{name}" in where else where)
+        return function(*bound.args)
+
+    return run
+
+
+def _name(arguments: dict[str, Any]) -> str:
+    """The experiment's name, from a step's spec or the experiment itself."""
+    if "spec" in arguments:
+        return json.loads(arguments["spec"])["experiment"]["name"]
+    from .plan import read_yaml
+
+    return str(read_yaml(arguments["experiment"]).get("name") or "unnamed")
+
+
+def mirror(where: str) -> str:
+    """The folder itself, or for an address the local folder that stands for it.
+
+    Raises ValueError where the address's protocol has no file system here.
+    """
+    if "://" not in where:
+        return where
+    import fsspec
+
+    try:
+        fsspec.url_to_fs(where)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"store: {where} cannot be used ({error}); give a folder, or s3://bucket/prefix with the package's s3 extra installed") from error
+    root = Path(tempfile.gettempdir()) / f"unpromptable-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
+    root.mkdir(parents=True, exist_ok=True)
+    (root / REMOTE).write_text(where.rstrip("/"))
+    return str(root)
 
 
 def place(store: str, spec: dict, name: str) -> Path:
@@ -14,21 +68,30 @@ def place(store: str, spec: dict, name: str) -> Path:
 
 def finished(path: Path, key: str) -> bool:
     """True where `path` is there, whole, and was made from the inputs that `key` names."""
-    mark = _mark(path)
-    return path.exists() and mark.is_file() and json.loads(mark.read_text())["key"] == key
+    mark = fetch(_mark(path))
+    return mark.is_file() and json.loads(mark.read_text())["key"] == key and fetch(path).exists()
 
 
 def finish(path: Path, key: str) -> None:
-    """Mark `path` as finished."""
+    """Publish `path` and mark it as finished."""
+    publish(path)
     write_text(_mark(path), json.dumps({"key": key}))
 
 
 def clear(path: Path) -> None:
     """Remove an output of other inputs, so that nothing of it is mixed with the next."""
-    _mark(path).unlink(missing_ok=True)
+    remove(_mark(path))
+    remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder here and where it was published."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
+    remote, target = _remote(path)
+    if remote is not None and remote.exists(target):
+        remote.rm(target, recursive=True)
 
 
 def deliver(path: Path, to: str) -> None:
@@ -43,11 +106,61 @@ def deliver(path: Path, to: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename."""
+    """Write under a temporary name, then rename; then publish."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(path)
+    publish(path)
+
+
+def fetch(path: Path) -> Path:
+    """`path`, brought from the object store first where it is there and not yet here."""
+    remote, source = _remote(path)
+    if remote is None or path.exists() or not remote.exists(source):
+        return path
+    temporary = path.with_name(f"{path.name}.fetch{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if remote.isdir(source):
+        for one in remote.find(source):
+            part = temporary / os.path.relpath(one, source)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            remote.get_file(one, str(part))
+    else:
+        remote.get_file(source, str(temporary))
+    temporary.replace(path)
+    return path
+
+
+def publish(path: Path) -> None:
+    """Bring the object store's copy up to date; nothing to do for a folder."""
+    remote, target = _remote(path)
+    if remote is None:
+        return
+    for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]:
+        to = target if file == path else f"{target}/{file.relative_to(path).as_posix()}"
+        remote.makedirs(os.path.dirname(to), exist_ok=True)
+        remote.put_file(str(file), to)
+
+
+def address(path: Path) -> str:
+    """Where others find `path`: its address in the object store, or its absolute path."""
+    for parent in path.parents:
+        if (parent / REMOTE).is_file():
+            return f"{(parent / REMOTE).read_text()}/{path.relative_to(parent).as_posix()}"
+    return str(path.resolve())
+
+
+def _remote(path: Path) -> tuple[Any, str]:
+    """The file system and the path in it that `path` mirrors; (None, "") outside of mirrors."""
+    for parent in path.parents:
+        if (parent / REMOTE).is_file():
+            import fsspec
+
+            system, root = fsspec.url_to_fs((parent / REMOTE).read_text())
+            system.invalidate_cache()  # other pods write there too
+            return system, f"{root}/{path.relative_to(parent).as_posix()}"
+    return None, ""
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import store as storing, tables
+
 log = logging.getLogger(__name__)
 KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
+NOTE = "tracking.json"  # what the sweep should look like on the server, kept through an outage
 BATCH = 1000  # metrics in one request, MLflow's limit
 SKIPPED = ("slug", "name", "key")
 
@@ -31,17 +34,20 @@ def open_runs(store: str, experiment: str, sweep_key: str, cells: list[dict[str,
 
     cells: flat settings with 'slug', 'name' and 'key'. Every run gets the same parameters; where a cell has none: n/a.
     """
-    client = _client(store)
+    note = {"experiment": experiment, "key": sweep_key, "cells": cells}
+    storing.write_text(Path(store) / NOTE, json.dumps(note))
     try:
-        return _open(client, store, experiment, sweep_key, cells)
+        return dict(_open(_client(store), store, note)[1])
     except _errors() as error:
         log.warning("tracking: %s does not answer (%s); results are kept in %s and sent by the report", uri(store), error, store)
         return {c["slug"]: None for c in cells}
 
 
-def _open(client: Any, store: str, experiment: str, sweep_key: str, cells: list[dict[str, Any]]) -> dict[str, str | None]:
+def _open(client: Any, store: str, note: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """The sweep run's id and its cells'; what is missing is made, so that calling again after an outage is safe."""
+    experiment, sweep_key, cells = note["experiment"], note["key"], note["cells"]
     home = _experiment(client, store, experiment)
-    sweep = _ensure(client, home, f"{sweep_key}", experiment, {PARENT: _outermost(client)})
+    sweep = _ensure(client, home, sweep_key, experiment, {PARENT: _outermost(client)})
     client.update_run(sweep, status="RUNNING")
     keys = sorted({k for c in cells for k in c} - set(SKIPPED))
     ids = {}
@@ -49,27 +55,23 @@ def _open(client: Any, store: str, experiment: str, sweep_key: str, cells: list[
         run = _ensure(client, home, f"{sweep_key}/{cell['key']}", cell["name"], {PARENT: sweep, "unpromptable.cell": cell["slug"]})
         _parameters(client, run, {k: str(cell.get(k, NONE)) for k in keys})
         ids[cell["slug"]] = run
-    (Path(store) / "tracking.json").write_text(json.dumps({"experiment": experiment, "sweep": sweep, "key": sweep_key, "cells": cells, "runs": ids}))
-    return ids
+    return sweep, ids
 
 
-def close(store: str, rows: list[dict[str, Any]], histories: dict[str, Path], files: Iterable[Path], state: str) -> bool:
+def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], histories: dict[str, Path], files: Iterable[Path], state: str) -> bool:
     """Bring the server up to date: step histories, metrics, checkpoints, reports, final states. False where it is away."""
     client = _client(store)
     try:
-        note = Path(store) / "tracking.json"
-        if not note.is_file():
-            log.warning("tracking: the plan could not reach a server, so no run was made for this sweep")
-            return False
-        kept = json.loads(note.read_text())
+        sweep, runs = _open(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
         metrics = sorted({k for r in rows for k, v in r.items() if isinstance(v, dict) and "mean" in v})
         logged = sorted({k for path in histories.values() for k in _keys(path)})
         for row in rows:
-            _close_cell(client, kept["runs"][row["cell"]], row, histories.get(row["cell"]), metrics, logged, Path(store))
+            _close_cell(client, runs[row["cell"]], row, histories.get(row["cell"]), metrics, logged, Path(store))
         for file in [*files, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
             if Path(file).is_file():
-                client.log_artifact(kept["sweep"], str(file), "figures" if file.suffix == ".png" else None)
-        client.set_terminated(kept["sweep"], "FINISHED" if state == "SUCCEEDED" else "FAILED")
+                client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
+        _register(client, experiment["name"], rows, runs)
+        client.set_terminated(sweep, "FINISHED" if state == "SUCCEEDED" else "FAILED")
         return True
     except _errors() as error:
         log.warning("tracking: %s does not answer (%s); run again to send what is kept in %s", uri(store), error, store)
@@ -119,14 +121,40 @@ def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None
     values = {k if side == "mean" else f"{k}.{side}": (row.get(k) or nothing)[side] for k in metrics for side in ("mean", "low", "high")}
     values |= {f"train/{k}": math.nan for k in logged if k not in (_keys(history) if history else ())}  # every cell has every key
     _send(client, run, [(k, v, start, 0) for k, v in values.items()])
-    folder = store / row["folder"]
+    checkpoint = store / row["folder"] / "unlearned"
     if row["status"] == "done":
-        client.set_tag(run, "checkpoint_uri", str((folder / "unlearned").resolve()))
-        if not any(a.path == "unlearned" for a in client.list_artifacts(run)):
-            client.log_artifacts(run, str(folder / "unlearned"), "unlearned")
+        client.set_tag(run, "checkpoint_uri", storing.address(checkpoint))
+        if "://" not in storing.address(checkpoint) and not any(a.path == "unlearned" for a in client.list_artifacts(run)):
+            client.log_artifacts(run, str(checkpoint), "unlearned")
     else:
         client.set_tag(run, "error", row["error"])
     client.set_terminated(run, "FINISHED" if row["status"] == "done" else "FAILED")
+
+
+def _register(client: Any, experiment: str, rows: list[dict[str, Any]], runs: dict[str, str]) -> None:
+    """A version in the model registry for every finished cell, with the cell's name as alias; `best` is the one to take.
+
+    Best: the lowest FID_pre among the cells that forget.
+    """
+    from mlflow.exceptions import MlflowException
+
+    name = f"unpromptable-{experiment}"
+    try:
+        client.create_registered_model(name, description="Checkpoints of one unlearning experiment, one version per cell.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    best = tables.best(rows, "fid_pre")
+    for row in rows:
+        if row["status"] != "done":
+            continue
+        run = client.get_run(runs[row["cell"]])
+        kept = run.data.tags["checkpoint_uri"]
+        source = kept if "://" in kept else f"{run.info.artifact_uri}/unlearned"
+        known = [v for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run.info.run_id]
+        version = known[0] if known else client.create_model_version(name, source, run.info.run_id, description=row["name"])
+        for alias in [row["cell"], *(["best"] if row["name"] == best else [])]:
+            client.set_registered_model_alias(name, alias, version.version)
 
 
 def _keys(history: Path) -> set[str]:
@@ -180,10 +208,18 @@ def _experiment(client: Any, store: str, name: str) -> str:
 
 
 def _outermost(client: Any) -> str | None:
-    """The run at the top of the platform's own tree, where it gave this task one."""
+    """The run at the top of the platform's own tree, where it gave this task one on this server."""
+    from mlflow.exceptions import MlflowException
+
     run = os.environ.get("MLFLOW_RUN_ID")
     while run:
-        above = client.get_run(run).data.tags.get(PARENT)
+        try:
+            above = client.get_run(run).data.tags.get(PARENT)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            log.warning("tracking: the platform's run %s is on another server than %s, so the sweep stands alone", run, os.environ.get("MLFLOW_TRACKING_URI"))
+            return None
         if not above:
             break
         run = above

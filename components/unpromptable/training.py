@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import config, data, diffusion, gradients, plugins
+from . import config, data, diffusion, gradients, plugins, store
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
                 _save_state(folder, model, optimizer, step + 1)
             if progress:
                 progress(step + 1, total, _line(step + 1, total, values))
-    (folder / "resume.safetensors").unlink(missing_ok=True)
+    store.remove(folder / "resume.safetensors")
     return {"steps": total, "parameters": sum(p.numel() for p in model.trained())}
 
 
@@ -140,6 +140,8 @@ def _save_state(folder: Path, model, optimizer, step: int) -> None:
     temporary = folder / "resume.tmp"
     save_file({"step": torch.tensor(step), **{f"model.{k}": v.clone() for k, v in model.state().items()}, **{k: v.clone() for k, v in moments.items()}}, temporary)
     temporary.replace(folder / "resume.safetensors")
+    store.publish(folder / "history.jsonl")
+    store.publish(folder / "resume.safetensors")
 
 
 def _resume(folder: Path, model, optimizer) -> int:
@@ -147,7 +149,7 @@ def _resume(folder: Path, model, optimizer) -> int:
     from safetensors.torch import load_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state_file, history = folder / "resume.safetensors", folder / "history.jsonl"
+    state_file, history = (store.fetch(folder / name) for name in ("resume.safetensors", "history.jsonl"))
     if not state_file.exists():
         history.unlink(missing_ok=True)
         return 0

@@ -19,6 +19,7 @@ from .warm import warmed
 log = logging.getLogger(__name__)
 
 
+@store.opened
 def plan(experiment: str, world: str, overrides: str, where: str, sweep_key: str = "") -> list[str]:
     """One JSON text per cell, with the id of the MLflow run created for it. Writes <store>/experiment.json."""
     from . import config, tracking
@@ -30,11 +31,12 @@ def plan(experiment: str, world: str, overrides: str, where: str, sweep_key: str
     store.write_text(target, json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key}, indent=1))
     ids = tracking.open_runs(where, resolved.experiment.name, sweep_key or str(Path(where).resolve()), [rows.flat(s) for s in specs])
     for spec in specs:
-        (Path(where) / spec["folder"] / "failed.json").unlink(missing_ok=True)
+        store.remove(store.place(where, spec, "failed.json"))
         spec["run_id"] = ids.get(rows.slug(spec))
     return [json.dumps(s) for s in specs]
 
 
+@store.opened
 def prepare(experiment: str, world: str, overrides: str, where: str, data_path: str, pretrained_path: str) -> str:
     """Real and forget images, the base model; returns the JSON text that the steps before the cells read."""
     from . import plan as planning
@@ -67,15 +69,14 @@ def _collect(path: Path, pretrained: Path, resolved: Any) -> None:
     data.save(path, arrays, manifest)
 
 
-def split(spec: str) -> list[str]:
-    """One JSON text per shard of a model's images."""
-    from . import config
+def split(spec: str, images_per_shard: int = 0) -> list[str]:
+    """One JSON text per shard of a model's images; 0 images per shard leaves their number to the experiment."""
+    from . import config, sampling
 
-    settings = config.read_experiment(json.loads(spec)["experiment"]).sampling
-    edges = [settings.images * i // settings.shards for i in range(settings.shards + 1)]
-    return [json.dumps({"first": a, "count": b - a, "injection": a == 0}) for a, b in zip(edges, edges[1:])]
+    return [json.dumps(piece) for piece in sampling.shards(config.read_experiment(json.loads(spec)["experiment"]).sampling, images_per_shard)]
 
 
+@store.opened
 @warmed
 def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates_path: str) -> None:
     """The surrogates of a cell."""
@@ -91,6 +92,7 @@ def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates
     once.guarded(spec, where, "edit", "surrogates.safetensors", surrogates_path, make)
 
 
+@store.opened
 @warmed
 def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrained_path: str, unlearned_path: str) -> None:
     """Fine-tune the pretrained model until the targets are forgotten (Algorithm 1)."""
@@ -108,10 +110,12 @@ def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrai
         model.save(path)
         (path / "training.json").write_text(json.dumps({**summary, "seconds": round(time.monotonic() - began, 2)}))
         (folder / "history.jsonl").replace(path.parent / "history.jsonl")
+        store.publish(path.parent / "history.jsonl")
 
     once.guarded(spec, where, "unlearn", "unlearned", unlearned_path, make)
 
 
+@store.opened
 @warmed
 def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, images_path: str) -> None:
     """One shard of a model's images, and with the first shard the injection test of every target."""
@@ -133,9 +137,10 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
         images, seeds = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], lambda k, n: bar(k, n, f"{piece['count']} images"))
         data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
-    once.guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}.safetensors", images_path, make)
+    once.guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}-{piece['count']}.safetensors", images_path, make)
 
 
+@store.opened
 @warmed
 def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "before.safetensors") -> None:
     """Shards of one model to one artifact, in the order of their seeds; refuses gaps."""
@@ -157,9 +162,10 @@ def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "
     once.guarded(spec, where, "gather", name, to, make)
 
 
+@store.opened
 @warmed
-def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: list[str], surrogates_path: str, unlearned_path: str) -> str:
-    """The cell's row as JSON text; a failed cell's row says what failed."""
+def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: list[str], surrogates_path: str, unlearned_path: str, summary_to: str = "", page_to: str = "") -> str:
+    """The cell's row as JSON text, and its page for the Kubeflow UI; a failed cell's row says what failed."""
     whole = json.loads(spec)
     path = store.place(where, whole, "row.json")
     after = str(store.place(where, whole, "after.safetensors"))
@@ -171,41 +177,73 @@ def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: 
         cell, experiment = _parse(spec)
         values = scoring.score(cell, experiment, data_path, before_path, after, surrogates_path, path.parent.parent.parent / "shared")
         summary = json.loads((Path(unlearned_path) / "training.json").read_text())
-        store.write_text(row, json.dumps({**rows.head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}, indent=1))
+        made = {**rows.head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
+        row.write_text(json.dumps(made, indent=1))
+        _page(where, made)
 
     once.guarded(spec, where, "score", "row.json", "", make)
-    return path.read_text() if path.exists() else json.dumps(rows.failed(whole, where))
+    found = json.loads(path.read_text()) if store.finished(path, whole["key"]) else rows.failed(whole, where)
+    for name, to in (("page.md", summary_to), ("page.html", page_to)):
+        page = store.fetch(path.with_name(name))
+        if to and page.is_file():
+            store.deliver(page, to)
+        elif to:
+            store.write_text(Path(to), f"{found['name']}: {found['error']}")
+    return json.dumps(found)
 
 
-def check(where: str) -> None:
+def _page(where: str, row: dict[str, Any]) -> None:
+    """The cell's row and pictures, which the Kubeflow UI shows at the task."""
+    from .reports import html, markdown
+
+    root = Path(where)
+    experiment = json.loads(store.fetch(root / "experiment.json").read_text())
+    for shared in ("before.safetensors", "data.safetensors"):
+        store.fetch(root / "shared" / shared)
+    folder = root / row["folder"]
+    store.write_text(folder / "page.md", markdown.table([row]))
+    store.write_text(folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures"))
+
+
+@store.opened
+def check(where: str, experiment: str = "") -> None:
     """End the run as failed when a cell did; runs after every cell. Raises RuntimeError naming the cells."""
     broken = [(r["name"], r["error"]) for r in rows.collect(where) if r["status"] != "done"]
     if broken:
         raise RuntimeError("; ".join(f"cell {name}: {error}" for name, error in broken))
 
 
-def report(where: str, state: str, to: str = "") -> None:
+@store.opened
+def report(where: str, experiment: str, state: str, to: str = "") -> None:
     """rows.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
     from . import plugins, tracking
 
     found = rows.collect(where)
     store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
-    target = Path(where) / "experiment.json"
+    target = store.fetch(Path(where) / "experiment.json")
     if not target.is_file():
         log.error("no plan was made in %s, so there is nothing to report; see the step plan", where)
         return
-    experiment = json.loads(target.read_text())
+    planned = json.loads(target.read_text())
     state = state if all(r["status"] == "done" for r in found) else "FAILED"
-    mark = f"{experiment['key']}:{state}:{sorted((r['name'], r['status'], json.dumps(r.get('sscd'))) for r in found)}"
+    mark = f"{planned['key']}:{state}:{sorted((r['name'], r['status'], json.dumps(r.get('sscd'))) for r in found)}"
     page = Path(where) / "report.html"
     if not store.finished(page, mark):
-        files = [plugins.module("report", name).write(Path(where), experiment, found, state) for name in plugins.names("report")]
+        _bring(Path(where), found)
+        files = [plugins.module("report", name).write(Path(where), planned, found, state) for name in plugins.names("report")]
         histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
-        if tracking.close(where, found, histories, files, state):
+        if tracking.close(where, planned, found, histories, files, state):
             store.finish(page, mark)
     if to and page.is_file():
         store.deliver(page, to)
     progress.event(where, "", "report", "done" if state == "SUCCEEDED" else "failed", str(page))
+
+
+def _bring(root: Path, found: list[dict[str, Any]]) -> None:
+    """What the report shows, from an object store."""
+    names = ("after.safetensors", "surrogates.safetensors", "history.jsonl", "unlearned")
+    for path in [root / "shared" / "before.safetensors", root / "shared" / "data.safetensors", *(root / r["folder"] / n for r in found for n in names)]:
+        store.fetch(path)
 
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:

@@ -14,8 +14,9 @@ SIZE, FINE = 32, 3  # pixels a side; supersampling per side
 SKINS = {"pale": (246, 222, 202), "fair": (232, 190, 160), "tan": (206, 154, 116), "olive": (182, 142, 96), "brown": (140, 92, 62), "dark": (86, 56, 42)}
 HAIRS = {"black": (28, 24, 26), "brown": (96, 58, 34), "blond": (226, 188, 98), "red": (176, 74, 34), "grey": (142, 142, 146), "white": (238, 238, 234)}
 EYES = {"brown": (70, 40, 20), "blue": (60, 120, 200), "green": (60, 140, 80), "grey": (110, 120, 128)}
-GROUNDS = {"blue": (70, 110, 180), "green": (76, 140, 92), "red": (172, 70, 70), "yellow": (214, 184, 92), "grey": (128, 130, 136), "purple": (124, 86, 158), "teal": (56, 142, 146), "dark": (38, 42, 52)}
+GROUNDS = {"blue": (64, 120, 220), "green": (70, 176, 120), "red": (190, 90, 116), "yellow": (214, 200, 128), "grey": (150, 160, 172), "purple": (124, 108, 204), "teal": (50, 170, 184), "dark": (38, 50, 80)}
 CLOTHES = {"navy": (32, 44, 84), "white": (232, 232, 228), "crimson": (150, 32, 48), "olive": (98, 104, 52), "orange": (220, 124, 44), "black": (26, 26, 28)}
+BALANCE = np.array((1.004, 1.048, 1.042))  # the average picture is mid-grey, as is the noise that sampling starts from
 CUTS = ("bald", "short", "parted", "bob", "long", "curly")
 BEARDS = ("none", "none", "none", "moustache", "goatee", "full")
 GLASSES = ("none", "none", "none", "round", "square", "dark")
@@ -134,7 +135,7 @@ class _Canvas:
         return np.maximum(np.abs(self.x - x) - rx, np.abs(self.y - y - slope * (self.x - x)) - ry)
 
     def finish(self, seen: Nuisance) -> np.ndarray:
-        lit = self.pixels * seen.gain * (1 + 0.16 * seen.light * self.x[..., None])
+        lit = self.pixels * BALANCE * seen.gain * (1 + 0.16 * seen.light * self.x[..., None])
         small = lit.reshape(SIZE, FINE, SIZE, FINE, 3).mean((1, 3))
         return np.clip(np.floor(small + 0.5), 0, 255).astype(np.uint8)
 

@@ -12,16 +12,25 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     lines = [f"# {experiment['title'] or experiment['name']}", "", tables.verdict(rows), ""]
     if state != "SUCCEEDED":
         lines += ["**This run did not succeed;** cells without a result say why.", ""]
-    lines += ["| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |", "|---|" + "---:|" * len(tables.COLUMNS)]
+    lines += [table(rows)]
+    done = figures.finished(rows)
+    if done:
+        plots = [plot(store / "figures", rows).stem for plot in (figures.forgetting_plot, figures.tradeoff_plot)]
+        lines += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
+    path = store / "report.md"
+    storing.write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in the paper's form, and what their numbers are."""
+    lines = ["| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |", "|---|" + "---:|" * len(tables.COLUMNS)]
     for row in rows:
         lines.append(f"| {row['name']} | " + (" | ".join(_cell(c) for c in tables.cells(row, rows)) if row["status"] == "done" else f"failed at {row['error']} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
     done = figures.finished(rows)
     if done:
         lines += ["", f"Mean ± half the 95 % interval, n = {done[0]['lpips']['n']}; bold is best among the methods that forget. " + "; ".join(done[0]["labels"].values()) + "."]
-        lines += ["", f"![{figures.forgetting_plot(store, rows).stem}](figures/forgetting.png)", "", f"![{figures.tradeoff_plot(store, rows).stem}](figures/tradeoff.png)"]
-    path = store / "report.md"
-    storing.write_text(path, "\n".join(lines) + "\n")
-    return path
+    return "\n".join(lines)
 
 
 def _cell(c: dict[str, Any]) -> str:

@@ -1,0 +1,94 @@
+"""What a task's pod gets: image, resources, volume, secrets, retries. Local runs ignore all of it.
+
+Machine and Mounts are pipeline parameters, which KFP resolves at run time; Fixed is what KFP 2.17 can only take when
+the pipeline is compiled (`python -m pipelines compile --help`).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from kfp import kubernetes
+
+from unpromptable import steps
+
+STORE = "/store"  # where the volume is mounted
+FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Settings of the compile command."""
+
+    image: str = steps.IMAGE  # of the steps that need no GPU
+    retries: int = 2  # after a pod failed; a step resumes from what is in the store
+    timeout_hours: float = 24.0  # of one pod
+    shared_memory: str = "1Gi"  # /dev/shm of the steps that may use a GPU
+    volume: bool = True  # mount the volume; without it `store` must be an object store's address
+    parallelism: int = 8  # cells at a time
+    light_cpu: str = "1"
+    light_memory: str = "4Gi"
+
+    def __post_init__(self):
+        if self.retries < 0 or self.timeout_hours <= 0 or self.parallelism < 1:
+            raise ValueError(f"compile: retries is {self.retries}, timeout_hours {self.timeout_hours}, parallelism {self.parallelism}; give 0 or more, above 0, and 1 or more")
+
+
+class Machine(NamedTuple):
+    """Where the steps run that may use a GPU: edit, unlearn, sample, score."""
+
+    image: Any
+    cpu: Any
+    memory: Any
+    gpus: Any
+    gpu_type: Any
+    node_selector: Any
+    tolerations: Any
+
+
+class Mounts(NamedTuple):
+    """Names of the volume, the ConfigMap and the Secrets that every step gets; all but the volume may be absent."""
+
+    volume: Any
+    config: Any
+    tracking_secret: Any
+    store_secret: Any
+    hub_secret: Any
+
+
+ENVIRONMENT = {  # Secret or ConfigMap key -> environment variable
+    "config": {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL", "AWS_REGION": "AWS_REGION"},
+    "tracking_secret": {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"},
+    "store_secret": {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"},
+    "hub_secret": {"token": "HF_TOKEN"},
+}
+
+
+def light(task: Any, mounts: Mounts, fixed: Fixed, name: str = "") -> Any:
+    """A step that needs no GPU."""
+    task.set_container_image(fixed.image)
+    task.set_cpu_request(fixed.light_cpu).set_memory_request(fixed.light_memory).set_memory_limit(fixed.light_memory)
+    return _common(task, mounts, fixed, name)
+
+
+def heavy(task: Any, machine: Machine, mounts: Mounts, fixed: Fixed, name: str = "") -> Any:
+    """A step that runs networks: a GPU where the submission asks for one, plain CPU nodes otherwise."""
+    task.set_container_image(machine.image)
+    task.set_cpu_request(machine.cpu).set_memory_request(machine.memory).set_memory_limit(machine.memory)
+    task.set_accelerator_type(machine.gpu_type).set_accelerator_limit(machine.gpus)
+    kubernetes.add_node_selector_json(task, machine.node_selector)
+    kubernetes.add_toleration_json(task, machine.tolerations)
+    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=fixed.shared_memory)
+    return _common(task, mounts, fixed, name)
+
+
+def _common(task: Any, mounts: Mounts, fixed: Fixed, name: str) -> Any:
+    task.set_caching_options(False)  # the store skips what is finished; KFP's cache would skip the logging with it
+    task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
+    kubernetes.set_timeout(task, round(fixed.timeout_hours * 3600))
+    kubernetes.use_config_map_as_env(task, mounts.config, ENVIRONMENT["config"], optional=True)
+    for secret in ("tracking_secret", "store_secret", "hub_secret"):
+        kubernetes.use_secret_as_env(task, getattr(mounts, secret), ENVIRONMENT[secret], optional=True)
+    if fixed.volume:
+        kubernetes.mount_pvc(task, pvc_name=mounts.volume, mount_path=STORE)
+    return task.set_display_name(name) if name else task
