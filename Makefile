@@ -23,7 +23,7 @@ compile: $(VENV)/.installed
 
 lock: # needs uv; hashes for every file, no index addresses
 	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-	  pyproject.toml --extra kfp --extra server --extra test -o requirements.lock
+	  pyproject.toml --extra kfp --extra server --extra cluster-server --extra s3 --extra test -o requirements.lock
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,125 @@
+"""The store as a folder and as an object store: what one pod finishes, another finds; nothing is done twice."""
+import json
+import tempfile
+
+import pytest
+
+from unpromptable import once, rows, store, work
+
+SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A real HTTP server that speaks S3, and its bucket's address."""
+    import boto3
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    for key, value in (("AWS_ENDPOINT_URL", address), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(key, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    yield "s3://bucket/{name}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def address(request, tmp_path):
+    return request.getfixturevalue("s3") if request.param == "s3" else f"file://{tmp_path}/remote/{{name}}"
+
+
+@pytest.fixture
+def pod(tmp_path, monkeypatch):
+    """Each call is a new pod with an empty disk of its own."""
+    numbers = iter(range(100))
+
+    def start():
+        scratch = tmp_path / f"pod{next(numbers)}"
+        scratch.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+
+    return start
+
+
+def write(where, calls, spec=SPEC, fails=False):
+    @store.opened
+    def step(spec: str, where: str):
+        def build(path, bar):
+            calls.append(where)
+            if fails:
+                raise ValueError("Ours: remember is nan at update 7")
+            path.mkdir()
+            (path / "weights.bin").write_bytes(b"w" * 1000)
+            (path / "unet").mkdir()
+            (path / "unet" / "config.json").write_text("{}")
+
+        once.guarded(spec, where, "unlearn", "unlearned", "", build)
+        return where
+
+    return step(json.dumps(spec), where)
+
+
+def test_what_one_pod_finished_another_fetches_and_does_not_make_again(address, pod):
+    calls = []
+    pod(), write(address, calls)
+    pod()
+    there = write(address, calls)
+    path = store.place(there, SPEC, "unlearned")
+    assert len(calls) == 1 and (path / "weights.bin").read_bytes() == b"w" * 1000 and (path / "unet" / "config.json").is_file()
+    assert store.address(path).endswith("demo/cells/ours-1234/unlearned") and "://" in store.address(path)
+    pod(), write(address, calls, {**SPEC, "key": "k2"})
+    assert len(calls) == 2
+
+
+def test_a_failure_noted_by_one_pod_is_passed_by_in_the_next(address, pod):
+    calls = []
+    pod(), write(address, calls, fails=True)
+    pod()
+    there = write(address, calls)
+    assert len(calls) == 1
+    spec = {**SPEC, "cell": {"method": {"name": "naive", "settings": {}}, "editor": {"name": "flip", "settings": {}}, "training": {}, "forget": []}, "experiment": {"name": "demo", "networks": {"name": "miniature"}}}
+    assert "remember is nan" in rows.failed(spec, there)["error"]
+
+
+def test_a_training_cut_off_in_one_pod_goes_on_in_another(address, pod, tiny, images):
+    import copy
+
+    from unpromptable import config, training
+
+    cell = config.Cell("Ours", config.Choice("surrogate", {"beta": 1e-3}), config.Choice("flip"), config.Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
+    from pathlib import Path
+
+    def folder():
+        pod()
+        return Path(store.mirror(address.format(name="demo"))) / "training"
+
+    whole, cut, fresh = tiny, copy.deepcopy(tiny), copy.deepcopy(tiny)
+    training.unlearn(cell, whole, images, folder().with_name("whole"))
+
+    def evicted(done, total, text):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.unlearn(cell, cut, images, folder(), evicted)
+    seen = []
+    training.unlearn(cell, fresh, images, folder(), lambda done, total, text: seen.append(done))
+    assert seen == [5, 6] and all((a == b).all() for a, b in zip(whole.trained(), fresh.trained()))
+
+
+def test_a_folder_is_used_as_it_is_and_an_unknown_protocol_is_refused(tmp_path):
+    assert store.mirror(str(tmp_path)) == str(tmp_path)
+    with pytest.raises(ValueError, match="store: nonsense://x cannot be used .* give a folder, or s3://"):
+        store.mirror("nonsense://x")
+
+
+def test_each_experiment_has_a_folder_of_its_own(tmp_path):
+    @store.opened
+    def step(spec: str, where: str):
+        return where
+
+    assert step(json.dumps(SPEC), str(tmp_path / "{name}")) == str(tmp_path / "demo")
