@@ -1,4 +1,4 @@
-"""python -m pipelines local | compile | train: run an experiment here, write the compiled DAG, train a base model."""
+"""python -m pipelines local | submit | doctor | compile | train: run an experiment here or on a cluster, train a base model."""
 from __future__ import annotations
 
 import argparse
@@ -33,7 +33,7 @@ def local(a: argparse.Namespace, console: Console) -> int:
     """Run an experiment on this machine: check it, run the DAG in processes of its own, show progress, print the table."""
     from unpromptable import plan
 
-    overrides = dict(_override(word) for word in a.set)
+    overrides = dict(override(word) for word in a.set)
     text = yaml.safe_dump(plan.read_yaml(a.experiment), allow_unicode=True)
     resolved = plan.resolve(text, a.world, overrides)
     out = Path(a.out or f"runs/{resolved.experiment.name}").resolve()
@@ -111,9 +111,11 @@ def compile_(a: argparse.Namespace, console: Console) -> int:
     """Write the compiled DAG that a cluster takes."""
     from kfp import compiler
 
-    from pipelines.ablation_sweep import ablation_sweep
+    from pipelines import ablation_sweep
+    from pipelines.pods import Fixed
 
-    compiler.Compiler().compile(ablation_sweep, str(a.out))
+    fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, not a.no_volume, a.parallelism)
+    compiler.Compiler().compile(ablation_sweep.build(fixed), str(a.out))
     console.print(f"wrote {_short(Path(a.out))}")
     return 0
 
@@ -150,7 +152,8 @@ class _Lock:
         self.file.close()
 
 
-def _override(word: str) -> tuple[str, object]:
+def override(word: str) -> tuple[str, object]:
+    """key=value of --set, the value read as YAML."""
     key, found, value = word.partition("=")
     if not found or not key:
         raise ValueError(f"--set {word}: expected key=value, such as training.steps=60")
@@ -166,8 +169,10 @@ def _short(path: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from pipelines import cluster
+
     parser = argparse.ArgumentParser(prog="python -m pipelines", description="Make a diffusion model forget images that no prompt can name.")
-    verbs = parser.add_subparsers(required=True, metavar="local | compile | train")
+    verbs = parser.add_subparsers(required=True, metavar="local | submit | doctor | compile | train")
     one = verbs.add_parser("local", help="run an experiment on this machine")
     one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
     one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
@@ -177,7 +182,13 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=local)
     two = verbs.add_parser("compile", help="write the compiled pipeline for a cluster")
     two.add_argument("--out", default=str(COMPILED))
+    two.add_argument("--retries", type=int, default=2, help="of a step whose pod failed (default 2)")
+    two.add_argument("--timeout-hours", type=float, default=24.0, help="of one pod (default 24)")
+    two.add_argument("--shared-memory", default="1Gi", help="/dev/shm of the steps that may use a GPU (default 1Gi)")
+    two.add_argument("--no-volume", action="store_true", help="mount no volume; the store must then be an object store")
+    two.add_argument("--parallelism", type=int, default=8, help="cells at a time (default 8)")
     two.set_defaults(run=compile_)
+    cluster.add(verbs)
     three = verbs.add_parser("train", help="train a DDPM on a folder of images")
     three.add_argument("folder")
     three.add_argument("--out", required=True)

@@ -2,7 +2,7 @@
 from kfp import dsl
 
 from pipelines import parts
-from pipelines.pods import FOLDER, Fixed, Machine, Mounts, light
+from pipelines.pods import FOLDER, Fixed, Machine, Setting, light
 from unpromptable import steps
 
 
@@ -13,24 +13,24 @@ def build(fixed: Fixed = Fixed()):
     @dsl.pipeline(name="ablation-sweep", description="Forget images that no prompt can name, every way the experiment asks, and compare.")
     def ablation_sweep(
         experiment: str = "demo", world: str = "", overrides: str = "{}", store: str = FOLDER, images_per_shard: int = 0, image: str = steps.IMAGE, cpu: str = "2", memory: str = "8Gi",
-        gpus: str = "0", gpu_type: str = "nvidia.com/gpu", node_selector: dict = {}, tolerations: list = [], volume: str = "unpromptable-store", config: str = "unpromptable",
+        gpus: str = "0", gpu_type: str = "nvidia.com/gpu", node_selector: dict = {}, tolerations: list = [], light_image: str = steps.IMAGE, volume: str = "unpromptable-store", config: str = "unpromptable",
         tracking_secret: str = "unpromptable-mlflow", store_secret: str = "unpromptable-object-store", hub_secret: str = "unpromptable-hub",
     ):
         """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON of dotted keys.
 
         store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's. images_per_shard: images that one pod draws; 0 leaves it to the experiment.
         """
-        machine, mounts = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations), Mounts(volume, config, tracking_secret, store_secret, hub_secret)
-        run = {"store": store, "images_per_shard": images_per_shard, **machine._asdict(), **mounts._asdict()}
-        last = light(steps.report(store=store, experiment=experiment), mounts, fixed)
+        machine, setting = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations), Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)
+        run = {"store": store, "images_per_shard": images_per_shard, **machine._asdict(), **setting._asdict()}
+        last = light(steps.report(store=store, experiment=experiment), setting, fixed)
         with dsl.ExitHandler(last, name="sweep"):
-            cells = light(steps.plan(experiment=experiment, world=world, overrides=overrides, store=store, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER), mounts, fixed)
-            ready = light(steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).after(cells), mounts, fixed)
+            cells = light(steps.plan(experiment=experiment, world=world, overrides=overrides, store=store, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER), setting, fixed)
+            ready = light(steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).after(cells), setting, fixed)
             shared = {"data": ready.outputs["data"], "pretrained": ready.outputs["pretrained"]}
             images = before(spec=ready.outputs["Output"], **shared, **run)
             with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as spec:
                 row = cell(spec=spec, before=images.output, **shared, **run)
-            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(row.output)), mounts, fixed)
+            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(row.output)), setting, fixed)
 
     return ablation_sweep
 

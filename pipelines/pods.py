@@ -1,6 +1,6 @@
 """What a task's pod gets: image, resources, volume, secrets, retries. Local runs ignore all of it.
 
-Machine and Mounts are pipeline parameters, which KFP resolves at run time; Fixed is what KFP 2.17 can only take when
+Machine and Setting are pipeline parameters, which KFP resolves at run time; Fixed is what KFP 2.17 can only take when
 the pipeline is compiled (`python -m pipelines compile --help`).
 """
 from __future__ import annotations
@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 from kfp import kubernetes
 
-from unpromptable import steps
-
 STORE = "/store"  # where the volume is mounted
 FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
 
@@ -20,7 +18,6 @@ FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
 class Fixed:
     """Settings of the compile command."""
 
-    image: str = steps.IMAGE  # of the steps that need no GPU
     retries: int = 2  # after a pod failed; a step resumes from what is in the store
     timeout_hours: float = 24.0  # of one pod
     shared_memory: str = "1Gi"  # /dev/shm of the steps that may use a GPU
@@ -46,9 +43,10 @@ class Machine(NamedTuple):
     tolerations: Any
 
 
-class Mounts(NamedTuple):
-    """Names of the volume, the ConfigMap and the Secrets that every step gets; all but the volume may be absent."""
+class Setting(NamedTuple):
+    """What every step has: volume, ConfigMap and Secrets by name (all but the volume may be absent), and the image of those without a GPU."""
 
+    light_image: Any
     volume: Any
     config: Any
     tracking_secret: Any
@@ -64,14 +62,14 @@ ENVIRONMENT = {  # Secret or ConfigMap key -> environment variable
 }
 
 
-def light(task: Any, mounts: Mounts, fixed: Fixed, name: str = "") -> Any:
+def light(task: Any, setting: Setting, fixed: Fixed, name: str = "") -> Any:
     """A step that needs no GPU."""
-    task.set_container_image(fixed.image)
+    task.set_container_image(setting.light_image)
     task.set_cpu_request(fixed.light_cpu).set_memory_request(fixed.light_memory).set_memory_limit(fixed.light_memory)
-    return _common(task, mounts, fixed, name)
+    return _common(task, setting, fixed, name)
 
 
-def heavy(task: Any, machine: Machine, mounts: Mounts, fixed: Fixed, name: str = "") -> Any:
+def heavy(task: Any, machine: Machine, setting: Setting, fixed: Fixed, name: str = "") -> Any:
     """A step that runs networks: a GPU where the submission asks for one, plain CPU nodes otherwise."""
     task.set_container_image(machine.image)
     task.set_cpu_request(machine.cpu).set_memory_request(machine.memory).set_memory_limit(machine.memory)
@@ -79,16 +77,16 @@ def heavy(task: Any, machine: Machine, mounts: Mounts, fixed: Fixed, name: str =
     kubernetes.add_node_selector_json(task, machine.node_selector)
     kubernetes.add_toleration_json(task, machine.tolerations)
     kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=fixed.shared_memory)
-    return _common(task, mounts, fixed, name)
+    return _common(task, setting, fixed, name)
 
 
-def _common(task: Any, mounts: Mounts, fixed: Fixed, name: str) -> Any:
+def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
     task.set_caching_options(False)  # the store skips what is finished; KFP's cache would skip the logging with it
     task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     kubernetes.set_timeout(task, round(fixed.timeout_hours * 3600))
-    kubernetes.use_config_map_as_env(task, mounts.config, ENVIRONMENT["config"], optional=True)
+    kubernetes.use_config_map_as_env(task, setting.config, ENVIRONMENT["config"], optional=True)
     for secret in ("tracking_secret", "store_secret", "hub_secret"):
-        kubernetes.use_secret_as_env(task, getattr(mounts, secret), ENVIRONMENT[secret], optional=True)
+        kubernetes.use_secret_as_env(task, getattr(setting, secret), ENVIRONMENT[secret], optional=True)
     if fixed.volume:
-        kubernetes.mount_pvc(task, pvc_name=mounts.volume, mount_path=STORE)
+        kubernetes.mount_pvc(task, pvc_name=setting.volume, mount_path=STORE)
     return task.set_display_name(name) if name else task

@@ -41,8 +41,10 @@ class Plan:
         return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k != "name"}])
 
 
-def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None) -> Plan:
+def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None, inputs: bool = True) -> Plan:
     """The plan of an experiment given as YAML text, a file or the name of one that ships.
+
+    inputs: look for the experiment's files, whose identity is part of the key; without, they are of another machine.
 
     Raises ValueError or FileNotFoundError that names the key, what was found and what is allowed.
     """
@@ -54,7 +56,8 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None)
     _check_names(cells)
     targets = tuple(t for c in cells for t in c.forget)
     shared = {k: v for k, v in config.to_json(experiment).items() if k not in ("name", "title", "description", "paper")}
-    key = _digest([shared, sorted(set(targets)), code_digest(), data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source)])
+    files = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source) if inputs else None
+    key = _digest([shared, sorted(set(targets)), code_digest(), files])
     return Plan(experiment, cells, key)
 
 

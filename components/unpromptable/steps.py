@@ -4,7 +4,7 @@ from typing import List
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Model, Output
 
-IMAGE = "unpromptable/python-cpu:0.1.0"
+IMAGE = "unpromptable/cpu:0.1.0"
 step = dsl.component(base_image=IMAGE, install_kfp_package=False)
 
 

@@ -1,0 +1,209 @@
+"""Checks before anything is submitted: the cluster, Kubeflow Pipelines, rights, GPUs, volume, secrets, images, MLflow."""
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines import trial
+from pipelines.trial import call
+from unpromptable.probe import Finding
+
+KFP_VERSION = "2.17"  # what the compiled pipeline was written for
+POOL_LABELS = ("cloud.google.com/gke-nodepool", "eks.amazonaws.com/nodegroup", "karpenter.sh/nodepool", "agentpool", "node.kubernetes.io/instance-type")
+RIGHTS = (("", "pods", "get"), ("argoproj.io", "workflowtaskresults", "create"), ("argoproj.io", "workflowtaskresults", "patch"))  # what Argo's executor does as the service account
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a submission is going to ask of the cluster; names are those of the pipeline's parameters."""
+
+    namespace: str = "kubeflow"
+    kfp_namespace: str = "kubeflow"  # where Kubeflow Pipelines itself runs
+    service_account: str = "pipeline-runner"
+    images: tuple[str, ...] = ()
+    gpus: str = "0"
+    gpu_type: str = "nvidia.com/gpu"
+    node_selector: dict[str, str] = field(default_factory=dict)
+    tolerations: list[dict[str, str]] = field(default_factory=list)
+    volume: str = "unpromptable-store"
+    config: str = "unpromptable"
+    tracking_secret: str = "unpromptable-mlflow"
+    store_secret: str = "unpromptable-object-store"
+    hub_secret: str = "unpromptable-hub"
+    store: str = "/store/{name}"
+    token: str = ""  # for the API of Kubeflow Pipelines
+    needs_hub: bool = False  # the experiment's base model is fetched from a hub
+    probe_minutes: float = 10.0  # how long an image may take to arrive; 0 starts no pod
+
+
+def examine(request: Request, api: Any, kfp_host: str, show: Callable[[Finding], None]) -> bool:
+    """Show every finding as it is made; True when nothing stands in the way. `api` is a kubernetes ApiClient."""
+    passed = True
+    for finding in _findings(request, api, kfp_host):
+        show(finding)
+        passed = passed and finding.ok
+        if not finding.ok and finding.check in ("cluster", "namespace"):
+            return False
+    return passed
+
+
+def _findings(request: Request, api: Any, kfp_host: str) -> Iterator[Finding]:
+    yield _cluster(api)
+    yield _namespace(api, request)
+    yield _kubeflow(api, request, kfp_host)
+    yield _account(api, request)
+    yield from _rights(api, request)
+    yield _gpu(api, request)
+    yield _volume(api, request)
+    yield from _secrets(api, request)
+    if request.probe_minutes > 0:
+        for image in dict.fromkeys(request.images):
+            yield from trial.pod(api, request, image)
+
+
+def _cluster(api: Any) -> Finding:
+    from kubernetes.client import ApiException, VersionApi
+
+    try:
+        return Finding("cluster", True, f"Kubernetes {VersionApi(api).get_code(_request_timeout=10).git_version} at {api.configuration.host}")
+    except ApiException as error:
+        return Finding("cluster", False, f"{api.configuration.host} answers {error.status}", "log in again; the kubeconfig's credentials are refused")
+    except Exception as error:  # noqa: BLE001 - urllib3 raises its own errors for names, sockets and certificates
+        return Finding("cluster", False, f"{api.configuration.host} does not answer ({type(error).__name__})", "check the context (kubectl config get-contexts) and the network, or name another with --context")
+
+
+def _namespace(api: Any, request: Request) -> Finding:
+    answer = _get(api, "CoreV1Api", "read_namespace", request.namespace)
+    if isinstance(answer, int):
+        return Finding("namespace", answer == 403, f"{request.namespace}: {'cannot be read with these rights; going on' if answer == 403 else 'no such namespace'}", "" if answer == 403 else "choose one of `kubectl get namespaces` with --namespace")
+    return Finding("namespace", True, request.namespace)
+
+
+def kubeflow_answers(host: str, token: str = "") -> Finding:
+    """Whether `host` is the API server of Kubeflow Pipelines 2."""
+    import urllib.error
+    import urllib.request
+
+    remedy = "forward it (kubectl port-forward -n kubeflow svc/ml-pipeline 8888) and pass --endpoint http://localhost:8888"
+    try:
+        ask = urllib.request.Request(f"{host.rstrip('/')}/apis/v2beta1/healthz", headers={"Authorization": f"Bearer {token}"} if token else {})
+        with urllib.request.urlopen(ask, timeout=10) as answer:
+            json.load(answer)
+        return Finding("Kubeflow Pipelines", True, f"{host} answers")
+    except urllib.error.HTTPError as error:
+        return Finding("Kubeflow Pipelines", False, f"{host} answers {error.code}", "pass --token of a user who may use it" if error.code in (401, 403) else "is this its API server, and version 2? " + remedy)
+    except (OSError, ValueError) as error:
+        return Finding("Kubeflow Pipelines", False, f"{host} does not answer as an API server: {_short(error)}", remedy)
+
+
+def _kubeflow(api: Any, request: Request, host: str) -> Finding:
+    found = kubeflow_answers(host, request.token)
+    if not found.ok:
+        return found
+    deployed = _get(api, "AppsV1Api", "read_namespaced_deployment", "ml-pipeline", request.kfp_namespace)
+    if isinstance(deployed, int):
+        return Finding("Kubeflow Pipelines", True, f"{host} answers; its version cannot be read in namespace {request.kfp_namespace}, {KFP_VERSION} is needed")
+    version = deployed.spec.template.spec.containers[0].image.rsplit(":", 1)[-1]
+    known = re.fullmatch(r"v?(\d+)\.(\d+).*", version)
+    if not known:
+        return Finding("Kubeflow Pipelines", True, f"image {version} names no version; {KFP_VERSION} or a later 2 is needed")
+    fits = int(known[1]) == 2 and int(known[2]) >= int(KFP_VERSION.split(".")[1])
+    return Finding("Kubeflow Pipelines", fits, f"version {version}", "" if fits else f"the pipeline is compiled for {KFP_VERSION}; upgrade, or compile with the SDK of that version")
+
+
+def _account(api: Any, request: Request) -> Finding:
+    answer = _get(api, "CoreV1Api", "read_namespaced_service_account", request.service_account, request.namespace)
+    if answer == 404:
+        return Finding("service account", False, f"{request.service_account}: not in {request.namespace}", "install the chart there, or name another with --service-account")
+    return Finding("service account", True, request.service_account if not isinstance(answer, int) else f"{request.service_account} (cannot be read with these rights)")
+
+
+def _rights(api: Any, request: Request) -> Iterator[Finding]:
+    """Whether you may look at what is checked here, and whether the pods' account may do what Argo's executor does."""
+    from kubernetes import client
+
+    authorization = client.AuthorizationV1Api(api)
+    for verb, resource in (("get", "persistentvolumeclaims"), ("get", "secrets"), ("create", "pods")):
+        review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=client.V1ResourceAttributes(namespace=request.namespace, verb=verb, resource=resource)))
+        answer = call(authorization.create_self_subject_access_review, review)
+        allowed = not isinstance(answer, int) and answer.status.allowed
+        yield Finding(f"you may {verb} {resource}", allowed, "yes" if allowed else f"no, in {request.namespace}", "" if allowed else "ask for the chart's role `unpromptable-operator` (kubectl create rolebinding ... --role)")
+    user = f"system:serviceaccount:{request.namespace}:{request.service_account}"
+    for group, resource, verb in RIGHTS:
+        attributes = client.V1ResourceAttributes(namespace=request.namespace, verb=verb, resource=resource, group=group)
+        review = client.V1LocalSubjectAccessReview(metadata=client.V1ObjectMeta(namespace=request.namespace), spec=client.V1SubjectAccessReviewSpec(user=user, resource_attributes=attributes))
+        answer = call(authorization.create_namespaced_local_subject_access_review, request.namespace, review)
+        if answer == 403:
+            yield Finding(f"pods may {verb} {resource}", True, "cannot be told with these rights")
+            continue
+        allowed = not isinstance(answer, int) and answer.status.allowed
+        yield Finding(f"pods may {verb} {resource}", allowed, "yes" if allowed else f"{request.service_account} may not, in {request.namespace}", "" if allowed else "install the chart, which binds the role that Argo's executor needs")
+
+
+def _gpu(api: Any, request: Request) -> Finding:
+    wanted = int(request.gpus)
+    if not wanted:
+        return Finding("GPUs", True, "none asked for")
+    nodes = _get(api, "CoreV1Api", "list_node")
+    if isinstance(nodes, int):
+        return Finding("GPUs", True, f"{wanted} {request.gpu_type} per pod asked for; nodes cannot be listed with these rights")
+    pools: dict[str, list[int]] = {}
+    for node in nodes.items:
+        labels = node.metadata.labels or {}
+        if all(labels.get(k) == v for k, v in request.node_selector.items()) and _tolerated(node.spec.taints or [], request.tolerations) and not node.spec.unschedulable:
+            pool = next((labels[name] for name in POOL_LABELS if name in labels), node.metadata.name)
+            pools.setdefault(pool, []).append(int((node.status.allocatable or {}).get(request.gpu_type, 0)))
+    able = {pool: counts for pool, counts in pools.items() if max(counts) >= wanted}
+    text = "; ".join(f"{pool}: {len(counts)} nodes, {sum(counts)} {request.gpu_type}" for pool, counts in sorted(pools.items())) or "no node fits the selector and the tolerations"
+    return Finding("GPUs", bool(able), text, "" if able else f"no node here has {wanted} {request.gpu_type} that these pods may use; scale the pool up, or change --node-selector, --toleration, --gpus")
+
+
+def _tolerated(taints: list[Any], tolerations: list[dict[str, str]]) -> bool:
+    def fits(taint: Any, one: dict[str, str]) -> bool:
+        same_key = one.get("key") in (None, "", taint.key)
+        same_value = one.get("operator") == "Exists" or one.get("value", "") == (taint.value or "")
+        return same_key and same_value and one.get("effect", taint.effect) in ("", taint.effect)
+
+    return all(taint.effect == "PreferNoSchedule" or any(fits(taint, one) for one in tolerations) for taint in taints)
+
+
+def _volume(api: Any, request: Request) -> Finding:
+    answer = _get(api, "CoreV1Api", "read_namespaced_persistent_volume_claim", request.volume, request.namespace)
+    if answer == 404:
+        return Finding("volume", False, f"{request.volume}: no such claim in {request.namespace}", "install the chart, name another with --volume, or compile with --no-volume and keep the store in an object store")
+    if isinstance(answer, int):
+        return Finding("volume", True, f"{request.volume} (cannot be read with these rights)")
+    phase, modes = answer.status.phase, answer.spec.access_modes or []
+    if phase not in ("Bound", "Pending"):
+        return Finding("volume", False, f"{request.volume} is {phase}", "its disk is gone; make the claim anew")
+    note = "" if "ReadWriteMany" in modes else "; not ReadWriteMany, so all pods will run on one node"
+    return Finding("volume", True, f"{request.volume} is {phase}{note}")
+
+
+def _secrets(api: Any, request: Request) -> Iterator[Finding]:
+    from pipelines.pods import ENVIRONMENT
+
+    needed = {"tracking_secret": True, "store_secret": "://" in request.store, "hub_secret": request.needs_hub}
+    for parameter, wanted in needed.items():
+        name, keys = getattr(request, parameter), ENVIRONMENT[parameter]
+        answer = _get(api, "CoreV1Api", "read_namespaced_secret", name, request.namespace)
+        if answer == 404:
+            yield Finding(f"secret {name}", not wanted, "absent" if wanted else "absent, and not needed", "" if not wanted else f"kubectl create secret generic {name} -n {request.namespace} " + " ".join(f"--from-literal={k}=..." for k in keys))
+        elif isinstance(answer, int):
+            yield Finding(f"secret {name}", True, "cannot be read with these rights")
+        else:
+            missing = sorted(set(keys) - set(answer.data or {}))
+            yield Finding(f"secret {name}", not missing, f"lacks {', '.join(missing)}" if missing else "has its keys", f"its keys are {', '.join(keys)}" if missing else "")
+
+
+def _get(api: Any, group: str, method: str, *args: Any) -> Any:
+    from kubernetes import client
+
+    return call(getattr(getattr(client, group)(api), method), *args)
+
+
+def _short(error: BaseException) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,136 @@
+"""doctor and submit against a server that speaks Kubernetes' and Kubeflow Pipelines' API; every way a cluster is wrong."""
+import json
+import socket
+
+import cluster_server
+import pytest
+
+from pipelines.__main__ import main
+
+NS = cluster_server.NS
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    server = cluster_server.Cluster()
+    monkeypatch.setenv("KUBECONFIG", str(cluster_server.kubeconfig(tmp_path / "config", server.address)))
+    yield server
+    server.server.shutdown()
+
+
+def doctor(cluster, capsys, *words, verb="doctor"):
+    code = main([verb, "demo", "--endpoint", cluster.address, *words])
+    out = capsys.readouterr()
+    return code, out.out + out.err
+
+
+def test_the_servers_objects_have_kubernetes_own_shapes():
+    import kubernetes_validate
+
+    for value in cluster_server.healthy().values():
+        for one in value.get("items", [value]) if "kind" in value else []:
+            kubernetes_validate.validate(one, "1.34", strict=False)
+
+
+def test_a_healthy_cluster_passes_and_the_trial_pod_is_removed(cluster, capsys):
+    code, text = doctor(cluster, capsys)
+    assert code == 0 and "✗" not in text and "version 2.17.0" in text and "can be written" in text
+    made = [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("/pods")]
+    gone = [p for v, p, _ in cluster.requests if v == "DELETE"]
+    assert len(made) == len(gone) == 1 and not [p for p in cluster.objects if "/pods/" in p]
+
+
+def test_the_trial_pod_meets_the_restricted_standard_and_is_a_valid_pod(cluster, capsys):
+    import kubernetes_validate
+
+    doctor(cluster, capsys)
+    pod = next(b for v, p, b in cluster.requests if v == "POST" and p.endswith("/pods"))
+    kubernetes_validate.validate(pod, "1.34", strict=True)
+    container = pod["spec"]["containers"][0]
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] and container["securityContext"]["readOnlyRootFilesystem"] and container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def change(path, value=None):
+    def apply(cluster):
+        if value is None:
+            del cluster.objects[path]
+        else:
+            cluster.objects[path] = value
+
+    return apply
+
+
+def pod(**parts):
+    return lambda cluster: [setattr(cluster, k, v) for k, v in parts.items()]
+
+
+WAITING = {"phase": "Pending", "containerStatuses": [{"name": "probe", "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}}]}
+REFUSED = {"check": "MLflow", "ok": False, "text": "answers 403: Invalid Host header", "remedy": "add the Service's name to its --allowed-hosts"}
+OLD = cluster_server.healthy()["/apis/apps/v1/namespaces/kubeflow/deployments/ml-pipeline"]
+OLD["spec"]["template"]["spec"]["containers"][0]["image"] = "kfp-api-server:2.3.0"
+WRONG = {
+    "namespace": (change(NS), (), "no such namespace", "--namespace"),
+    "login": (change("/version/", 401), (), "answers 401", "log in again"),
+    "version": (change("/apis/apps/v1/namespaces/kubeflow/deployments/ml-pipeline", OLD), (), "version 2.3.0", "compiled for 2.17"),
+    "kubeflow": (pod(kfp_status=403), (), "answers 403", "--token"),
+    "account": (change(f"{NS}/serviceaccounts/pipeline-runner"), (), "pipeline-runner: not in kubeflow", "install the chart"),
+    "rights": (pod(denied={"secrets"}), (), "you may get secrets", "unpromptable-operator"),
+    "executor": (pod(denied={"workflowtaskresults"}), (), "pipeline-runner may not", "binds the role"),
+    "gpu": (pod(), ("--gpus", "1"), "default: 2 nodes, 0 nvidia.com/gpu", "scale the pool up"),
+    "too many gpus": (pod(), ("--gpus", "8", "--toleration", "nvidia.com/gpu"), "a100: 1 nodes, 4 nvidia.com/gpu", "no node here has 8"),
+    "volume": (change(f"{NS}/persistentvolumeclaims/unpromptable-store"), (), "no such claim", "--no-volume"),
+    "secret": (change(f"{NS}/secrets/unpromptable-mlflow"), (), "secret unpromptable-mlflow", "kubectl create secret generic unpromptable-mlflow"),
+    "key": (change(f"{NS}/secrets/unpromptable-mlflow", cluster_server.secret("unpromptable-mlflow", "username")), (), "lacks password", "its keys are"),
+    "object store": (change(f"{NS}/secrets/unpromptable-object-store"), ("--store", "s3://b/{name}"), "secret unpromptable-object-store", "access-key"),
+    "image": (pod(pod_status=WAITING), (), "ErrImagePull: manifest unknown", "imagePullSecret"),
+    "mlflow": (pod(log=json.dumps(REFUSED) + "\n"), (), "Invalid Host header", "--allowed-hosts"),
+    "other image": (pod(log="Traceback: No module named unpromptable", pod_status={"phase": "Failed"}), (), "No module named unpromptable", "built from images/"),
+    "slow image": (pod(pod_status={"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}]}), ("--pod-minutes", "0.02"), "0/3 nodes are available", "kubectl describe pod"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named_with_its_remedy_and_nothing_is_submitted(cluster, capsys, name):
+    break_it, words, found, remedy = WRONG[name]
+    break_it(cluster)
+    code, text = doctor(cluster, capsys, *words, verb="submit")
+    flat = " ".join(text.split())
+    assert code == 1 and found in flat and remedy in flat and "nothing was submitted" in flat
+    assert not [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("/runs")]
+
+
+def test_gpus_behind_a_taint_count_only_when_it_is_tolerated(cluster, capsys):
+    assert doctor(cluster, capsys, "--gpus", "4", "--toleration", "nvidia.com/gpu=present:NoSchedule")[0] == 0
+    assert doctor(cluster, capsys, "--gpus", "4", "--toleration", "nvidia.com/gpu=absent:NoSchedule")[0] == 1
+
+
+def test_no_cluster_at_all_is_said_at_once(tmp_path, monkeypatch, capsys):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("KUBECONFIG", str(cluster_server.kubeconfig(tmp_path / "config", address)))
+    assert main(["doctor", "demo"]) == 1 and "does not answer" in capsys.readouterr().out
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert main(["doctor", "demo"]) == 2 and "error: no cluster: " in capsys.readouterr().err
+
+
+def test_submit_sends_the_compiled_pipeline_with_its_arguments(cluster, capsys):
+    code, text = doctor(cluster, capsys, "--gpus", "1", "--toleration", "nvidia.com/gpu", "--node-selector", "cloud.google.com/gke-nodepool=a100", "--set", "training.steps=10", "--name", "mine", verb="submit")
+    assert code == 0 and "run r-1" in text
+    body = next(b for v, p, b in cluster.requests if v == "POST" and p.endswith("/runs"))
+    sent = body["runtime_config"]["parameters"]
+    assert body["display_name"] == "mine" and body["experiment_id"] == "e-1" and body["service_account"] == "pipeline-runner"
+    assert sent["gpus"] == "1" and sent["node_selector"] == {"cloud.google.com/gke-nodepool": "a100"} and json.loads(sent["overrides"]) == {"training.steps": 10} and "name: demo" in sent["experiment"]
+    root = body["pipeline_spec"].get("pipeline_spec", body["pipeline_spec"])["root"]["inputDefinitions"]["parameters"]
+    assert set(sent) <= set(root), "an argument that the pipeline does not take would be refused only by the server"
+
+
+def test_an_experiment_that_is_wrong_never_reaches_the_cluster(cluster, capsys):
+    assert main(["submit", "demo", "--endpoint", cluster.address, "--set", "training.steps=0"]) == 2
+    assert "training.steps is 0" in capsys.readouterr().err and cluster.requests == []
+
+
+def test_a_refused_submission_is_told_in_the_servers_words(cluster, capsys):
+    cluster.kfp_status = 403
+    assert main(["submit", "demo", "--endpoint", cluster.address, "--no-doctor"]) == 2
+    assert "nothing was submitted" in capsys.readouterr().err
