@@ -1,6 +1,6 @@
 """What `doctor` runs in a pod, with the image, volume, ConfigMap and Secrets of the steps: one line of JSON per check.
 
-`python -m unpromptable.probe STORE` exits 0 whatever it finds; the lines say what works where the steps will run.
+`python -m unpromptable.probe STORE` exits 0 whatever it finds, since the lines say it; with --strict, 1 when something is wrong.
 """
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def main(store: str) -> None:
+def main(words: list[str]) -> int:
     """Print every finding."""
+    strict, store = "--strict" in words, words[-1]
+    passed = True
     for finding in findings(store):
         print(json.dumps(finding._asdict()), flush=True)
+        passed = passed and finding.ok
+    return 1 if strict and not passed else 0
 
 
 def findings(store: str) -> Iterator[Finding]:
@@ -100,4 +104,4 @@ def _gpus() -> Finding:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+{{- define "unpromptable.labels" -}}
+app.kubernetes.io/name: unpromptable
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: unpromptable
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "unpromptable.mlflowSelector" -}}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: mlflow
+{{- end }}
+
+{{- define "unpromptable.image" -}}
+{{- $registry := index . 0 -}}{{- $name := index . 1 -}}
+{{- if $registry }}{{ $registry }}/{{ end }}{{ $name }}
+{{- end }}
+
+{{- define "unpromptable.pullSecrets" -}}
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "unpromptable.trackingUri" -}}
+{{- if .Values.mlflow.enabled -}}
+http://{{ .Release.Name }}-mlflow.{{ .Release.Namespace }}.svc:{{ .Values.mlflow.port }}
+{{- else -}}
+{{ .Values.mlflow.externalUri }}
+{{- end }}
+{{- end }}
+
+{{/* Every name by which the Service can be reached, with its port and without: MLflow compares the Host header as it comes. */}}
+{{- define "unpromptable.allowedHosts" -}}
+{{- $service := printf "%s-mlflow" .Release.Name -}}
+{{- $hosts := list "localhost" "127.0.0.1" $service (printf "%s.%s" $service .Release.Namespace) (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.cluster.local" $service .Release.Namespace) -}}
+{{- $all := list -}}
+{{- range $hosts -}}{{- $all = append (append $all .) (printf "%s:%v" . $.Values.mlflow.port) -}}{{- end -}}
+{{- join "," (concat $all .Values.mlflow.allowedHosts) -}}
+{{- end }}
+
+{{- define "unpromptable.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "unpromptable.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Whether MLflow keeps anything on its own volume. */}}
+{{- define "unpromptable.mlflowVolume" -}}
+{{- if or (not .Values.mlflow.database.external) (not .Values.mlflow.artifacts.s3) }}yes{{ end -}}
+{{- end }}

@@ -1,0 +1,121 @@
+"""The chart, rendered by the real helm: valid objects, the restricted pod standard, least rights, refused mistakes."""
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHART = Path(__file__).parent.parent / "charts" / "unpromptable"
+CASES = sorted(p.stem for p in (CHART / "ci").glob("*.yaml"))
+HELM = shutil.which("helm")
+pytestmark = pytest.mark.skipif(HELM is None, reason="helm is not installed; .ci/run installs it")
+
+
+def helm(*words, check=True):
+    done = subprocess.run([HELM, *words], capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def render(*words):
+    out = helm("template", "unpromptable", str(CHART), "-n", "kubeflow", "--kube-version", "1.34.0", *words).stdout
+    return [one for one in yaml.safe_load_all(out) if one]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def objects(request):
+    return render("-f", str(CHART / "ci" / f"{request.param}.yaml"))
+
+
+def pods(objects):
+    for one in objects:
+        if one["kind"] == "Pod":
+            yield one["spec"]
+        elif "template" in one.get("spec", {}):
+            yield one["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_helm_lint_passes(case):
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), "-f", str(CHART / "ci" / f"{case}.yaml")).stdout
+
+
+def test_every_object_is_valid_by_kubernetes_own_schemas(objects):
+    import kubernetes_validate
+
+    for one in objects:
+        kubernetes_validate.validate(one, "1.34", strict=True)
+
+
+def test_pods_meet_the_restricted_standard(objects):
+    found = list(pods(objects))
+    assert found
+    for spec in found:
+        assert spec["securityContext"]["runAsNonRoot"] is True and spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        assert spec["automountServiceAccountToken"] is False and not spec.get("hostNetwork") and not spec.get("hostPID")
+        assert all("hostPath" not in v for v in spec["volumes"])
+        for container in spec["containers"]:
+            secure = container["securityContext"]
+            assert secure["allowPrivilegeEscalation"] is False and secure["readOnlyRootFilesystem"] is True and secure["capabilities"] == {"drop": ["ALL"]}
+            assert "limits" in container["resources"] and any(m["mountPath"] == "/tmp" for m in container["volumeMounts"])
+
+
+def test_no_role_has_a_wildcard_or_reads_all_secrets(objects):
+    roles = [o for o in objects if o["kind"] in ("Role", "ClusterRole")]
+    assert roles and not [o for o in objects if o["kind"].startswith("ClusterRole")]
+    for rule in (r for role in roles for r in role["rules"]):
+        assert "*" not in json.dumps(rule)
+        assert "secrets" not in rule["resources"] or rule["resourceNames"]
+
+
+def test_no_secret_stands_in_plain_values(objects):
+    assert not [o for o in objects if o["kind"] == "Secret"]
+    words = ("PASSWORD", "SECRET", "USERNAME", "PGUSER", "ACCESS_KEY", "TOKEN")
+    for entry in (e for spec in pods(objects) for c in spec["containers"] for e in c.get("env", [])):
+        if any(w in entry["name"] for w in words):
+            assert "secretKeyRef" in entry["valueFrom"], entry["name"]
+    for one in objects:
+        assert "password" not in json.dumps(one.get("data", {})).lower().replace("passwordkey", "").replace('\\"password\\"', "")
+
+
+def container(*words):
+    return next(pods(render(*words)))["containers"][0]
+
+
+def test_the_server_is_reached_by_every_name_of_its_service():
+    hosts = next(a for a in container()["args"] if a.startswith("--allowed-hosts=")).partition("=")[2].split(",")
+    assert {"unpromptable-mlflow", "unpromptable-mlflow:5000", "unpromptable-mlflow.kubeflow.svc:5000", "unpromptable-mlflow.kubeflow.svc.cluster.local", "localhost:5000"} <= set(hosts)
+    config = next(o for o in render() if o["kind"] == "ConfigMap" and o["metadata"]["name"] == "unpromptable")
+    assert config["data"]["MLFLOW_TRACKING_URI"] == "http://unpromptable-mlflow.kubeflow.svc:5000"
+
+
+def test_the_defaults_of_chart_and_pipeline_name_the_same_things():
+    pipeline = next(iter(yaml.safe_load_all((CHART.parent.parent / "pipelines" / "ablation_sweep.yaml").read_text())))
+    default = {k: v.get("defaultValue") for k, v in pipeline["root"]["inputDefinitions"]["parameters"].items()}
+    made = {(o["kind"], o["metadata"]["name"]) for o in render()}
+    assert ("PersistentVolumeClaim", default["volume"]) in made and ("ConfigMap", default["config"]) in made
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["mlflow"]["auth"]["existingSecret"] == default["tracking_secret"] and values["images"]["cpu"] == default["image"] == default["light_image"]
+
+
+@pytest.mark.parametrize("words, said", [
+    (("--set", "mlflow.replica=2"), "replica"),
+    (("--set", "mlflow.workers=two"), "workers"),
+    (("--set", "store.size=100GB"), "size"),
+    (("--set", "mlflow.replicas=2"), "mlflow.replicas: more than one needs mlflow.database.external"),
+    (("--set", "mlflow.auth.existingSecret="), "name a Secret with the keys username, password and session-key"),
+    (("--set", "mlflow.database.external=true"), "host"),
+    (("--set", "mlflow.enabled=false"), "mlflow.externalUri: give the address"),
+])
+def test_a_wrong_value_is_refused_with_its_name(words, said):
+    done = helm("template", "unpromptable", str(CHART), "--kube-version", "1.34.0", *words, check=False)
+    assert done.returncode != 0 and said in done.stderr
+
+
+def test_the_network_rules_let_in_only_the_pipelines_pods_and_the_named_clients():
+    policy = next(o for o in render("--set-json", 'networkPolicy.clients=[{"namespaceSelector":{"matchLabels":{"name":"ingress"}}}]') if o["kind"] == "NetworkPolicy")
+    sources = policy["spec"]["ingress"][0]["from"]
+    assert len(sources) == 3 and all(s for s in sources) and policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert {p["port"] for rule in policy["spec"]["egress"] for p in rule["ports"]} == {53}
