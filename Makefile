@@ -4,7 +4,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 OUT ?= runs/demo
 
-.PHONY: demo test test-slow ui compile lock
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILDER ?= docker
+include images/base.env
+
+.PHONY: demo test test-slow ui compile lock images pin
 demo: $(VENV)/.installed
 	$(RUN) -m pipelines local pipelines/experiments/demo.yaml --out $(OUT)
 
@@ -21,9 +25,24 @@ ui: $(VENV)/.installed
 compile: $(VENV)/.installed
 	$(RUN) -m pipelines compile
 
-lock: # needs uv; hashes for every file, no index addresses
-	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-	  pyproject.toml --extra kfp --extra server --extra cluster-server --extra s3 --extra test -o requirements.lock
+images: # IMAGES_PREFIX=host/team/ names them for a registry; CPU_WHEELS: see images/cpu/Dockerfile
+	$(BUILDER) build --build-arg BASE=$(BASE) -f images/gpu/Dockerfile -t $(IMAGES_PREFIX)unpromptable/gpu:$(VERSION) .
+	$(BUILDER) build --build-arg BASE=$(BASE) --build-arg CPU_WHEELS=$(CPU_WHEELS) --target steps -f images/cpu/Dockerfile -t $(IMAGES_PREFIX)unpromptable/cpu:$(VERSION) .
+	$(BUILDER) build --build-arg BASE=$(BASE) --target tracking -f images/cpu/Dockerfile -t $(IMAGES_PREFIX)unpromptable/tracking:$(VERSION) .
+
+pin: # write the newest digest of the base's tag
+	digest=$$(docker buildx imagetools inspect $(firstword $(subst @, ,$(BASE))) --format '{{.Manifest.Digest}}') && sed -i "s/^BASE=\(.*\)@.*/BASE=\1@$$digest/" images/base.env
+
+COMPILE := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate
+CUDA := torch torchvision triton $(shell sed -n 's/^\(nvidia[a-z0-9-]*\|cuda-[a-z]*\)==.*/\1/p' requirements.lock)
+LOCKS := images/locks
+lock: # needs uv; hashes for every file, no index addresses. The images take the versions of the first lock.
+	$(COMPILE) pyproject.toml --extra kfp --extra server --extra cluster-server --extra s3 --extra test -o requirements.lock
+	$(COMPILE) pyproject.toml --extra tracking --extra s3 -c requirements.lock $(foreach p,$(CUDA),--no-emit-package $(p)) -o $(LOCKS)/steps.lock
+	printf 'torch\ntorchvision\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/torch.lock
+	echo kfp==2.17.0 | $(COMPILE) --no-deps - -o $(LOCKS)/kfp.lock
+	echo setuptools wheel | tr ' ' '\n' | $(COMPILE) - -o $(LOCKS)/build.lock
+	printf 'mlflow[auth]\npsycopg2-binary\nboto3\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/tracking.lock
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
