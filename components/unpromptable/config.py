@@ -50,6 +50,18 @@ class Sampling:
             raise ValueError(f"sampling.shards is {self.shards} for {self.images} images; use at most one shard per image")
 
 
+def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int | bool]]:
+    """How the images of one model are shared out: first and count per shard; the first also runs the injection.
+
+    images_per_shard above 0 sets the number of shards by the number of images, instead of `settings.shards`.
+    """
+    if images_per_shard < 0:
+        raise ValueError(f"images_per_shard is {images_per_shard}; give 0 to leave the shards to the experiment, or a number of images")
+    number = -(-settings.images // images_per_shard) if images_per_shard else settings.shards
+    edges = [settings.images * i // number for i in range(number + 1)]
+    return [{"first": a, "count": b - a, "injection": a == 0} for a, b in zip(edges, edges[1:])]
+
+
 @dataclass(frozen=True)
 class Injection:
     """The test of forgetting: noise the target to t, denoise with the same chain noise before and after (Fig. 6)."""

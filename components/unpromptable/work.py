@@ -71,9 +71,9 @@ def _collect(path: Path, pretrained: Path, resolved: Any) -> None:
 
 def split(spec: str, images_per_shard: int = 0) -> list[str]:
     """One JSON text per shard of a model's images; 0 images per shard leaves their number to the experiment."""
-    from . import config, sampling
+    from . import config
 
-    return [json.dumps(piece) for piece in sampling.shards(config.read_experiment(json.loads(spec)["experiment"]).sampling, images_per_shard)]
+    return [json.dumps(piece) for piece in config.shards(config.read_experiment(json.loads(spec)["experiment"]).sampling, images_per_shard)]
 
 
 @store.opened
