@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unpromptable import once, plan, rows, store, work
+from unpromptable import once, plan, reporting, rows, store, work
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip, training: {steps: 2}}\n"
 
@@ -51,7 +51,7 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
     first, second = rows.collect(str(tmp_path))
     assert first["status"] == "failed" and first["error"] == "unlearn: Ours: remember is nan at update 7" and first["sscd"] is None
     with pytest.raises(RuntimeError, match="cell Ours: unlearn: Ours: remember is nan at update 7"):
-        work.check(str(tmp_path))
+        reporting.check(str(tmp_path))
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):

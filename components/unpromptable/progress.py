@@ -97,7 +97,7 @@ class _Lines:
         else:
             text = f"{one['kind']} {one['text']}".strip()
         self.said[key] = (began, one["time"])
-        self.console.print(f"{one['cell'] or 'run':<12} {one['step']:<10} {text}", highlight=False)
+        self.console.print(f"{one['cell'] or 'run':<12} {one['step']:<10} {text}", highlight=False, soft_wrap=True)
 
 
 class _Bars:
@@ -126,4 +126,4 @@ class _Bars:
         if key in self.at_work:
             self.bars.remove_task(self.at_work.pop(key))
         mark = {"done": "[green]✓[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[/]"}[one["kind"]]
-        self.bars.console.print(f"{mark} {one['cell'] or 'run':<12} {one['step']:<10} {'already finished' if one['kind'] == 'skipped' else one['text']}", highlight=False)
+        self.bars.console.print(f"{mark} {one['cell'] or 'run':<12} {one['step']:<10} {'already finished' if one['kind'] == 'skipped' else one['text']}", highlight=False, soft_wrap=True)

@@ -72,12 +72,12 @@ def score(spec: str, store: str, data: Input[Dataset], before: Input[Dataset], s
 @step
 def check(store: str, experiment: str, cells: List[str]):
     """End the run as failed when a cell did, after all of them had their turn."""
-    from unpromptable import work
-    work.check(store, experiment)
+    from unpromptable import reporting
+    reporting.check(store, experiment)
 
 
 @step
 def report(store: str, experiment: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
     """Rows, tables and pictures; also after a failed cell."""
-    from unpromptable import work
-    work.report(store, experiment, status.state, page.path)
+    from unpromptable import reporting
+    reporting.report(store, experiment, status.state, page.path)

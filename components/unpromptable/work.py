@@ -6,17 +6,14 @@ A cell's step that fails in a foreseeable way (`once.guarded`) lets the other ce
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import once, progress, rows, store
+from . import once, reporting, rows, store
 from .warm import warmed
-
-log = logging.getLogger(__name__)
 
 
 @store.opened
@@ -179,7 +176,7 @@ def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: 
         summary = json.loads((Path(unlearned_path) / "training.json").read_text())
         made = {**rows.head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
         row.write_text(json.dumps(made, indent=1))
-        _page(where, made)
+        reporting.page(where, made)
 
     once.guarded(spec, where, "score", "row.json", "", make)
     found = json.loads(path.read_text()) if store.finished(path, whole["key"]) else rows.failed(whole, where)
@@ -190,60 +187,6 @@ def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: 
         elif to:
             store.write_text(Path(to), f"{found['name']}: {found['error']}")
     return json.dumps(found)
-
-
-def _page(where: str, row: dict[str, Any]) -> None:
-    """The cell's row and pictures, which the Kubeflow UI shows at the task."""
-    from .reports import html, markdown
-
-    root = Path(where)
-    experiment = json.loads(store.fetch(root / "experiment.json").read_text())
-    for shared in ("before.safetensors", "data.safetensors"):
-        store.fetch(root / "shared" / shared)
-    folder = root / row["folder"]
-    store.write_text(folder / "page.md", markdown.table([row]))
-    store.write_text(folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures"))
-
-
-@store.opened
-def check(where: str, experiment: str = "") -> None:
-    """End the run as failed when a cell did; runs after every cell. Raises RuntimeError naming the cells."""
-    broken = [(r["name"], r["error"]) for r in rows.collect(where) if r["status"] != "done"]
-    if broken:
-        raise RuntimeError("; ".join(f"cell {name}: {error}" for name, error in broken))
-
-
-@store.opened
-def report(where: str, experiment: str, state: str, to: str = "") -> None:
-    """rows.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
-    from . import plugins, tracking
-
-    found = rows.collect(where)
-    store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
-    target = store.fetch(Path(where) / "experiment.json")
-    if not target.is_file():
-        log.error("no plan was made in %s, so there is nothing to report; see the step plan", where)
-        return
-    planned = json.loads(target.read_text())
-    state = state if all(r["status"] == "done" for r in found) else "FAILED"
-    mark = f"{planned['key']}:{state}:{sorted((r['name'], r['status'], json.dumps(r.get('sscd'))) for r in found)}"
-    page = Path(where) / "report.html"
-    if not store.finished(page, mark):
-        _bring(Path(where), found)
-        files = [plugins.module("report", name).write(Path(where), planned, found, state) for name in plugins.names("report")]
-        histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
-        if tracking.close(where, planned, found, histories, files, state):
-            store.finish(page, mark)
-    if to and page.is_file():
-        store.deliver(page, to)
-    progress.event(where, "", "report", "done" if state == "SUCCEEDED" else "failed", str(page))
-
-
-def _bring(root: Path, found: list[dict[str, Any]]) -> None:
-    """What the report shows, from an object store."""
-    names = ("after.safetensors", "surrogates.safetensors", "history.jsonl", "unlearned")
-    for path in [root / "shared" / "before.safetensors", root / "shared" / "data.safetensors", *(root / r["folder"] / n for r in found for n in names)]:
-        store.fetch(path)
 
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
