@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import data
+from . import data, plugins
 
 SEEDS, DRAWS, SHOWN = 10, 4, 64  # columns of a grid; injection draws shown; pixels a side to which small pictures grow
 INK, GRID, BLUE, RED = "#444", "#ddd", "#2563eb", "#dc2626"
@@ -25,7 +25,7 @@ def samples_grid(store: Path, rows: list[dict[str, Any]]) -> list[tuple[str, np.
 
 
 def injected_grid(store: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per target: the target, and per model the surrogate (None for the base model) and the denoised draws."""
+    """Per target: the target, and per model the surrogate (None where the model never saw it) and the denoised draws."""
     real, manifest = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
     tables = []
@@ -35,7 +35,8 @@ def injected_grid(store: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any
             after, _ = data.load(store / row["folder"] / "after.safetensors")
             painted, made = data.load(store / row["folder"] / "surrogates.safetensors")
             if target in made["targets"]:
-                lines.append((row["name"], painted["images"][made["targets"].index(target)], after[f"injected/{target}"][:DRAWS]))
+                shown = painted["images"][made["targets"].index(target)] if getattr(plugins.module("method", row["method"]).Method, "reads_surrogate", True) else None
+                lines.append((row["name"], shown, after[f"injected/{target}"][:DRAWS]))
         tables.append({"target": target, "image": image, "lines": lines})
     return tables
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -12,6 +13,7 @@ from .. import diffusion, gradients
 class Method:
     """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch's target is U[0, 1) noise."""
 
+    reads_surrogate: ClassVar[bool] = False
     eta: float = 1e-3  # the least descent asked of the forget loss; the SISS code's value, the paper states none
 
     def __post_init__(self):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .. import gradients
 
@@ -9,6 +10,8 @@ from .. import gradients
 @dataclass(frozen=True)
 class Method:
     """Gradient descent on the remember loss alone (Eq. 8)."""
+
+    reads_surrogate: ClassVar[bool] = False
 
     def update(self, model, batch) -> dict[str, float]:
         """Write the gradient of the remember loss."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .. import gradients
 
@@ -10,6 +11,7 @@ from .. import gradients
 class Method:
     """g = -g_f (mode pure), or g = g_r - weight*g_f (mode combined, the form the paper prints)."""
 
+    reads_surrogate: ClassVar[bool] = False
     mode: str = "pure"  # pure is what the SISS code runs; its collapse within 10 steps is the paper's Table I
     weight: float = 0.1  # of the forget term in mode combined; the paper states none
 

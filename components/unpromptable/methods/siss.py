@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ class Method:
     noised images share no likely point and the weights become 0 and 2, a coin toss between the two losses.
     """
 
+    reads_surrogate: ClassVar[bool] = False
     mixture: float = 0.5  # share of forget images in the mixture
     scaling_norm: float = 500.0  # the norm the forget gradient is set to, with reduction sum at 256 x 256 (the SISS code)
     relative_norm: float = 0.0  # above 0: that share of the keep gradient's norm instead (the SISS README: about 0.1)

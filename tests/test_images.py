@@ -1,0 +1,94 @@
+"""What the images hold is enough: the wheel in an empty environment with the images' locks only, every component's entry run there."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+HERE = Path(__file__).parent.parent
+EXPERIMENT = """
+name: small
+forget: ["0007-3"]
+sampling: {steps: 2, images: 12}
+injection: {t: 3, draws: 2}
+base: {training: {steps: 2}, editor: flip}
+cells: [{name: Ours}]
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """An environment made by the Dockerfile's own steps: the interpreter's path."""
+    folder = tmp_path_factory.mktemp("image")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    mine = str(folder / "venv" / "bin" / "python")
+    locks = HERE / "images" / "locks"
+
+    def pip(*words):
+        subprocess.run([mine, "-m", "pip", "--disable-pip-version-check", *words], check=True, stdout=subprocess.DEVNULL, cwd=HERE)
+
+    pip("install", "--require-hashes", "-r", str(locks / "build.lock"))
+    for names in (("torch",), ("steps", "kfp")):
+        pip("install", "--require-hashes", "--no-deps", *(w for n in names for w in ("-r", str(locks / f"{n}.lock"))))
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), ".")
+    pip("install", "--no-deps", *map(str, folder.glob("*.whl")))
+    pip("uninstall", "--yes", "-r", str(locks / "build.lock"), "pip")
+    return mine
+
+
+class Pods:
+    """Runs a component as a pod would: the command of the committed YAML, KFP's executor input, files for artifacts."""
+
+    def __init__(self, python, folder):
+        self.spec = next(yaml.safe_load_all((HERE / "pipelines" / "ablation_sweep.yaml").read_text()))
+        self.folder, self.count, self.ran = folder, 0, set()
+        self.environment = {**{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}, "PATH": f"{Path(python).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
+
+    def run(self, name, parameters, **artifacts):
+        """The value of a component and its output artifacts, name -> path."""
+        self.count += 1
+        self.ran.add(name)
+        home = self.folder / f"{self.count}-{name}"
+        home.mkdir()
+        component = next(v for v in self.spec["components"].values() if v.get("executorLabel") == f"exec-{name}")
+        made = {k: self.artifact(home / k, v["artifactType"]["schemaTitle"]) for k, v in component.get("outputDefinitions", {}).get("artifacts", {}).items()}
+        given = {k: {"artifacts": [self.artifact(p, "system.Artifact") for p in (v if isinstance(v, list) else [v])]} for k, v in artifacts.items()}
+        told = {"inputs": {"parameterValues": parameters, "artifacts": given},
+                "outputs": {"artifacts": {k: {"artifacts": [v]} for k, v in made.items()}, "parameters": {"Output": {"outputFile": str(home / "value")}}, "outputFile": str(home / "output.json")}}
+        container = self.spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+        words = [json.dumps(told) if w == "{{$}}" else w for w in [*container["command"], *container["args"]]]
+        done = subprocess.run(words, env=self.environment, cwd=home, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        output = json.loads((home / "output.json").read_text()) if (home / "output.json").is_file() else {}
+        return output.get("parameterValues", {}).get("Output"), {k: v["uri"] for k, v in made.items()}
+
+    @staticmethod
+    def artifact(path, kind):
+        return {"name": Path(path).name, "uri": str(path), "type": {"schemaTitle": kind, "schemaVersion": "0.0.1"}, "metadata": {}}
+
+
+@pytest.mark.slow
+def test_every_component_runs_with_only_what_the_image_holds(python, tmp_path):
+    pods, store = Pods(python, tmp_path), str(tmp_path / "store")
+    run = {"experiment": EXPERIMENT, "world": "", "overrides": "{}", "store": store}
+    [cell] = pods.run("plan", {**run, "run": "r"})[0]
+    shared, base = pods.run("prepare", run)
+    drawn = []
+    for spec, model in ((shared, base["pretrained"]), (cell, None)):
+        if model is None:
+            _, edited = pods.run("edit", {"spec": cell, "store": store}, data=base["data"], pretrained=base["pretrained"])
+            _, trained = pods.run("unlearn", {"spec": cell, "store": store}, data=base["data"], pretrained=base["pretrained"], surrogates=edited["surrogates"])
+            model = trained["unlearned"]
+        shards = pods.run("split", {"spec": spec, "images_per_shard": 6}, model=model)[0]
+        drawn.append([pods.run("sample", {"spec": spec, "shard": s, "store": store}, data=base["data"], model=model)[1]["images"] for s in shards])
+    assert [len(d) for d in drawn] == [2, 2]
+    _, before = pods.run("gather", {"spec": shared, "store": store}, shards=drawn[0])
+    row, shown = pods.run("score", {"spec": cell, "store": store}, data=base["data"], before=before["before"], shards=drawn[1], surrogates=edited["surrogates"], unlearned=trained["unlearned"])
+    assert json.loads(row)["status"] == "done" and "Ours" in Path(shown["summary"]).read_text() and "<img" in Path(shown["page"]).read_text()
+    pods.run("check", {"store": store, "experiment": EXPERIMENT, "cells": [row]})
+    _, report = pods.run("report", {"store": store, "experiment": EXPERIMENT, "status": {"state": "SUCCEEDED", "pipelineJobResourceName": "x", "pipelineTaskName": "y"}})
+    assert "Ours" in Path(report["page"]).read_text()
+    assert {f"exec-{n}" for n in pods.ran} == {e for e in pods.spec["deploymentSpec"]["executors"] if not e.endswith("-2")}

@@ -1,0 +1,154 @@
+"""The chart's MLflow server, from its rendered command, settings and a real PostgreSQL: accounts, refusals, a crash in the middle of a sweep."""
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from test_chart import HELM, render
+from unpromptable import probe, tracking
+
+PASSWORD = {"username": "admin", "password": "correct horse battery", "session-key": "s" * 32}
+DATABASE = {"username": "mlflow", "password": "for the database"}
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (HELM and shutil.which("initdb")), reason="needs helm and PostgreSQL's programs")]
+SWEEP = """
+name: small
+forget: ["0007-3"]
+sampling: {steps: 2, images: 12, shards: 2}
+injection: {t: 3, draws: 2}
+base: {training: {steps: 40}, editor: flip}
+cells: [{name: Ours}, {name: NegGrad, method: neggrad}, {name: Naive, method: naive}]
+"""
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def database():
+    """A PostgreSQL with the two databases and one account, as the README asks for; its port."""
+    account = {} if os.geteuid() else {"user": pwd.getpwnam("nobody").pw_uid, "group": pwd.getpwnam("nobody").pw_gid}
+    home, port = f"/tmp/unpromptable-postgres-{os.getpid()}", str(free_port())
+    os.mkdir(home, 0o700)
+    call = {"check": True, "capture_output": True, "cwd": "/tmp", "env": {**os.environ, "HOME": home, "PGPASSWORD": DATABASE["password"], "LC_ALL": "C.UTF-8"}, **account}
+    try:
+        (Path(home) / "password").write_text(DATABASE["password"])
+        if account:
+            subprocess.run(["chown", "-R", "nobody", home], check=True)
+        subprocess.run(["initdb", "-D", f"{home}/data", "-U", DATABASE["username"], "--pwfile", f"{home}/password", "--auth=scram-sha-256"], **call)
+        subprocess.run(["pg_ctl", "-D", f"{home}/data", "-w", "-l", f"{home}/log", "-o", f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''", "start"], **call)
+        for name in ("mlflow", "mlflow_auth"):
+            subprocess.run(["createdb", "-h", "127.0.0.1", "-p", port, "-U", DATABASE["username"], name], **call)
+        yield port
+    finally:
+        subprocess.run(["pg_ctl", "-D", f"{home}/data", "-m", "fast", "stop"], **{**call, "check": False})
+        shutil.rmtree(home)
+
+
+class Server:
+    """The Deployment's container as a process of this machine: its command, its environment, its files."""
+
+    def __init__(self, database, folder):
+        self.port = free_port()
+        values = {"mlflow.port": self.port, "mlflow.workers": 1, "mlflow.database.external": "true", "mlflow.database.host": "127.0.0.1", "mlflow.database.port": database,
+                  "mlflow.database.existingSecret": "database", "mlflow.database.sslMode": "disable", "mlflow.allowedHosts": f"{{127.0.0.1:{self.port}}}"}
+        objects = render(*(word for k, v in values.items() for word in ("--set", f"{k}={v}")))
+        container = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["spec"]["containers"][0]
+        accounts = next(o for o in objects if o["kind"] == "ConfigMap" and "auth.ini" in o["data"])
+        (folder / "auth.ini").write_text(accounts["data"]["auth.ini"])
+        secrets = {"unpromptable-mlflow": PASSWORD, "database": DATABASE}
+        told = {e["name"]: e["value"] if "value" in e else secrets[e["valueFrom"]["secretKeyRef"]["name"]][e["valueFrom"]["secretKeyRef"]["key"]] for e in container["env"]}
+        self.environment = {**os.environ, **told, "HOME": str(folder), "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
+        self.words = [sys.executable, "-m", *container["command"], *(a.replace("/data/artifacts", str(folder / "artifacts")) for a in container["args"])]
+        self.folder, self.address, self.process = folder, f"http://127.0.0.1:{self.port}", None
+
+    def start(self):
+        with (self.folder / "server.log").open("a") as log:
+            self.process = subprocess.Popen(self.words, env=self.environment, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+        for _ in range(240):
+            try:
+                return urllib.request.urlopen(f"{self.address}/health", timeout=1).close()
+            except (urllib.error.URLError, OSError):
+                assert self.process.poll() is None, (self.folder / "server.log").read_text()[-3000:]
+                time.sleep(0.5)
+        raise TimeoutError((self.folder / "server.log").read_text()[-3000:])
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, 9)
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(database, tmp_path_factory):
+    one = Server(database, tmp_path_factory.mktemp("server"))
+    one.start()
+    yield one
+    one.kill()
+
+
+@pytest.fixture
+def known(server, monkeypatch):
+    """The environment that the chart's ConfigMap and Secret give a step."""
+    for name, value in (("URI", server.address), ("USERNAME", PASSWORD["username"]), ("PASSWORD", PASSWORD["password"])):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    return server
+
+
+def said(server):
+    return next(f for f in probe.findings("/tmp") if f.check == "MLflow")
+
+
+def test_the_probe_tells_a_healthy_server_from_a_refused_password_a_refused_host_and_silence(known, monkeypatch):
+    assert said(known).ok
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+    assert "answers 401" in said(known).text and "tracking_secret" in said(known).remedy
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD["password"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", known.address.replace("127.0.0.1", "127.0.0.2"))
+    assert "answers 403" in said(known).text and "mlflow.allowedHosts" in said(known).remedy
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    assert "does not answer" in said(known).text
+
+
+def test_a_server_killed_in_the_middle_of_a_sweep_has_every_run_and_point_in_the_end(known, tmp_path):
+    (tmp_path / "small.yaml").write_text(SWEEP)
+    sweep = subprocess.Popen([sys.executable, "-m", "pipelines", "local", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    await_event(tmp_path, sweep, "unlearn", "progress")
+    known.kill()
+    await_event(tmp_path, sweep, "score", "start")
+    known.start()
+    output = sweep.communicate(timeout=400)[0]
+    assert sweep.returncode == 0, output
+    client = tracking._client(str(tmp_path / "run"))
+    experiment = client.get_experiment_by_name("small")
+    runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
+    assert len(runs) == 4 and {r.info.status for r in runs.values()} == {"FINISHED"}
+    assert {r.data.tags.get("mlflow.parentRunId") for n, r in runs.items() if n != "small"} == {runs["small"].info.run_id}
+    for row in json.loads((tmp_path / "run" / "rows.json").read_text()):
+        steps = [json.loads(line)["step"] for line in (tmp_path / "run" / row["folder"] / "history.jsonl").read_text().splitlines()]
+        points = client.get_metric_history(runs[row["name"]].info.run_id, "train/remember" if row["name"] != "NegGrad" else "train/forget")
+        assert sorted(p.step for p in points) == steps, row["name"]
+        assert runs[row["name"]].data.metrics["sscd"] == pytest.approx(row["sscd"]["mean"])
+
+
+def await_event(folder, process, step, kind):
+    """Wait until the sweep says that a cell's step is there."""
+    path = folder / "run" / "progress.jsonl"
+    for _ in range(3000):
+        events = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        if any(e["cell"] and e["step"] == step and e["kind"] == kind for e in events):
+            return
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    raise TimeoutError(f"no {kind} of {step}")
