@@ -1,12 +1,15 @@
 """What the images hold is enough: the wheel in an empty environment with the images' locks only, every component's entry run there."""
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import test_tracking
 import yaml
+from mlflow.tracking import MlflowClient
 
 HERE = Path(__file__).parent.parent
 EXPERIMENT = """
@@ -23,19 +26,19 @@ cells: [{name: Ours}]
 def python(tmp_path_factory):
     """An environment made by the Dockerfile's own steps: the interpreter's path."""
     folder = tmp_path_factory.mktemp("image")
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    mine = str(folder / "venv" / "bin" / "python")
+    tools, mine = folder / "tools" / "bin" / "python", str(folder / "image" / "bin" / "python")
     locks = HERE / "images" / "locks"
+    for words in ((str(folder / "tools"),), ("--without-pip", str(folder / "image"))):
+        subprocess.run([sys.executable, "-m", "venv", *words], check=True)
 
     def pip(*words):
-        subprocess.run([mine, "-m", "pip", "--disable-pip-version-check", *words], check=True, stdout=subprocess.DEVNULL, cwd=HERE)
+        subprocess.run([tools, "-m", "pip", *words], check=True, stdout=subprocess.DEVNULL, cwd=HERE)
 
     pip("install", "--require-hashes", "-r", str(locks / "build.lock"))
     for names in (("torch",), ("steps", "kfp")):
-        pip("install", "--require-hashes", "--no-deps", *(w for n in names for w in ("-r", str(locks / f"{n}.lock"))))
+        pip("--python", mine, "install", "--require-hashes", "--no-deps", *(w for n in names for w in ("-r", str(locks / f"{n}.lock"))))
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), ".")
-    pip("install", "--no-deps", *map(str, folder.glob("*.whl")))
-    pip("uninstall", "--yes", "-r", str(locks / "build.lock"), "pip")
+    pip("--python", mine, "install", "--no-deps", *map(str, folder.glob("*.whl")))
     return mine
 
 
@@ -70,8 +73,21 @@ class Pods:
         return {"name": Path(path).name, "uri": str(path), "type": {"schemaTitle": kind, "schemaVersion": "0.0.1"}, "metadata": {}}
 
 
+@pytest.fixture
+def server(tmp_path):
+    """An MLflow server of this environment; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = test_tracking.start(tmp_path, port)
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait()
+
+
 @pytest.mark.slow
-def test_every_component_runs_with_only_what_the_image_holds(python, tmp_path):
+def test_every_component_runs_with_only_what_the_image_holds(python, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     pods, store = Pods(python, tmp_path), str(tmp_path / "store")
     run = {"experiment": EXPERIMENT, "world": "", "overrides": "{}", "store": store}
     [cell] = pods.run("plan", {**run, "run": "r"})[0]
@@ -92,3 +108,7 @@ def test_every_component_runs_with_only_what_the_image_holds(python, tmp_path):
     _, report = pods.run("report", {"store": store, "experiment": EXPERIMENT, "status": {"state": "SUCCEEDED", "pipelineJobResourceName": "x", "pipelineTaskName": "y"}})
     assert "Ours" in Path(report["page"]).read_text()
     assert {f"exec-{n}" for n in pods.ran} == {e for e in pods.spec["deploymentSpec"]["executors"] if not e.endswith("-2")}
+    client = MlflowClient(server)
+    [cell] = client.search_model_versions("name = 'unpromptable-small'")
+    assert len(client.get_metric_history(cell.run_id, "train/remember")) == 2
+    assert {f.path for f in client.list_artifacts(cell.run_id)} >= {"unlearned"}

@@ -90,6 +90,14 @@ def test_a_server_that_is_away_loses_nothing_and_stalls_nothing(tmp_path, monkey
     assert time.monotonic() - began < 30
 
 
+def test_an_address_that_mlflow_cannot_use_is_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
+    found, histories = rows(tmp_path)
+    assert tracking.close(str(tmp_path), EXPERIMENT, found, histories, [], "SUCCEEDED") is False
+    assert "nowhere://x cannot be used" in caplog.text
+
+
 @pytest.mark.slow
 def test_a_server_killed_in_the_middle_and_started_again_has_every_point(tmp_path, monkeypatch):
     with socket.socket() as free:

@@ -39,7 +39,7 @@ def open_runs(store: str, experiment: str, sweep_key: str, cells: list[dict[str,
     try:
         return dict(_open(_client(store), store, note)[1])
     except _errors() as error:
-        log.warning("tracking: %s does not answer (%s); results are kept in %s and sent by the report", uri(store), error, store)
+        log.warning("tracking: %s cannot be used (%s); results are kept in %s and sent by the report", uri(store), error, store)
         return {c["slug"]: None for c in cells}
 
 
@@ -60,8 +60,8 @@ def _open(client: Any, store: str, note: dict[str, Any]) -> tuple[str, dict[str,
 
 def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], histories: dict[str, Path], files: Iterable[Path], state: str) -> bool:
     """Bring the server up to date: step histories, metrics, checkpoints, reports, final states. False where it is away."""
-    client = _client(store)
     try:
+        client = _client(store)
         sweep, runs = _open(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
         metrics = sorted({k for r in rows for k, v in r.items() if isinstance(v, dict) and "mean" in v})
         logged = sorted({k for path in histories.values() for k in _keys(path)})
@@ -74,7 +74,7 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
         client.set_terminated(sweep, "FINISHED" if state == "SUCCEEDED" else "FAILED")
         return True
     except _errors() as error:
-        log.warning("tracking: %s does not answer (%s); run again to send what is kept in %s", uri(store), error, store)
+        log.warning("tracking: %s cannot be used (%s); run again to send what is kept in %s", uri(store), error, store)
         return False
 
 
@@ -98,8 +98,9 @@ def live(run_id: str | None, history: Path) -> Iterator[None]:
 
 
 def _tail(run_id: str, history: Path, done: threading.Event) -> None:
-    client, sent = _client(""), 0
+    sent = 0
     try:
+        client = _client("")
         client.update_run(run_id, status="RUNNING")
         start = client.get_run(run_id).info.start_time
         while True:
