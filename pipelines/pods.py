@@ -54,9 +54,9 @@ class Setting(NamedTuple):
     hub_secret: Any
 
 
-ENVIRONMENT = {  # Secret or ConfigMap key -> environment variable
-    "config": {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL", "AWS_REGION": "AWS_REGION"},
-    "tracking_secret": {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"},
+ENVIRONMENT = {  # Secret or ConfigMap key -> environment variable; see tracking.server for the first three names
+    "config": {"MLFLOW_TRACKING_URI": "UNPROMPTABLE_TRACKING_URI", "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL", "AWS_REGION": "AWS_REGION"},
+    "tracking_secret": {"username": "UNPROMPTABLE_TRACKING_USERNAME", "password": "UNPROMPTABLE_TRACKING_PASSWORD"},
     "store_secret": {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"},
     "hub_secret": {"token": "HF_TOKEN"},
 }
@@ -83,6 +83,7 @@ def heavy(task: Any, machine: Machine, setting: Setting, fixed: Fixed, name: str
 def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
     task.set_caching_options(False)  # the store skips what is finished; KFP's cache would skip the logging with it
     task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
+    kubernetes.empty_dir_mount(task, volume_name="tmp", mount_path="/tmp")  # all that a step writes outside the store, so the root file system may be read-only
     kubernetes.set_timeout(task, round(fixed.timeout_hours * 3600))
     kubernetes.use_config_map_as_env(task, setting.config, ENVIRONMENT["config"], optional=True)
     for secret in ("tracking_secret", "store_secret", "hub_secret"):

@@ -62,7 +62,7 @@ def _manifest(request: Any, image: str, name: str) -> dict[str, Any]:
     container = {"name": "probe", "image": image, "command": ["python", "-m", "unpromptable.probe", request.store], "env": environment, "volumeMounts": mounts, "securityContext": secure,
                  "resources": {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}}
     spec = {"restartPolicy": "Never", "serviceAccountName": request.service_account, "containers": [container], "volumes": volumes, "tolerations": request.tolerations, "nodeSelector": request.node_selector,
-            "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}}
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "unpromptable", "app.kubernetes.io/component": "step"}}, "spec": spec}
 
 

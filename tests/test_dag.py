@@ -1,5 +1,7 @@
 """The compiled DAG is what the code says, and holds none of the shapes that KFP runs wrongly without an error."""
+import re
 from pathlib import Path
+from typing import List
 
 import pytest
 import yaml
@@ -24,6 +26,11 @@ def spec(compiled):
     return next(iter(yaml.safe_load_all(compiled.read_text())))
 
 
+@pytest.fixture(scope="module")
+def platform(compiled):
+    return list(yaml.safe_load_all(compiled.read_text()))[1]
+
+
 def test_the_committed_yaml_is_what_the_code_compiles_to(compiled):
     assert compiled.read_text() == COMMITTED.read_text(), "run `make compile` and commit the result"
 
@@ -36,28 +43,79 @@ def test_the_module_shows_one_pipeline_so_that_kfp_dsl_compile_finds_it():
     assert [n for n, v in vars(module).items() if isinstance(v, base_component.BaseComponent)] == ["ablation_sweep"]
 
 
-def test_every_input_is_declared_by_its_parent_and_every_producer_is_waited_for(spec):
-    assert problems(spec) == []
+def test_every_input_is_declared_by_its_parent_and_every_producer_is_waited_for(spec, platform):
+    assert problems(spec, platform) == []
 
 
-def test_the_lint_finds_a_resource_read_inside_a_loop_that_was_not_given():
+def trap(tmp_path, build):
+    """What the lint says of a small pipeline."""
     from kfp import compiler, dsl
+
+    @dsl.component(install_kfp_package=False)
+    def make() -> List[str]:
+        return ["a"]
 
     @dsl.component(install_kfp_package=False)
     def work(x: str):
         pass
 
     @dsl.pipeline(name="trap")
-    def trap(memory: str = "1Gi"):
-        with dsl.ParallelFor(["a", "b"]) as x:
+    def pipeline(memory: str = "1Gi", volume: str = "v"):
+        build(make, work, memory, volume)
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "trap.yaml"))
+    return list(yaml.safe_load_all((tmp_path / "trap.yaml").read_text()))
+
+
+def test_the_lint_finds_a_resource_read_inside_a_loop_that_was_not_given(tmp_path):
+    from kfp import dsl
+
+    def build(make, work, memory, volume):
+        with dsl.ParallelFor(make().output) as x:
             work(x=x).set_memory_limit(memory)
 
-    import tempfile
+    assert any("memory" in p for p in problems(*trap(tmp_path, build)))
 
-    with tempfile.TemporaryDirectory() as folder:
-        compiler.Compiler().compile(trap, f"{folder}/trap.yaml")
-        found = problems(next(iter(yaml.safe_load_all(Path(f"{folder}/trap.yaml").read_text()))))
-    assert any("memory" in p for p in found)
+
+def test_the_lint_finds_a_loop_that_never_uses_its_item_and_so_would_not_wait(tmp_path):
+    from kfp import dsl
+
+    def build(make, work, memory, volume):
+        with dsl.ParallelFor(make().output):
+            work(x="same")
+
+    assert any("never uses its item" in p for p in problems(*trap(tmp_path, build)))
+
+
+def test_the_lint_finds_what_only_an_edit_of_the_yaml_could_break(tmp_path):
+    from kfp import dsl, kubernetes
+
+    def build(make, work, memory, volume):
+        first = make()
+        with dsl.ParallelFor(first.output) as x:
+            kubernetes.mount_pvc(work(x=x), pvc_name=volume, mount_path="/store")
+
+    spec, platform = trap(tmp_path, build)
+    assert problems(spec, platform) == []
+    loop = spec["root"]["dag"]["tasks"]["for-loop-1"]
+    loop["dependentTasks"].remove("make")
+    assert any("does not wait for make" in p for p in problems(spec, platform))
+    inner = spec["components"][loop["componentRef"]["name"]]
+    del inner["inputDefinitions"]["parameters"]["pipelinechannel--volume"]
+    assert any("exec-work takes pipelinechannel--volume" in p for p in problems(spec, platform))
+    del inner["dag"]["tasks"]["work"]["inputs"]["parameters"]["x"]
+    assert any("work: x is not given" in p for p in problems(spec, platform))
+
+
+def test_no_variable_of_a_pod_is_one_that_kubeflows_mlflow_plugin_sets_as_well(platform):
+    for name, executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+        given = [pair["envVar"] for source in [*executor["configMapAsEnv"], *executor["secretAsEnv"]] for pair in source["keyToEnv"]]
+        assert len(given) == len(set(given)) == 8 and not [v for v in given if v.startswith("MLFLOW_")], name
+
+
+def test_a_step_writes_only_to_volumes(platform):
+    for name, executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+        assert {"/tmp", "/store"} <= {m["mountPath"] for m in [*executor["emptyDirMounts"], *executor["pvcMount"]]}, name
 
 
 def test_no_task_installs_packages_or_reuses_an_older_result(spec):
@@ -75,55 +133,64 @@ def test_the_report_runs_whatever_happens_and_each_cell_is_a_pipeline_of_its_own
     assert {"edit", "unlearn", "split", "score"} <= set(spec["components"]["comp-cell"]["dag"]["tasks"])
 
 
-def problems(spec):
-    """Parameters read but not declared by the DAG around them, and producers missing from dependentTasks."""
-    components, found = spec["components"], []
-
-    def walk(name, component):
-        declared = component.get("inputDefinitions", {}).get("parameters", {})
-        artifacts = component.get("inputDefinitions", {}).get("artifacts", {})
-        for task, body in component["dag"]["tasks"].items():
-            inputs = body.get("inputs", {})
-            for key, value in inputs.get("parameters", {}).items():
-                parent, made = value.get("componentInputParameter"), value.get("taskOutputParameter")
-                if parent and parent not in declared:
-                    found.append(f"{name}/{task}: {key} reads {parent}, which {name} does not declare")
-                if made and made["producerTask"] not in body.get("dependentTasks", []):
-                    found.append(f"{name}/{task}: {key} does not wait for {made['producerTask']}")
-            for key, value in inputs.get("artifacts", {}).items():
-                parent, made = value.get("componentInputArtifact"), value.get("taskOutputArtifact")
-                if parent and parent not in artifacts:
-                    found.append(f"{name}/{task}: {key} reads artifact {parent}, which {name} does not declare")
-                if made and made["producerTask"] not in body.get("dependentTasks", []):
-                    found.append(f"{name}/{task}: {key} does not wait for {made['producerTask']}")
-            inner = components[body["componentRef"]["name"]]
-            if "parameterIterator" in body and not any(body["parameterIterator"]["itemInput"] in str(t.get("inputs", {})) for t in inner["dag"]["tasks"].values()):
-                found.append(f"{name}/{task}: the loop never uses its item, so it would start before its list exists")
-            if "dag" in inner:
-                walk(task, inner)
-        for executor in spec["deploymentSpec"]["executors"].values():
-            pass
-
-    walk("root", spec["root"])
-    return found + _undeclared_resources(spec)
-
-
-def _undeclared_resources(spec):
-    """Resource placeholders of a task whose parameter the task was not given."""
-    import re
-
+def problems(spec, platform=None):
+    """What KFP would run wrongly: inputs that no one declares or gives, producers that are not waited for, unused loop items."""
     found = []
-    dags = {"root": spec["root"], **{n: c for n, c in spec["components"].items() if "dag" in c}}
-    for name, component in dags.items():
-        declared = set(component.get("inputDefinitions", {}).get("parameters", {}))
+    for name, component in {"root": spec["root"], **{n: c for n, c in spec["components"].items() if "dag" in c}}.items():
         for task, body in component["dag"]["tasks"].items():
-            inner = spec["components"][body["componentRef"]["name"]]
-            if "executorLabel" not in inner:
-                continue
-            wanted = re.findall(r"inputs\.parameters\['([^']+)'\]", str(spec["deploymentSpec"]["executors"][inner["executorLabel"]]["container"].get("resources", {})))
-            given = set(body.get("inputs", {}).get("parameters", {}))
-            for parameter in wanted:
-                source = body.get("inputs", {}).get("parameters", {}).get(parameter, {}).get("componentInputParameter", parameter)
-                if parameter not in given or source not in declared:
-                    found.append(f"{name}/{task}: resource {parameter} is not declared by {name}")
+            found += [f"{name}/{task}: {text}" for text in (*_inputs(component, body), *_loop(spec, body), *_missing(spec, body), *_resources(spec, component, body), *_mounts(spec, platform, component, body))]
     return found
+
+
+def _inputs(component, body):
+    for kind, parent_key, made_key in (("parameters", "componentInputParameter", "taskOutputParameter"), ("artifacts", "componentInputArtifact", "taskOutputArtifact")):
+        declared = component.get("inputDefinitions", {}).get(kind, {})
+        for key, value in body.get("inputs", {}).get(kind, {}).items():
+            parent, made = value.get(parent_key), value.get(made_key)
+            if parent and parent not in declared:
+                yield f"{key} reads {parent}, which the DAG around it does not declare"
+            if made and made["producerTask"] not in component["dag"]["tasks"]:
+                yield f"{key} reads {made['producerTask']}, which is in another DAG"
+            if made and made["producerTask"] not in body.get("dependentTasks", []):
+                yield f"{key} does not wait for {made['producerTask']}"
+
+
+def _loop(spec, body):
+    iterator = body.get("parameterIterator")
+    if iterator:
+        tasks = spec["components"][body["componentRef"]["name"]]["dag"]["tasks"].values()
+        if not any(iterator["itemInput"] in str(t.get("inputs", {})) for t in tasks):
+            yield "the loop never uses its item, so it would start before its list exists"
+        source = iterator["items"].get("inputParameter")
+        if source and source not in body.get("inputs", {}).get("parameters", {}):
+            yield f"the loop goes over {source}, which it is not given"
+
+
+def _missing(spec, body):
+    """Inputs without a default that the task is not given."""
+    definitions = spec["components"][body["componentRef"]["name"]].get("inputDefinitions", {})
+    item = body.get("parameterIterator", {}).get("itemInput")
+    for kind in ("parameters", "artifacts"):
+        for name, value in definitions.get(kind, {}).items():
+            given = name in body.get("inputs", {}).get(kind, {}) or name == item
+            if not (given or value.get("isOptional") or "defaultValue" in value or value.get("parameterType") == "TASK_FINAL_STATUS"):
+                yield f"{name} is not given"
+
+
+def _resources(spec, component, body):
+    """Resource placeholders of a task whose parameter the task was not given."""
+    inner = spec["components"][body["componentRef"]["name"]]
+    container = spec["deploymentSpec"]["executors"].get(inner.get("executorLabel"), {}).get("container", {})
+    given, declared = body.get("inputs", {}).get("parameters", {}), component.get("inputDefinitions", {}).get("parameters", {})
+    for parameter in re.findall(r"inputs\.parameters\['([^']+)'\]", str({k: container.get(k) for k in ("image", "resources")})):
+        if parameter not in given or given[parameter].get("componentInputParameter", parameter) not in declared:
+            yield f"resource {parameter} is not declared"
+
+
+def _mounts(spec, platform, component, body):
+    """Volumes, Secrets, selectors: the driver looks their parameters up in the DAG around the task."""
+    label = spec["components"][body["componentRef"]["name"]].get("executorLabel")
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platform else {}
+    for parameter in set(re.findall(r"'componentInputParameter': '([^']+)'", str(executors.get(label, {})))):
+        if parameter not in component.get("inputDefinitions", {}).get("parameters", {}):
+            yield f"{label} takes {parameter}, which the DAG around it does not declare"

@@ -1,5 +1,6 @@
 """MLflow: one sweep run, one child per cell, nothing twice, nothing lost while the server is away."""
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -66,6 +67,19 @@ def test_the_sweep_hangs_under_the_platforms_own_run_where_there_is_one_on_this_
     assert client.get_run(sweep).data.tags[tracking.PARENT] == root and client.get_run(sweep).info.experiment_id == home
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     assert tracking._outermost(client) is None
+
+
+@pytest.mark.parametrize("injected, wanted", [
+    ({}, ("http://chart:5000", "own", "secret")),
+    ({"MLFLOW_TRACKING_USERNAME": "launcher", "MLFLOW_TRACKING_PASSWORD": "x"}, ("http://chart:5000", "own", "secret")),
+    ({"MLFLOW_TRACKING_URI": "http://plugin:5000", "MLFLOW_TRACKING_USERNAME": "plugin", "MLFLOW_TRACKING_PASSWORD": "y"}, ("http://plugin:5000", "plugin", "y")),
+])
+def test_the_server_of_the_platforms_plugin_goes_before_the_pods_own(monkeypatch, injected, wanted):
+    for name, own in (("URI", "http://chart:5000"), ("USERNAME", "own"), ("PASSWORD", "secret")):
+        monkeypatch.setenv(f"UNPROMPTABLE_TRACKING_{name}", own)
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", injected.get(f"MLFLOW_TRACKING_{name}", ""))
+    assert tracking.server() == wanted[0]
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == wanted[1:]
 
 
 def test_runs_that_the_plan_could_not_make_are_made_by_the_report(tmp_path, monkeypatch):

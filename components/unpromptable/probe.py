@@ -37,10 +37,12 @@ def findings(store: str) -> Iterator[Finding]:
     """The package, the store, the tracking server, scratch space and GPUs, as seen from here."""
     from importlib.metadata import version
 
+    from . import tracking
+
     yield Finding("package in the image", True, f"unpromptable {version('unpromptable')}")
     yield _scratch()
     yield _store(store)
-    yield _tracking(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    yield _tracking(tracking.server())
     yield _gpus()
 
 
@@ -63,7 +65,7 @@ def _store(where: str) -> Finding:
         store.remove(path)
         return Finding("store", True, f"{where} can be written")
     except Exception as error:  # noqa: BLE001 - object stores raise errors of many libraries, and this line must be printed
-        return Finding("store", False, f"{where}: {type(error).__name__}: {error}", "check the volume's name and that it can be written by user 65532, or the object store's address and the keys in its Secret")
+        return Finding("store", False, f"{where}: {type(error).__name__}: {error}", "a volume must be writable by group 65532 (`helm test` gives it a new one); of an object store check the address and the keys in its Secret")
 
 
 def _tracking(uri: str) -> Finding:
@@ -72,7 +74,7 @@ def _tracking(uri: str) -> Finding:
     import urllib.request
 
     if not uri:
-        return Finding("MLflow", False, "MLFLOW_TRACKING_URI is not set in the pod", "put MLFLOW_TRACKING_URI into the ConfigMap that the parameter `config` names (the chart makes one)")
+        return Finding("MLflow", False, "no tracking server is named in the pod", "put MLFLOW_TRACKING_URI into the ConfigMap that the parameter `config` names (the chart makes one)")
     user, password = os.environ.get("MLFLOW_TRACKING_USERNAME", ""), os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
     request = urllib.request.Request(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", data=b'{"max_results": 1}', headers={"Content-Type": "application/json"}, method="POST")
     if user:

@@ -24,9 +24,20 @@ BATCH = 1000  # metrics in one request, MLflow's limit
 SKIPPED = ("slug", "name", "key")
 
 
+def server() -> str:
+    """The tracking server's address or an empty text: the platform's MLFLOW_TRACKING_URI, else the pod's own setting.
+
+    The pod's are UNPROMPTABLE_TRACKING_*: Kubeflow's MLflow plugin may set MLFLOW_*, and a name set twice makes a pod invalid.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        given = {name: os.environ.get(f"UNPROMPTABLE_TRACKING_{name}") for name in ("URI", "USERNAME", "PASSWORD")}
+        os.environ.update({f"MLFLOW_TRACKING_{name}": value for name, value in given.items() if value})
+    return os.environ.get("MLFLOW_TRACKING_URI", "")
+
+
 def uri(store: str) -> str:
-    """The tracking address: MLFLOW_TRACKING_URI, or a database in the run's folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
+    """The tracking address: the server's, or a database in the run's folder."""
+    return server() or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
 
 
 def open_runs(store: str, experiment: str, sweep_key: str, cells: list[dict[str, Any]]) -> dict[str, str | None]:
@@ -82,9 +93,9 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
 def live(run_id: str | None, history: Path) -> Iterator[None]:
     """Send a growing history.jsonl to the named server every few seconds, beside the training; errors are warnings.
 
-    Without MLFLOW_TRACKING_URI there is no server: the report logs everything at once into the local database.
+    Without a server the report logs everything at once into the local database.
     """
-    if run_id is None or not os.environ.get("MLFLOW_TRACKING_URI"):
+    if run_id is None or not server():
         yield
         return
     done = threading.Event()
@@ -219,7 +230,7 @@ def _outermost(client: Any) -> str | None:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            log.warning("tracking: the platform's run %s is on another server than %s, so the sweep stands alone", run, os.environ.get("MLFLOW_TRACKING_URI"))
+            log.warning("tracking: the platform's run %s is on another server than %s, so the sweep stands alone", run, server())
             return None
         if not above:
             break
