@@ -83,11 +83,12 @@ def _arguments(a: argparse.Namespace) -> tuple[dict[str, Any], doctor.Request]:
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{a.experiment}: {len(text.encode())} bytes, but an experiment handed to a cluster may have at most {LIMIT}; put it into the image and give its name")
     selector, tolerations = dict(_pair(word) for word in a.node_selector), [_toleration(word) for word in a.toleration]
-    machine = {"image": a.image, "cpu": a.cpu, "memory": a.memory, "gpus": str(a.gpus), "gpu_type": a.gpu_type, "node_selector": selector, "tolerations": tolerations}
-    names = {k: getattr(a, k) for k in ("light_image", "volume", "config", "tracking_secret", "store_secret", "hub_secret")}
+    image, light_image = (f"{a.registry.rstrip('/')}/{name}" if a.registry else name for name in (a.image, a.light_image))
+    machine = {"image": image, "cpu": a.cpu, "memory": a.memory, "gpus": str(a.gpus), "gpu_type": a.gpu_type, "node_selector": selector, "tolerations": tolerations}
+    names = {"light_image": light_image, **{k: getattr(a, k) for k in ("volume", "config", "tracking_secret", "store_secret", "hub_secret")}}
     arguments = {"experiment": text, "world": a.world, "overrides": json.dumps(overrides), "store": a.store, "images_per_shard": a.images_per_shard, **machine, **names}
     source = resolved.experiment.model.source
-    request = doctor.Request(namespace=a.namespace, kfp_namespace=a.kfp_namespace, service_account=a.service_account, images=(a.light_image, a.image), store=a.store, token=a.token, needs_hub=source.startswith("stabilityai/"),
+    request = doctor.Request(namespace=a.namespace, kfp_namespace=a.kfp_namespace, service_account=a.service_account, images=(light_image, image), store=a.store, token=a.token, needs_hub=source.startswith("stabilityai/"),
                              probe_minutes=0 if a.no_pod else a.pod_minutes, **{k: machine[k] for k in ("gpus", "gpu_type", "node_selector", "tolerations")}, **{k: v for k, v in names.items() if k != "light_image"})
     return arguments, request
 
@@ -133,13 +134,14 @@ def add(verbs: Any) -> None:
         one.add_argument("experiment", nargs="?", default="demo", help="a YAML file, or the name of an experiment that ships (default demo)")
         one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
         one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; may be repeated")
-        one.add_argument("--endpoint", default="http://localhost:8888", help="address of the Kubeflow Pipelines API")
+        one.add_argument("--endpoint", default="http://localhost:8888", help="address of Kubeflow Pipelines, its UI or its API server")
         one.add_argument("--token", default="", help="bearer token for it")
         one.add_argument("--namespace", default="kubeflow", help="where the pods run")
         one.add_argument("--kfp-namespace", default="kubeflow", help="where Kubeflow Pipelines itself runs")
         one.add_argument("--context", default="", help="kubeconfig context (in-cluster inside a pod)")
         one.add_argument("--service-account", default="pipeline-runner")
         one.add_argument("--package", default=str(COMPILED), help="the compiled pipeline")
+        one.add_argument("--registry", default="", metavar="HOST/TEAM", help="where both images are, such as images.example.org/team")
         one.add_argument("--image", default=steps.IMAGE, help="image of the steps that run networks")
         one.add_argument("--light-image", default=steps.IMAGE, help="image of the other steps")
         one.add_argument("--gpus", type=int, default=0, help="GPUs per pod of those steps (default 0: plain CPU nodes)")

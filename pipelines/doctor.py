@@ -87,7 +87,7 @@ def kubeflow_answers(host: str, token: str = "") -> Finding:
     import urllib.error
     import urllib.request
 
-    remedy = "forward it (kubectl port-forward -n kubeflow svc/ml-pipeline 8888) and pass --endpoint http://localhost:8888"
+    remedy = "forward it (kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8888:80) and pass --endpoint http://localhost:8888"
     try:
         ask = urllib.request.Request(f"{host.rstrip('/')}/apis/v2beta1/healthz", headers={"Authorization": f"Bearer {token}"} if token else {})
         with urllib.request.urlopen(ask, timeout=10) as answer:
@@ -117,7 +117,7 @@ def _kubeflow(api: Any, request: Request, host: str) -> Finding:
 def _account(api: Any, request: Request) -> Finding:
     answer = _get(api, "CoreV1Api", "read_namespaced_service_account", request.service_account, request.namespace)
     if answer == 404:
-        return Finding("service account", False, f"{request.service_account}: not in {request.namespace}", "install the chart there, or name another with --service-account")
+        return Finding("service account", False, f"{request.service_account}: not in {request.namespace}", "install the chart there with runner.create=true, or name another with --service-account")
     return Finding("service account", True, request.service_account if not isinstance(answer, int) else f"{request.service_account} (cannot be read with these rights)")
 
 
@@ -126,8 +126,9 @@ def _rights(api: Any, request: Request) -> Iterator[Finding]:
     from kubernetes import client
 
     authorization = client.AuthorizationV1Api(api)
-    for verb, resource in (("get", "persistentvolumeclaims"), ("get", "secrets"), ("create", "pods")):
-        review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=client.V1ResourceAttributes(namespace=request.namespace, verb=verb, resource=resource)))
+    for verb, resource, name in (("get", "persistentvolumeclaims", request.volume), ("get", "secrets", request.tracking_secret), ("create", "pods", None)):
+        attributes = client.V1ResourceAttributes(namespace=request.namespace, verb=verb, resource=resource, name=name)  # by name: a role may name the Secrets it covers
+        review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
         answer = call(authorization.create_self_subject_access_review, review)
         allowed = not isinstance(answer, int) and answer.status.allowed
         yield Finding(f"you may {verb} {resource}", allowed, "yes" if allowed else f"no, in {request.namespace}", "" if allowed else "ask for the chart's role `unpromptable-operator` (kubectl create rolebinding ... --role)")
@@ -180,7 +181,8 @@ def _volume(api: Any, request: Request) -> Finding:
     if phase not in ("Bound", "Pending"):
         return Finding("volume", False, f"{request.volume} is {phase}", "its disk is gone; make the claim anew")
     note = "" if "ReadWriteMany" in modes else "; not ReadWriteMany, so all pods will run on one node"
-    return Finding("volume", True, f"{request.volume} is {phase}{note}")
+    wait = "; the cluster may have no disks of that kind (chart: store.accessModes, store.storageClass)" if phase == "Pending" else ""
+    return Finding("volume", True, f"{request.volume} is {phase}{note}{wait}")
 
 
 def _secrets(api: Any, request: Request) -> Iterator[Finding]:
@@ -191,7 +193,7 @@ def _secrets(api: Any, request: Request) -> Iterator[Finding]:
         name, keys = getattr(request, parameter), ENVIRONMENT[parameter]
         answer = _get(api, "CoreV1Api", "read_namespaced_secret", name, request.namespace)
         if answer == 404:
-            yield Finding(f"secret {name}", not wanted, "absent" if wanted else "absent, and not needed", "" if not wanted else f"kubectl create secret generic {name} -n {request.namespace} " + " ".join(f"--from-literal={k}=..." for k in keys))
+            yield Finding(f"secret {name}", not wanted, "absent" if wanted else "absent, and not needed", "" if not wanted else f"kubectl create secret generic {name} -n {request.namespace} " + " ".join(f"--from-literal={k}=..." for k in keys) + (" (any words where MLflow has no accounts)" if parameter == "tracking_secret" else ""))
         elif isinstance(answer, int):
             yield Finding(f"secret {name}", True, "cannot be read with these rights")
         else:

@@ -5,6 +5,7 @@ What it holds is a mapping of path to object; a test takes parts away to make a 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -47,6 +48,7 @@ class Cluster:
 
     def __init__(self):
         self.objects, self.requests, self.denied = healthy(), [], set()
+        self.rules = None  # of the role that the caller has in the namespace; None allows everything but `denied`
         self.pod_status = {"phase": "Succeeded", "containerStatuses": []}
         self.log = '{"check": "store", "ok": true, "text": "can be written", "remedy": ""}\n'
         self.kfp_status = 200
@@ -88,7 +90,10 @@ class Cluster:
         if path.startswith("/apis/v2beta1/"):
             return self.kubeflow(verb, path, body)
         if verb == "POST" and path.endswith("selfsubjectaccessreviews"):
-            return 201, {**body, "status": {"allowed": body["spec"]["resourceAttributes"]["resource"] not in self.denied}}
+            asked = body["spec"]["resourceAttributes"]
+            return 201, {**body, "status": {"allowed": self.allows(asked.get("group", ""), asked["resource"], asked["verb"], asked.get("name"))}}
+        if not self.authorized(verb, path):
+            return 403, status(403, "Forbidden", f"{path} is forbidden")
         if verb == "POST" and path.endswith("localsubjectaccessreviews"):
             return 201, {**body, "status": {"allowed": body["spec"]["resourceAttributes"]["resource"] not in self.denied}}
         if verb == "POST" and path == f"{NS}/pods":
@@ -104,6 +109,19 @@ class Cluster:
         if verb == "DELETE":
             del self.objects[path]
         return 200, {**value, "status": self.pod_status} if "/pods/" in path else value
+
+    def authorized(self, verb, path):
+        """Whether the caller's rules allow a request, as RBAC decides it."""
+        found = re.fullmatch(r"/(?:api|apis/([^/]+))/v1(?:/namespaces/[^/]+)?/([^/]+)(?:/([^/]+)(/[^/]+)?)?", path)
+        if self.rules is None or not found:
+            return True
+        group, resource, name, inner = (part or "" for part in found.groups())
+        return self.allows(group, resource + inner, {"GET": "get" if name else "list", "POST": "create", "DELETE": "delete"}[verb], name)
+
+    def allows(self, group, resource, verb, name):
+        if self.rules is None:
+            return resource not in self.denied
+        return any(group in r["apiGroups"] and resource in r["resources"] and verb in r["verbs"] and name in r.get("resourceNames", [name]) for r in self.rules)
 
     def kubeflow(self, verb, path, body):
         if self.kfp_status != 200:

@@ -100,6 +100,42 @@ def test_the_defaults_of_chart_and_pipeline_name_the_same_things():
     assert values["mlflow"]["auth"]["existingSecret"] == default["tracking_secret"] and values["images"]["cpu"] == default["image"] == default["light_image"]
 
 
+@pytest.fixture
+def notes(tmp_path):
+    """What is printed after an installation of `release`: `helm template` renders no notes, so they become an object of a copy of the chart."""
+    copy = shutil.copytree(CHART, tmp_path / "chart")
+    text = (copy / "templates" / "NOTES.txt").read_text()
+    (copy / "templates" / "shown.yaml").write_text(f'{{{{ define "shown" }}}}{text}{{{{ end }}}}\nkind: Shown\ntext: {{{{ include "shown" . | quote }}}}\n')
+
+    def show(release, *words):
+        out = helm("template", release, str(copy), "-n", "kubeflow", "--kube-version", "1.34.0", *words).stdout
+        return next(o["text"] for o in yaml.safe_load_all(out) if o and o["kind"] == "Shown")
+
+    return show
+
+
+def test_the_notes_name_what_differs_from_the_pipelines_defaults(notes):
+    plain = notes("unpromptable")
+    assert "submit demo --namespace kubeflow\n" in plain and "pipelines/ablation_sweep.yaml\n" in plain and "Secret unpromptable-mlflow" in plain
+    other = notes("mine", "--set", "images.registry=images.example.org/team,mlflow.auth.existingSecret=tracking")
+    assert "--namespace kubeflow --registry images.example.org/team --config mine --tracking-secret tracking --volume mine-store\n" in other
+    assert "image=images.example.org/team/unpromptable/cpu:0.1.0 light_image=images.example.org/team/unpromptable/cpu:0.1.0 config=mine tracking_secret=tracking volume=mine-store\n" in other
+
+
+def test_the_notes_commands_are_ones_that_the_command_line_knows(notes):
+    from pipelines.__main__ import _parser
+
+    for line in notes("mine", "--set", "images.registry=images.example.org/team").splitlines():
+        if "python -m pipelines" in line:
+            assert _parser().parse_args(line.split("python -m pipelines")[1].split()).registry == "images.example.org/team"
+
+
+def test_the_steps_are_told_the_server_whether_or_not_the_plugin_injects_it():
+    for words in ((), ("--set", "kfpPlugin.enabled=true,kfpPlugin.injectUserEnvVars=true")):
+        config = next(o for o in render(*words) if o["kind"] == "ConfigMap" and o["metadata"]["name"] == "unpromptable")
+        assert config["data"]["MLFLOW_TRACKING_URI"]
+
+
 @pytest.mark.parametrize("words, said", [
     (("--set", "mlflow.replica=2"), "replica"),
     (("--set", "mlflow.workers=two"), "workers"),

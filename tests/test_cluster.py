@@ -4,6 +4,7 @@ import socket
 
 import cluster_server
 import pytest
+from test_chart import HELM, render
 
 from pipelines.__main__ import main
 
@@ -66,8 +67,18 @@ def pod(**parts):
 
 WAITING = {"phase": "Pending", "containerStatuses": [{"name": "probe", "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}}]}
 REFUSED = {"check": "MLflow", "ok": False, "text": "answers 403: Invalid Host header", "remedy": "add the Service's name to its --allowed-hosts"}
+SILENT = {"check": "MLflow", "ok": False, "text": "http://mlflow:5000 does not answer: timed out", "remedy": "check that the server runs"}
 OLD = cluster_server.healthy()["/apis/apps/v1/namespaces/kubeflow/deployments/ml-pipeline"]
 OLD["spec"]["template"]["spec"]["containers"][0]["image"] = "kfp-api-server:2.3.0"
+CLAIM = f"{NS}/persistentvolumeclaims/unpromptable-store"
+LOST = {**cluster_server.healthy()[CLAIM], "status": {"phase": "Lost"}}
+
+
+def waiting(cluster):
+    cluster.objects[CLAIM]["status"]["phase"] = "Pending"
+    cluster.pod_status = {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "pod has unbound immediate PersistentVolumeClaims"}]}
+
+
 WRONG = {
     "namespace": (change(NS), (), "no such namespace", "--namespace"),
     "login": (change("/version/", 401), (), "answers 401", "log in again"),
@@ -84,6 +95,10 @@ WRONG = {
     "object store": (change(f"{NS}/secrets/unpromptable-object-store"), ("--store", "s3://b/{name}"), "secret unpromptable-object-store", "access-key"),
     "image": (pod(pod_status=WAITING), (), "ErrImagePull: manifest unknown", "imagePullSecret"),
     "mlflow": (pod(log=json.dumps(REFUSED) + "\n"), (), "Invalid Host header", "--allowed-hosts"),
+    "mlflow silent": (pod(log=json.dumps(SILENT) + "\n"), (), "does not answer: timed out", "check that the server runs"),
+    "hub": (change(f"{NS}/secrets/unpromptable-hub"), ("--set", "model.source=stabilityai/x"), "secret unpromptable-hub", "--from-literal=token"),
+    "lost volume": (change(f"{NS}/persistentvolumeclaims/unpromptable-store", LOST), (), "unpromptable-store is Lost", "make the claim anew"),
+    "waiting volume": (waiting, ("--pod-minutes", "0.02"), "unpromptable-store is Pending; the cluster may have no disks of that kind", "kubectl describe pod"),
     "other image": (pod(log="Traceback: No module named unpromptable", pod_status={"phase": "Failed"}), (), "No module named unpromptable", "built from images/"),
     "slow image": (pod(pod_status={"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}]}), ("--pod-minutes", "0.02"), "0/3 nodes are available", "kubectl describe pod"),
 }
@@ -97,6 +112,29 @@ def test_what_is_wrong_is_named_with_its_remedy_and_nothing_is_submitted(cluster
     flat = " ".join(text.split())
     assert code == 1 and found in flat and remedy in flat and "nothing was submitted" in flat
     assert not [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("/runs")]
+
+
+@pytest.mark.skipif(HELM is None, reason="helm is not installed; .ci/run installs it")
+@pytest.mark.parametrize("words", [(), ("--set", "mlflow.auth.existingSecret=tracking")])
+def test_the_charts_role_for_people_who_submit_is_enough_and_is_needed(cluster, capsys, words):
+    roles = {o["metadata"]["name"]: o["rules"] for o in render(*words) if o["kind"] == "Role"}
+    cluster.rules = roles["unpromptable-operator"]
+    cluster.objects[f"{NS}/secrets/tracking"] = cluster.objects[f"{NS}/secrets/unpromptable-mlflow"]
+    code, text = doctor(cluster, capsys, "--tracking-secret", "tracking" if words else "unpromptable-mlflow")
+    assert code == 0, text
+    seen = {(v, p) for v, p, _ in cluster.requests if "/pods" in p or "/secrets" in p or "/persistentvolumeclaims" in p}
+    assert all(cluster.authorized(v, p) for v, p in seen), "the chart's role forbids what the doctor does"
+    cluster.rules = []
+    code, text = doctor(cluster, capsys)
+    assert code == 1 and "ask for the chart's role `unpromptable-operator`" in text
+
+
+def test_a_registry_goes_before_both_images(cluster, capsys):
+    code, _ = doctor(cluster, capsys, "--registry", "images.example.org/team/", "--image", "unpromptable/gpu:0.1.0", verb="submit")
+    sent = next(b for v, p, b in cluster.requests if v == "POST" and p.endswith("/runs"))["runtime_config"]["parameters"]
+    tried = [b["spec"]["containers"][0]["image"] for v, p, b in cluster.requests if v == "POST" and p.endswith("/pods")]
+    assert code == 0 and (sent["image"], sent["light_image"]) == ("images.example.org/team/unpromptable/gpu:0.1.0", "images.example.org/team/unpromptable/cpu:0.1.0")
+    assert sorted(tried) == sorted([sent["image"], sent["light_image"]])
 
 
 def test_gpus_behind_a_taint_count_only_when_it_is_tolerated(cluster, capsys):

@@ -64,3 +64,16 @@ capabilities:
 {{- define "unpromptable.mlflowVolume" -}}
 {{- if or (not .Values.mlflow.database.external) (not .Values.mlflow.artifacts.s3) }}yes{{ end -}}
 {{- end }}
+
+{{/* The Secrets that the steps read: MLflow's account under the name it has here, the others as the pipeline's parameters call them. */}}
+{{- define "unpromptable.stepSecrets" -}}
+{{- list (.Values.mlflow.auth.existingSecret | default "unpromptable-mlflow") (.Values.mlflow.artifacts.existingSecret | default "unpromptable-object-store") "unpromptable-object-store" "unpromptable-hub" | uniq | toJson -}}
+{{- end }}
+
+{{/* What a submission must be told, because it differs from the pipeline's defaults: a dict of parameter -> value. */}}
+{{- define "unpromptable.parameters" -}}
+{{- $told := dict -}}
+{{- if ne .Release.Name "unpromptable" }}{{ $_ := set $told "volume" (printf "%s-store" .Release.Name) }}{{ $_ := set $told "config" .Release.Name }}{{ end -}}
+{{- if not (has .Values.mlflow.auth.existingSecret (list "" "unpromptable-mlflow")) }}{{ $_ := set $told "tracking_secret" .Values.mlflow.auth.existingSecret }}{{ end -}}
+{{- toJson $told -}}
+{{- end }}
