@@ -1,4 +1,6 @@
 """WHEN: the ablation sweep. One cell is edit -> unlearn -> sample -> score; the base model is sampled once for all."""
+from dataclasses import replace
+
 from kfp import dsl
 
 from pipelines import parts
@@ -30,7 +32,7 @@ def build(fixed: Fixed = Fixed()):
             images = before(spec=ready.outputs["Output"], **shared, **run)
             with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as spec:
                 row = cell(spec=spec, before=images.output, **shared, **run)
-            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(row.output)), setting, fixed)
+            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(row.output)), setting, replace(fixed, retries=0))  # its failure is a verdict
 
     return ablation_sweep
 

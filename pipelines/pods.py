@@ -82,7 +82,8 @@ def heavy(task: Any, machine: Machine, setting: Setting, fixed: Fixed, name: str
 
 def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
     task.set_caching_options(False)  # the store skips what is finished; KFP's cache would skip the logging with it
-    task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
+    if fixed.retries:
+        task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     kubernetes.empty_dir_mount(task, volume_name="tmp", mount_path="/tmp")  # all that a step writes outside the store, so the root file system may be read-only
     kubernetes.set_timeout(task, round(fixed.timeout_hours * 3600))
     kubernetes.use_config_map_as_env(task, setting.config, ENVIRONMENT["config"], optional=True)
