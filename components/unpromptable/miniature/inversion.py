@@ -1,0 +1,149 @@
+"""The miniature world's generator and encoder: `python -m unpromptable.miniature.inversion --out FOLDER` trains them again.
+
+People whom the base model never saw (as TediGAN's pair saw FFHQ, not CelebA-HQ), 2 pictures each. The pair is trained
+together to give each picture back from its code under noise, in pixels and in the descriptor's layers; then the mapping
+learns the distribution of the codes by sliced distances, so that random z give portraits too.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import stylegan
+from . import portraits
+
+log = logging.getLogger(__name__)
+SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)
+PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
+BATCH, NOISE = 16, 0.1  # noise: most standard deviation on the codes, whose own is 1
+RATES = {"generator": 3e-2, "encoder": 2e-3}  # the generator's weights have deviation 1 and are scaled when it runs, so they bear a large step
+
+
+def pictures() -> np.ndarray:
+    """Every picture of these people, uint8 (8000, 32, 32, 3)."""
+    return np.stack([portraits.picture(n, k) for n in PEOPLE for k in range(PICTURES)])
+
+
+def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
+    """Train both networks and write them as safetensors with their shape. A stopped training continues."""
+    torch.manual_seed(seed)  # initial weights come from the global generator
+    generator, encoder = stylegan.Generator(SHAPE), stylegan.Encoder(SHAPE)
+    encoder.get_submodule(f"block{encoder.count - 1}").bn.bn.requires_grad_(False)  # codes have variance 1, which the noise is measured by
+    data = torch.from_numpy(pictures()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    resume = out / "resume.pt"
+    parts = {"generator": generator.to(memory_format=torch.channels_last), "encoder": encoder.to(memory_format=torch.channels_last)}
+    optimizer = torch.optim.Adam([{"params": [p for p in m.parameters() if p.requires_grad], "lr": RATES[k]} for k, m in parts.items()], betas=(0.9, 0.99))
+    start = _restore(resume, parts, optimizer)
+    eyes = _eyes()
+    for step in range(start, steps):
+        g = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        for group, rate in zip(optimizer.param_groups, RATES.values()):
+            group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
+        x = data[torch.randint(len(data), (BATCH,), generator=g)].contiguous(memory_format=torch.channels_last)
+        loss = reconstruction(generator, encoder, x, g, eyes)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % 50 == 0 and progress:
+            progress(step + 1, steps, f"loss {loss.item():.4f}")
+        if (step + 1) % 250 == 0:
+            _keep(resume, parts, optimizer, step + 1)
+    learn_mapping(generator.eval(), codes(encoder.eval(), data), seed, progress)
+    save(out, generator, encoder, {"steps": steps, "batch": BATCH, "seed": seed})
+    resume.unlink(missing_ok=True)
+
+
+def reconstruction(generator, encoder, x: Tensor, g: torch.Generator, eyes) -> Tensor:
+    """How badly pictures come back from noised codes: absolute pixels plus the descriptor's layers."""
+    z = encoder(x)
+    strength = NOISE * torch.rand((len(z), 1, 1), generator=g)
+    y = generator(z + strength * torch.randn(z.shape, generator=g))
+    return (x - y).abs().mean() + 0.5 * eyes(x, y)
+
+
+def _eyes():
+    from importlib import resources
+
+    from . import descriptor
+
+    network = descriptor.load(Path(str(resources.files("unpromptable") / "miniature" / "descriptor.safetensors")))
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        pairs = zip(network.layers(a / 2 + 0.5), network.layers(b / 2 + 0.5))
+        return torch.stack([(F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean() for x, y in pairs]).mean()
+
+    return distance
+
+
+@torch.no_grad()
+def codes(encoder, data: Tensor) -> Tensor:
+    """Codes of all pictures, (N, L, W)."""
+    return torch.cat([encoder(x) for x in data.split(256)])
+
+
+def learn_mapping(generator, real: Tensor, seed: int, progress=None, steps: int = 1500) -> None:
+    """Fit the mapping network to the codes' distribution by the sliced Wasserstein distance, and keep their mean."""
+    mapping, g = generator.mapping, torch.Generator().manual_seed(seed + 1)
+    optimizer = torch.optim.Adam(mapping.parameters(), lr=2e-3)
+    flat = real.flatten(1)
+    for step in range(steps):
+        z = torch.randn((512, SHAPE.code), generator=g)
+        want = flat[torch.randint(len(flat), (512,), generator=g)]
+        slices = F.normalize(torch.randn((flat.shape[1], 256), generator=g), dim=0)
+        got = mapping(z).flatten(1) @ slices
+        loss = (got.sort(0).values - (want @ slices).sort(0).values).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % 250 == 0 and progress:
+            progress(step + 1, steps, f"mapping {loss.item():.4f}")
+    generator.truncation.w_avg.copy_(real.mean((0, 1)))
+
+
+def save(out: Path, generator, encoder, training: dict) -> None:
+    """generator.safetensors, encoder.safetensors (half precision: the miniature world is small in git) and shape.json."""
+    from safetensors.torch import save_file
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, network in (("generator", generator), ("encoder", encoder)):
+        state = {k: (v.half() if v.is_floating_point() else v).contiguous().clone() for k, v in network.state_dict().items()}
+        save_file(state, out / f"{name}.safetensors", metadata={"training": json.dumps(training)})
+    (out / "shape.json").write_text(json.dumps(stylegan.settings(SHAPE), indent=1))
+
+
+def _keep(path: Path, parts: dict, optimizer, step: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"step": step, "optimizer": optimizer.state_dict(), **{k: m.state_dict() for k, m in parts.items()}}, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def _restore(path: Path, parts: dict, optimizer) -> int:
+    if not path.exists():
+        return 0
+    kept = torch.load(path, weights_only=True)
+    for name, network in parts.items():
+        network.load_state_dict(kept[name])
+    optimizer.load_state_dict(kept["optimizer"])
+    return kept["step"]
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description="Train the miniature generator and encoder again.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=5000)
+    a = parser.parse_args()
+    logging.basicConfig(level="INFO", format="%(message)s")
+    train(a.out, a.steps, progress=lambda k, n, text: log.info("step %d/%d  %s", k, n, text))
+
+
+if __name__ == "__main__":
+    main()

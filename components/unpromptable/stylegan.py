@@ -1,0 +1,343 @@
+"""The inversion pair that TediGAN edits with: StyleGAN's generator and its in-domain encoder, keys as published.
+
+At resolution 256 with the default widths the state dicts have the names and shapes of
+styleganinv_ffhq256_generator.pth and styleganinv_ffhq256_encoder.pth, so those files load as they are; the miniature
+world's files are the same classes at 32. Pictures are (B, 3, R, R) in [-1, 1], codes (B, L, W) with L = 2 log2(R) - 2.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.2  # of every leaky rectifier
+GAIN = math.sqrt(2)  # He's gain, applied when the network runs
+FUSED = 128  # from this resolution on, upsampling and convolution are one transposed convolution
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a generator and its encoder; the defaults are the published pair's."""
+
+    resolution: int = 256
+    code: int = 512  # W: length of one layer's code
+    base: int = 16384  # the generator has min(base/r, most) channels at resolution r
+    most: int = 512
+    first: int = 64  # the encoder's channels at full resolution, doubled at every halving up to `top`
+    top: int = 1024
+    truncated: int = 8  # layers whose sampled codes are pulled towards the mean
+
+    def __post_init__(self):
+        if self.resolution < 8 or self.resolution & (self.resolution - 1):
+            raise ValueError(f"stylegan.resolution is {self.resolution}; it must be a power of two of at least 8")
+
+    @property
+    def layers(self) -> int:
+        """Codes per picture: two for every resolution from 4 up."""
+        return 2 * int(math.log2(self.resolution)) - 2
+
+    def channels(self, layer: int) -> int:
+        """The generator's channels after a layer."""
+        return min(self.base // (4 << layer // 2), self.most)
+
+
+class _Scaled(nn.Module):
+    """y = gain*x + rate*bias over channels: the learning-rate equaliser's second half."""
+
+    def __init__(self, channels: int, gain: float, rate: float = 1.0):
+        super().__init__()
+        self.bias, self.gain, self.rate = nn.Parameter(torch.zeros(channels)), gain, rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gain + (self.bias * self.rate).view(1, -1, *[1] * (x.ndim - 2))
+
+
+class _Dense(nn.Module):
+    """A linear layer with equalised learning rate."""
+
+    def __init__(self, inside: int, outside: int, gain: float, rate: float = 1.0):
+        super().__init__()
+        self.fc = nn.Linear(inside, outside, bias=False)
+        nn.init.normal_(self.fc.weight, std=1 / rate)
+        self.wscale = _Scaled(outside, gain / math.sqrt(inside) * rate, rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.wscale(self.fc(x))
+
+
+class _Mapping(nn.Module):
+    """z (B, W) to codes (B, L, W), one for every layer."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.shape = shape
+        for i in range(8):
+            self.add_module(f"dense{i}", _Dense(shape.code, shape.code * (shape.layers if i == 7 else 1), GAIN, 0.01))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+        for i in range(8):
+            x = F.leaky_relu(getattr(self, f"dense{i}")(x), SLOPE)
+        return x.view(-1, self.shape.layers, self.shape.code)
+
+
+class _Truncation(nn.Module):
+    """Codes pulled towards the mean in the coarse layers; used for sampling, never for inversion."""
+
+    def __init__(self, shape: Shape, psi: float = 0.7):
+        super().__init__()
+        pull = torch.ones(1, shape.layers, 1)
+        pull[:, : shape.truncated] = psi
+        self.register_buffer("w_avg", torch.zeros(shape.code))
+        self.register_buffer("truncation", pull)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.w_avg + (codes - self.w_avg) * self.truncation
+
+
+class _Noise(nn.Module):
+    """A fixed noise plane per layer, weighted per channel."""
+
+    def __init__(self, channels: int, resolution: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("noise", torch.randn(1, 1, resolution, resolution))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.noise * self.weight.view(1, -1, 1, 1)
+
+
+class _Style(nn.Module):
+    """x*(1 + scale) + shift, both from the layer's code."""
+
+    def __init__(self, channels: int, code: int):
+        super().__init__()
+        self.dense = _Dense(code, 2 * channels, 1.0)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        scale, shift = self.dense(code).view(len(code), 2, -1, 1, 1).unbind(1)
+        return x * (1 + scale) + shift
+
+
+class _Epilogue(nn.Module):
+    """Noise, bias, rectifier, instance norm, style: what follows every convolution."""
+
+    def __init__(self, channels: int, resolution: int, code: int):
+        super().__init__()
+        self.apply_noise = _Noise(channels, resolution)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.style_mod = _Style(channels, code)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        x = F.leaky_relu(self.apply_noise(x) + self.bias.view(1, -1, 1, 1), SLOPE)
+        x = x - x.mean((2, 3), keepdim=True)
+        return self.style_mod(x * torch.rsqrt(x.square().mean((2, 3), keepdim=True) + 1e-8), code)
+
+
+class _Blur(nn.Module):
+    """[1 2 1] in both directions."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        line = torch.tensor([1.0, 2.0, 1.0])
+        self.register_buffer("kernel", (line.outer(line) / 16).expand(channels, 1, 3, 3).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, padding=1, groups=x.shape[1])
+
+
+class _Layer(nn.Module):
+    """One layer of the synthesis: a constant, a convolution, or a doubling of the resolution with a convolution."""
+
+    def __init__(self, index: int, shape: Shape):
+        super().__init__()
+        resolution, channels = 4 << index // 2, shape.channels(index)
+        before = shape.channels(index - 1) if index else 0
+        self.kind = "const" if index == 0 else "conv" if index % 2 else "fused" if resolution >= FUSED else "up"
+        self.gain = GAIN / math.sqrt(max(before, 1) * 9)
+        if self.kind == "const":
+            self.const = nn.Parameter(torch.randn(1, channels, 4, 4))
+        elif self.kind == "fused":
+            self.weight = nn.Parameter(torch.randn(3, 3, before, channels))
+        else:
+            self.conv = nn.Conv2d(before, channels, 3, padding=1, bias=False)
+            nn.init.normal_(self.conv.weight)
+        if index and index % 2 == 0:
+            self.blur = _Blur(channels)
+        self.epilogue = _Epilogue(channels, resolution, shape.code)
+
+    def forward(self, x: Tensor | None, code: Tensor) -> Tensor:
+        if self.kind == "const":
+            return self.epilogue(self.const.expand(len(code), -1, -1, -1), code)
+        if self.kind == "conv":
+            return self.epilogue(self.conv(x) * self.gain, code)
+        return self.epilogue(self.blur(self._doubled(x) * self.gain), code)
+
+    def _doubled(self, x: Tensor) -> Tensor:
+        if self.kind == "up":
+            return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        wide = F.pad(self.weight, (0, 0, 0, 0, 1, 1, 1, 1))
+        kernel = wide[1:, 1:] + wide[:-1, 1:] + wide[1:, :-1] + wide[:-1, :-1]  # 4 x 4: four shifted copies
+        return F.conv_transpose2d(x, kernel.permute(2, 3, 0, 1), stride=2, padding=1)
+
+
+class _Output(nn.Module):
+    """Channels to RGB; only the last resolution's is used, the others are in the published file."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 3, 1)
+        nn.init.normal_(self.conv.weight), nn.init.zeros_(self.conv.bias)
+        self.gain = 1 / math.sqrt(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.conv.weight * self.gain, self.conv.bias)
+
+
+class _Synthesis(nn.Module):
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.count = shape.layers
+        self.register_buffer("lod", torch.zeros(()))
+        for i in range(shape.layers):
+            self.add_module(f"layer{i}", _Layer(i, shape))
+        for k in range(shape.layers // 2):
+            self.add_module(f"output{k}", _Output(shape.channels(2 * k)))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        x = None
+        for i in range(self.count):
+            x = getattr(self, f"layer{i}")(x, codes[:, i])
+        return getattr(self, f"output{self.count // 2 - 1}")(x)
+
+
+class Generator(nn.Module):
+    """Codes to pictures. Called with codes (B, L, W); `sample` draws codes from z (B, W)."""
+
+    def __init__(self, shape: Shape = Shape()):
+        super().__init__()
+        self.shape = shape
+        self.mapping, self.truncation, self.synthesis = _Mapping(shape), _Truncation(shape), _Synthesis(shape)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Pictures (B, 3, R, R) in [-1, 1]."""
+        return self.synthesis(codes).tanh()
+
+    def sample(self, z: Tensor) -> Tensor:
+        """Truncated codes (B, L, W) of random z (B, W)."""
+        return self.truncation(self.mapping(z))
+
+
+class _Norm(nn.Module):
+    """Batch norm over channels or features, one level down as in the published names."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(channels, eps=1e-5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(x) if x.ndim == 4 else self.bn(x[..., None, None])[..., 0, 0]
+
+
+class _First(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, channels, 3, padding=1, bias=False), _Norm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.bn(self.conv(x)), SLOPE)
+
+
+class _Residual(nn.Module):
+    """Halve the resolution, then two convolutions beside a shortcut."""
+
+    def __init__(self, inside: int, outside: int):
+        super().__init__()
+        middle = min(inside, outside)
+        if inside != outside:
+            self.conv, self.bn = nn.Conv2d(inside, outside, 1, bias=False), _Norm(outside)
+        self.conv1, self.wscale1, self.bn1 = nn.Conv2d(inside, middle, 3, padding=1, bias=False), _Scaled(middle, 1.0), _Norm(middle)
+        self.conv2, self.wscale2, self.bn2 = nn.Conv2d(middle, outside, 3, padding=1, bias=False), _Scaled(outside, 1.0), _Norm(outside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(x, 2)
+        short = F.leaky_relu(self.bn(self.conv(x)), SLOPE) if hasattr(self, "conv") else x
+        x = F.leaky_relu(self.bn1(self.wscale1(self.conv1(x))), SLOPE)
+        return F.leaky_relu(self.bn2(self.wscale2(self.conv2(x))), SLOPE) + short
+
+
+class _Last(nn.Module):
+    def __init__(self, inside: int, outside: int):
+        super().__init__()
+        self.fc, self.bn, self.gain = nn.Linear(inside, outside, bias=False), _Norm(outside), 1 / math.sqrt(inside)
+        nn.init.normal_(self.fc.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.fc(x.flatten(1)) * self.gain)
+
+
+class Encoder(nn.Module):
+    """Pictures (B, 3, R, R) to codes (B, L, W) near the generator's own."""
+
+    def __init__(self, shape: Shape = Shape()):
+        super().__init__()
+        self.shape, halvings = shape, int(math.log2(shape.resolution)) - 2
+        widths = [min(shape.first << i, shape.top) for i in range(halvings + 1)]
+        self.block0 = _First(widths[0])
+        for i, (a, b) in enumerate(zip(widths, widths[1:]), 1):
+            self.add_module(f"block{i}", _Residual(a, b))
+        self.count = halvings + 2
+        self.add_module(f"block{halvings + 1}", _Last(widths[-1] * 16, shape.layers * shape.code))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Codes of pictures."""
+        for i in range(self.count):
+            x = getattr(self, f"block{i}")(x)
+        return x.view(-1, self.shape.layers, self.shape.code)
+
+
+def load(generator: Path, encoder: Path, shape: Shape = Shape()) -> tuple[Generator, Encoder]:
+    """Both networks, frozen, from .pth files of tensors (the published ones) or .safetensors.
+
+    The generator keeps its own truncation, as the reference does. Raises ValueError naming the file and the first
+    name or shape that does not fit.
+    """
+    pair = Generator(shape), Encoder(shape)
+    for network, path in zip(pair, (generator, encoder)):
+        state = read(path)
+        if isinstance(network, Generator):
+            state = {**state, "truncation.truncation": network.truncation.truncation}
+        fit(network, state, path)
+    return tuple(network.eval().requires_grad_(False) for network in pair)
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file; nothing else is unpickled. Raises ValueError for a file of anything else."""
+    import pickle
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:  # torch raises RuntimeError for a truncated archive
+        raise ValueError(f"{path}: not a file of tensors ({str(error).splitlines()[0]}); fetch it again") from error
+
+
+def fit(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load `state`, or raise ValueError that names the file and what does not fit."""
+    wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    given = {k: tuple(v.shape) for k, v in state.items()}
+    wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]} is {given.get(wrong[0], 'missing')}, expected {wanted.get(wrong[0], 'no such name')} ({len(wrong)} names differ); these weights belong to another network")
+    network.load_state_dict(state)
+
+
+def settings(shape: Shape) -> dict[str, int]:
+    """A shape as plain values, for a file beside the weights."""
+    return asdict(shape)
