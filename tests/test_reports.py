@@ -8,7 +8,7 @@ import pytest
 from unpromptable import data, tables
 from unpromptable.reports import html, markdown
 
-EXPERIMENT = {"name": "demo", "title": "Forgetting <one> face", "description": "d", "networks": {"name": "miniature"}, "forget": ["a"], "paper": [{"name": "Good", "sscd": 0.19, "lpips": 0.35}],
+EXPERIMENT = {"name": "demo", "title": "Forgetting <one> face", "description": "d", "networks": {"name": "miniature"}, "real": "miniature", "forget": ["a"], "paper": [{"name": "Good", "sscd": 0.19, "lpips": 0.35}],
               "sampling": {"sampler": "ddim", "steps": 2, "images": 12, "first_seed": 0}, "injection": {"t": 250, "draws": 4}}
 
 
@@ -42,6 +42,12 @@ def test_the_page_needs_nothing_from_elsewhere_and_names_every_cell(store):
     assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
     assert all(r["name"] in text for r in rows()) and "Forgetting &lt;one&gt; face" in text
     assert "not SSCD, LPIPS or FID of the paper" in text and "the paper's" in text
+
+
+def test_pictures_that_the_networks_do_not_know_are_said_to_be_so(store):
+    unknown = "These networks know portraits drawn by code"
+    assert unknown in html.write(store, {**EXPERIMENT, "real": "photographs"}, rows(), "SUCCEEDED").read_text()
+    assert unknown not in html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
 
 def test_a_failed_cell_is_shown_with_its_error_and_the_page_says_so(store):
