@@ -26,7 +26,7 @@ def build(fixed: Fixed = Fixed()):
         run = {"store": store, "images_per_shard": images_per_shard, **machine._asdict(), **setting._asdict()}
         last = light(steps.report(store=store, experiment=experiment), setting, fixed)
         with dsl.ExitHandler(last, name="sweep"):
-            cells = light(steps.plan(experiment=experiment, world=world, overrides=overrides, store=store, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER), setting, fixed)
+            cells = light(steps.plan(experiment=experiment, world=world, overrides=overrides, store=store), setting, fixed)
             ready = light(steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).after(cells), setting, fixed)
             shared = {"data": ready.outputs["data"], "pretrained": ready.outputs["pretrained"]}
             images = before(spec=ready.outputs["Output"], **shared, **run)

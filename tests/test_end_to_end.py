@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from unpromptable import tracking
+
 TEXT = """
 name: small
 forget: ["0007-3"]
@@ -40,3 +42,7 @@ def test_a_failing_cell_lets_the_others_finish_and_a_second_run_redoes_only_what
 
     done, third, events_ = run(tmp_path)
     assert done.returncode == 0 and not [e for e in events_[len(events):] if e["kind"] == "start"] and third == again
+    client = tracking._client(str(tmp_path / "run"))
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert [r.info.status for r in runs if tracking.PARENT not in r.data.tags] == ["FINISHED"]
+    assert sorted(r.info.run_name for r in runs if r.info.status == "FINISHED") == ["Breaks", "NegGrad", "Ours", "small"]

@@ -55,6 +55,18 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
     assert len(client.search_model_versions("name = 'unpromptable-demo'")) == 1
 
 
+def test_a_repeated_run_is_the_same_sweep_and_does_not_stay_open(tmp_path, monkeypatch):
+    from unpromptable import work
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    text = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, method: naive}\n"
+    first, again = (work.plan(text, "", "{}", str(tmp_path)) for _ in range(2))
+    assert first == again
+    assert tracking.settle(str(tmp_path), "SUCCEEDED")
+    _, runs = all_runs(tmp_path)
+    assert len(runs) == 3 and [r.info.status for r in runs if tracking.PARENT not in r.data.tags] == ["FINISHED"]
+
+
 def test_the_sweep_hangs_under_the_platforms_own_run_where_there_is_one_on_this_server(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client = tracking._client(str(tmp_path))

@@ -53,6 +53,8 @@ def report(where: str, experiment: str, state: str, to: str = "") -> None:
         histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
         if tracking.close(where, planned, found, histories, files, state):
             store.finish(page, mark)
+    else:
+        tracking.settle(where, state)
     if to and page.is_file():
         store.deliver(page, to)
     progress.event(where, "", "report", "done" if state == "SUCCEEDED" else "failed", str(page))

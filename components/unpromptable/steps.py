@@ -9,10 +9,10 @@ step = dsl.component(base_image=IMAGE, install_kfp_package=False)
 
 
 @step
-def plan(experiment: str, world: str, overrides: str, store: str, run: str) -> List[str]:
+def plan(experiment: str, world: str, overrides: str, store: str) -> List[str]:
     """Resolve the experiment to cells, one JSON text each, and create the tracking runs."""
     from unpromptable import work
-    return work.plan(experiment, world, overrides, store, run)
+    return work.plan(experiment, world, overrides, store)
 
 
 @step

@@ -89,6 +89,18 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
         return False
 
 
+def settle(store: str, state: str) -> bool:
+    """Give the sweep run its final state, where a repeated run had nothing else to send. False where no server answers."""
+    try:
+        client = _client(store)
+        sweep, _ = _open(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
+        client.set_terminated(sweep, "FINISHED" if state == "SUCCEEDED" else "FAILED")
+        return True
+    except _errors() as error:
+        log.warning("tracking: %s cannot be used (%s); the sweep's run stays open there until the next run", uri(store), error)
+        return False
+
+
 @contextmanager
 def live(run_id: str | None, history: Path) -> Iterator[None]:
     """Send a growing history.jsonl to the named server every few seconds, beside the training; errors are warnings.

@@ -17,7 +17,7 @@ from .warm import warmed
 
 
 @store.opened
-def plan(experiment: str, world: str, overrides: str, where: str, sweep_key: str = "") -> list[str]:
+def plan(experiment: str, world: str, overrides: str, where: str) -> list[str]:
     """One JSON text per cell, with the id of the MLflow run created for it. Writes <store>/experiment.json."""
     from . import config, tracking
     from . import plan as planning
@@ -26,7 +26,8 @@ def plan(experiment: str, world: str, overrides: str, where: str, sweep_key: str
     specs = resolved.cell_specs()
     target = Path(where) / "experiment.json"
     store.write_text(target, json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key}, indent=1))
-    ids = tracking.open_runs(where, resolved.experiment.name, sweep_key or str(Path(where).resolve()), [rows.flat(s) for s in specs])
+    sweep = f"{store.address(target)}:{resolved.key[:16]}"  # what was asked and where it is kept: a repeated or continued run is the same sweep
+    ids = tracking.open_runs(where, resolved.experiment.name, sweep, [rows.flat(s) for s in specs])
     for spec in specs:
         store.remove(store.place(where, spec, "failed.json"))
         spec["run_id"] = ids.get(rows.slug(spec))
