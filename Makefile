@@ -19,7 +19,7 @@ test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow
 
 ui: $(VENV)/.installed
-	@echo "open http://127.0.0.1:5000 and choose the experiment; stop with Ctrl-C"
+	@echo "open http://127.0.0.1:5000, choose Model training (top left), then the experiment; stop with Ctrl-C"
 	$(VENV)/bin/mlflow server --backend-store-uri sqlite:///$(abspath $(OUT))/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
 compile: $(VENV)/.installed
