@@ -88,6 +88,19 @@ class Networks:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """When a surrogate is called doubtful. The paper states no bounds; these two call nothing doubtful that works."""
+
+    copy: float = 0.75  # SSCD to the target above which it is a near copy: what SSCD's authors take for a copy of a picture
+    unrelated: float = 0.1  # share of the remember images that are closer, by SSCD and by LPIPS, from which on it is unrelated
+    changed: float = 0.75  # ... and share of its pixels that differ; a strong but local edit is not unrelated
+    others: int = 64  # remember images compared; bounds that are shares need no knowledge of the network's scale
+
+    def __post_init__(self):
+        _positive("quality", self, "copy", "unrelated", "changed", "others")
+
+
+@dataclass(frozen=True)
 class Training:
     """Fine-tuning. Values the paper does not state are SISS's config/delete_celeb.yaml and marked so."""
 
@@ -126,6 +139,7 @@ class Cell:
     editor: Choice
     training: Training
     forget: tuple[str, ...]
+    group: str = ""  # cells of one group that differ in their targets alone are also shown as one line, averaged
 
     @property
     def slug(self) -> str:
@@ -146,6 +160,7 @@ class Experiment:
     sampling: Sampling = Sampling()
     injection: Injection = Injection()
     networks: Networks = Networks()
+    quality: Quality = Quality()
     size: int = 0  # pixels a side to which folders of images are brought; 0 is the model's own
     title: str = ""
     description: str = ""
@@ -176,7 +191,7 @@ def read_cell(value: dict[str, Any]) -> Cell:
 def read_experiment(value: dict[str, Any]) -> Experiment:
     """An experiment from what `to_json` wrote or a merged YAML mapping."""
     parts = dict(value)
-    for key, cls in (("model", Source), ("sampling", Sampling), ("injection", Injection), ("networks", Networks)):
+    for key, cls in (("model", Source), ("sampling", Sampling), ("injection", Injection), ("networks", Networks), ("quality", Quality)):
         given = parts.get(key) or {}
         parts[key] = plugins.build(cls, {"name": given} if isinstance(given, str) else dict(given), key)
     plugins.module("model", parts["model"].name)

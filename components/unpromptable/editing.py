@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,11 @@ import numpy as np
 from . import config, data, plugins
 
 log = logging.getLogger(__name__)
+VISIBLE = 8  # of 255: a pixel that differs by less in every channel counts as unchanged
+
+
+def _silent(done: int, total: int, text: str = "") -> None:
+    """A progress that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -23,34 +30,71 @@ class Scene:
     pretrained: Path  # folder of the base model, for editors that use it
     family: str
     seed: int
+    progress: Callable[..., None] = _silent  # progress(done, total, text), shown as the step's bar
 
     def model(self) -> Any:
         """The base model, loaded when an editor asks for it."""
         return plugins.module("model", self.family).Model.load(self.pretrained)
 
 
-def edit(cell: config.Cell, experiment: config.Experiment, data_path: str, pretrained: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The surrogates of a cell, one per target in order, and their manifest with distances to the targets."""
+def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str, pretrained: str, progress: Callable[..., None] = _silent) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
+    """Surrogates and manifest of each cell, one surrogate per target in order.
+
+    cells: one, or several that differ only in the setting that their editor builds `together`.
+    Raises ValueError where the editor's answer has not the shape of the targets.
+    """
+    first, name = cells[0], cells[0].editor.name
     arrays, manifest = data.load(data_path)
-    forget = arrays["forget"][[manifest["forget_names"].index(t) for t in cell.forget]]
-    scene = Scene(cell.forget, forget, data.remember(arrays, manifest), Path(pretrained), experiment.model.name, cell.training.seed)
-    images = plugins.make("editor", cell.editor.name, cell.editor.settings).edit(scene)
-    if images.shape != forget.shape or images.dtype != np.uint8:
-        raise ValueError(f"editor {cell.editor.name}: gave {images.dtype} {images.shape} for targets of uint8 {forget.shape}")
-    return {"images": images}, {"targets": list(cell.forget), "editor": config.to_json(cell)["editor"], "distances": distances(cell, experiment, forget, images)}
+    forget, remember = arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]], data.remember(arrays, manifest)
+    scene = Scene(first.forget, forget, remember, Path(pretrained), experiment.model.name, first.training.seed, progress)
+    editors = [plugins.make("editor", name, c.editor.settings) for c in cells]
+    began = time.monotonic()
+    many = editors[0].edit_many(scene, [getattr(e, e.together) for e in editors]) if len(cells) > 1 else [editors[0].edit(scene)]
+    seconds = (time.monotonic() - began) / (len(cells) * len(forget))
+    wrong = [f"{i.dtype} {i.shape}" for i in many if i.shape != forget.shape or i.dtype != np.uint8]
+    if wrong or len(many) != len(cells):
+        raise ValueError(f"editor {name}: gave {len(many)} answers{''.join(f', {w}' for w in wrong)} for {len(cells)} settings and targets of uint8 {forget.shape}")
+    judge = Judge(experiment, forget, remember)
+    redraws = getattr(editors[0], "redraws", False)
+    shared = {"targets": list(first.forget), "seed": first.training.seed, "seconds": round(seconds, 3)}
+    return [({"images": i}, {**shared, "editor": config.to_json(c)["editor"], "distances": judge.distances(first.forget, i, redraws)}) for c, i in zip(cells, many)]
 
 
-def distances(cell: config.Cell, experiment: config.Experiment, forget: np.ndarray, surrogates: np.ndarray) -> list[dict[str, Any]]:
-    """SSCD, LPIPS and rms (0-255 scale) of each surrogate to its target, and the share of pixels changed."""
-    from . import networks
+class Judge:
+    """Compares surrogates with their targets (F, H, W, 3), by the experiment's metric networks and bounds."""
 
-    eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
-    similarity = (eyes.descriptor(forget) * eyes.descriptor(surrogates)).sum(1).tolist()
-    perceptual = eyes.perceptual(forget, surrogates).tolist()
-    change = surrogates.astype(float) - forget.astype(float)
-    rows = []
-    for i, target in enumerate(cell.forget):
-        rows.append({"target": target, "sscd": similarity[i], "lpips": perceptual[i], "rms": float(np.sqrt((change[i] ** 2).mean())), "changed": float((np.abs(change[i]).max(-1) > 8).mean())})
-        if similarity[i] > 0.75:
-            log.warning("%s: the surrogate of %s is a near copy (SSCD %.2f); there is little to forget towards", cell.name, target, similarity[i])
-    return rows
+    def __init__(self, experiment: config.Experiment, forget: np.ndarray, remember: np.ndarray):
+        from . import networks
+
+        self.eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
+        self.bounds, self.forget = experiment.quality, forget
+        self.own = self.eyes.descriptor(forget)
+        others = remember[np.random.default_rng(0).choice(len(remember), min(self.bounds.others, len(remember)), replace=False)]
+        self.others_sscd = (self.own @ self.eyes.descriptor(others).T).numpy()  # (F, others)
+        self.others_lpips = np.stack([self.eyes.perceptual(np.repeat(f[None], len(others), 0), others).numpy() for f in forget])
+
+    def distances(self, targets: tuple[str, ...], surrogates: np.ndarray, redraws: bool = False) -> list[dict[str, Any]]:
+        """Per target: SSCD, LPIPS and rms (0-255 scale) to it, the share of pixels changed, and a verdict.
+
+        verdict: fine | copy | unrelated | redrawn, with `note` saying it in words; copies and unrelated ones are logged.
+        """
+        sscd, lpips = (self.own * self.eyes.descriptor(surrogates)).sum(1).tolist(), self.eyes.perceptual(self.forget, surrogates).tolist()
+        change = surrogates.astype(float) - self.forget
+        found = []
+        for i, target in enumerate(targets):
+            changed = float((np.abs(change[i]).max(-1) > VISIBLE).mean())
+            closer = min(float((self.others_sscd[i] > sscd[i]).mean()), float((self.others_lpips[i] < lpips[i]).mean()))
+            verdict, note = self._verdict(sscd[i], changed, closer, redraws)
+            if verdict in ("copy", "unrelated"):
+                log.warning("surrogate of %s: %s", target, note)
+            found.append({"target": target, "sscd": sscd[i], "lpips": lpips[i], "rms": float(np.sqrt((change[i] ** 2).mean())), "changed": changed, "closer": closer, "verdict": verdict, "note": note})
+        return found
+
+    def _verdict(self, sscd: float, changed: float, closer: float, redraws: bool) -> tuple[str, str]:
+        if redraws:
+            return "redrawn", "a random remember image, drawn anew at every update: unrelated to the target by intention"
+        if sscd > self.bounds.copy:
+            return "copy", f"a near copy of the target (SSCD {sscd:.2f}, above {self.bounds.copy}): there is little to forget towards; edit it more"
+        if changed > self.bounds.changed and closer >= self.bounds.unrelated:
+            return "unrelated", f"no closer to the target than a random image ({closer:.0%} of the remember images are closer): more than the target will change; edit it less"
+        return "fine", ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from . import config, data
+from . import config, data, plugins
 
 CELL = ("method", "editor", "training", "forget")  # what a cell may change; all else belongs to the experiment
 
@@ -35,10 +35,15 @@ class Plan:
     def cell_specs(self) -> list[dict[str, Any]]:
         """One mapping per cell: what its steps read, and the folder its results go to."""
         shared = {"experiment": config.to_json(self.experiment)}
-        return [{**shared, "cell": config.to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{c.slug}-{k[:8]}"} for c, k in zip(self.cells, map(self._cell_key, self.cells))]
+        return [{**shared, "cell": config.to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{c.slug}-{k[:8]}", "surrogates": self._surrogates_key(c)} for c, k in zip(self.cells, map(self._cell_key, self.cells))]
 
     def _cell_key(self, cell: config.Cell) -> str:
-        return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k != "name"}])
+        return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}])
+
+    def _surrogates_key(self, cell: config.Cell) -> str:
+        """Identity of a cell's surrogates, the same for every cell that can share them."""
+        editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
+        return _digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed])
 
 
 def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None, inputs: bool = True) -> Plan:
@@ -50,7 +55,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     """
     given = read_yaml(text)
     base_world = read_world(world or given.get("world") or "miniature")
-    common, rows = _merge(base_world, given, overrides or {})
+    common, rows = _merge(base_world, _in_world(given, base_world["world"]), overrides or {})
     experiment = config.read_experiment(common)
     cells = tuple(config.read_cell(row) for row in rows)
     _check_names(cells)
@@ -83,11 +88,14 @@ def read_yaml(text: str) -> dict[str, Any]:
 
 def read_world(name: str) -> dict[str, Any]:
     """The defaults of a world. Raises ValueError that lists the worlds when there is none of that name."""
-    folder = resources.files("unpromptable") / "worlds"
-    known = sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml"))
-    if name not in known:
-        raise ValueError(f"world: no {name!r}; choose from {', '.join(known)}")
-    return {"world": name, **yaml.safe_load((folder / f"{name}.yaml").read_text())}
+    if name not in worlds():
+        raise ValueError(f"world: no {name!r}; choose from {', '.join(worlds())}")
+    return {"world": name, **yaml.safe_load((resources.files("unpromptable") / "worlds" / f"{name}.yaml").read_text())}
+
+
+def worlds() -> list[str]:
+    """The worlds that ship."""
+    return sorted(p.name[:-5] for p in (resources.files("unpromptable") / "worlds").iterdir() if p.name.endswith(".yaml"))
 
 
 def code_digest() -> str:
@@ -102,6 +110,16 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+def _in_world(given: dict, world: str) -> dict:
+    """The experiment as it is in one world: what its `worlds` say of that world lies on top of the rest."""
+    entries = given.get("worlds") or {}
+    for name, entry in entries.items():
+        if name not in worlds() or not isinstance(entry, dict) or "name" in entry or "world" in entry:
+            raise ValueError(f"experiment.worlds.{name}: got {entry!r}; give one of {', '.join(worlds())} a mapping of what differs there, such as forget and base, but neither name nor world")
+    lie = [{k: _named(v) if k == "base" else v for k, v in layer.items() if k != "worlds"} for layer in (given, entries.get(world) or {})]
+    return _deep(*lie)
+
+
 def _merge(world: dict, given: dict, overrides: dict) -> tuple[dict, list[dict]]:
     per_cell = {k: v for k, v in overrides.items() if k.split(".")[0] in CELL}
     known = ("cell", "methods", "base", "cells", "sweep")
@@ -110,9 +128,11 @@ def _merge(world: dict, given: dict, overrides: dict) -> tuple[dict, list[dict]]
     for key, value in overrides.items():
         if key not in per_cell:
             _assign(common, key, value)
-    if not common.get("forget"):
+    points = _grid({k: [overrides[k]] if k in overrides else v for k, v in (given.get("sweep") or {}).items()})
+    common["forget"] = common.get("forget") or list(dict.fromkeys(t for point in points for t in point.get("forget", ())))
+    if not common["forget"]:
         raise ValueError("experiment.forget: no forget image; name at least one, a picture of the real images or a file")
-    rows = [_row(world, given, row, point, per_cell, common["forget"]) for row in given.get("cells") or [{}] for point in _grid(given.get("sweep") or {})]
+    rows = [_row(world, given, row, point, per_cell, common["forget"]) for row in given.get("cells") or [{}] for point in points]
     _check_used(per_cell, rows)
     return common, rows
 
@@ -132,8 +152,10 @@ def _row(world: dict, given: dict, row: dict, point: dict, overrides: dict, forg
         kind, _, name = key.partition(".")
         if kind in ("training", "forget") or not name or name == "name" or name in _fields(kind, cell[kind]["name"]):
             _assign(cell, key, {"name": value} if kind in ("method", "editor") and not name else value)
-    label = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in point.items())
-    cell["name"] = " ".join(x for x in (row.get("name", ""), label) if x) or cell["method"]["name"]
+    setting = ", ".join(f"{k.split('.')[-1].replace('_', ' ')} {v}" for k, v in point.items() if k != "forget")
+    cell["name"] = " ".join(x for x in (row.get("name", ""), setting) if x) or cell["method"]["name"]
+    if "forget" in point:
+        cell = {**cell, "group": cell.get("group") or cell["name"], "name": f"{cell['name']}, {'+'.join(Path(t).stem for t in point['forget'])}"}
     return cell
 
 
@@ -165,14 +187,12 @@ def _grid(sweep: dict) -> list[dict]:
     for key, values in sweep.items():
         if not isinstance(values, list) or not values or key.split(".")[0] not in CELL:
             raise ValueError(f"experiment.sweep.{key}: got {values!r}; give a list of values for a key of {', '.join(CELL)}")
+        if key == "forget" and not all(isinstance(v, list) and v for v in values):
+            raise ValueError(f"experiment.sweep.forget: got {values!r}; give a list of lists, the targets of each point, such as [[one], [two], [three, four]]")
     return [dict(zip(sweep, point)) for point in itertools.product(*sweep.values())]
 
 
 def _fields(kind: str, name: str) -> list[str]:
-    from dataclasses import fields
-
-    from . import plugins
-
     return [f.name for f in fields(getattr(plugins.module(kind, name), kind.capitalize()))]
 
 

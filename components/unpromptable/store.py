@@ -5,17 +5,21 @@ For the latter a step works in a local mirror: what it needs is fetched, what it
 """
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import inspect
 import json
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger(__name__)
 REMOTE = ".remote"  # in the root of a mirror: the address it mirrors
 
 
@@ -112,6 +116,18 @@ def write_text(path: Path, text: str) -> None:
     temporary.write_text(text)
     temporary.replace(path)
     publish(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, waiting for whoever holds it; a volume that knows no locks is said and not waited for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            log.warning("%s: this volume has no locks (%s), so work may be done twice; the result is the same", path.parent, error)
+        yield
 
 
 def fetch(path: Path) -> Path:

@@ -77,14 +77,12 @@ def split(spec: str, images_per_shard: int = 0) -> list[str]:
 @store.opened
 @warmed
 def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates_path: str) -> None:
-    """The surrogates of a cell."""
+    """The surrogates of a cell, built once for all cells that share them."""
 
     def make(path: Path, bar: Callable) -> None:
-        from . import data, editing
+        from . import surrogates
 
-        cell, experiment = _parse(spec)
-        arrays, manifest = editing.edit(cell, experiment, data_path, pretrained_path)
-        data.save(path, arrays, manifest)
+        store.deliver(surrogates.obtain(json.loads(spec), where, data_path, pretrained_path, bar), str(path))
 
     store.write_text(store.place(where, json.loads(spec), "cell.json"), json.dumps(json.loads(spec), indent=1))
     once.guarded(spec, where, "edit", "surrogates.safetensors", surrogates_path, make)

@@ -1,0 +1,146 @@
+"""Surrogates are built once for the cells that share them, several settings in one go, and their quality is told."""
+import json
+import sys
+import threading
+from dataclasses import dataclass
+from types import ModuleType
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from unpromptable import data, editing, plan, plugins, surrogates, work
+
+TEXT = """
+name: t
+base: {editor: {name: fake}}
+sweep: {editor.weight: [1, 2, 4], forget: [[0012-3], [0013-1]]}
+cells: [{name: A}, {name: B, training: {lr: 0.5}}]
+"""
+CALLS = []
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Adds its weight to every pixel."""
+
+    weight: float = 2.0
+    offset: int = 0
+    together: ClassVar[str] = "weight"
+
+    def edit(self, scene):
+        return self.edit_many(scene, [self.weight])[0]
+
+    def edit_many(self, scene, values):
+        CALLS.append((scene.targets, list(values)))
+        scene.progress(1, 2, "half")
+        return [(scene.forget // 2 + int(v) + self.offset).astype(np.uint8) for v in values]
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """An editor `fake` beside those that ship."""
+    CALLS.clear()
+    monkeypatch.setitem(sys.modules, "unpromptable.editors.fake", ModuleType("unpromptable.editors.fake"))
+    sys.modules["unpromptable.editors.fake"].Editor = Editor
+    names = plugins.names
+    monkeypatch.setattr(plugins, "names", lambda kind: sorted([*names(kind), *(["fake"] if kind == "editor" else [])]))
+
+
+@pytest.fixture
+def specs(fake, tmp_path):
+    resolved = plan.resolve(TEXT)
+    found = resolved.cell_specs()
+    (tmp_path / "experiment.json").write_text(json.dumps({"cells": found, "key": resolved.key}))
+    from unpromptable.miniature import portraits
+
+    pictures = np.stack([portraits.picture(n, 0) for n in range(12)])
+    data.save(tmp_path / "data.st", {"real": pictures, "forget": pictures[:2]}, {"forget_names": ["0012-3", "0013-1"], "names": [str(i) for i in range(12)], "removed": ["0", "1"]})
+    return found
+
+
+def edit(spec, root):
+    work.edit(json.dumps(spec), str(root), str(root / "data.st"), "", str(root / "out" / spec["name"]))
+    return data.load(root / "out" / spec["name"])
+
+
+def test_all_values_of_a_setting_are_built_in_one_call_per_target_and_never_again(specs, tmp_path):
+    arrays = [edit(s, tmp_path) for s in specs]
+    assert CALLS == [(("0012-3",), [1, 2, 4]), (("0013-1",), [1, 2, 4])]
+    originals = data.load(tmp_path / "data.st")[0]["forget"]
+    for spec, (made, manifest) in zip(specs, arrays):
+        target = originals[0 if spec["cell"]["forget"] == ("0012-3",) else 1]
+        np.testing.assert_array_equal(made["images"][0], target // 2 + int(spec["cell"]["editor"]["settings"]["weight"]))
+        assert manifest["targets"] == list(spec["cell"]["forget"]) and manifest["editor"] == spec["cell"]["editor"]
+    assert len(list((tmp_path / "shared").glob("surrogates-*.safetensors"))) == 6
+
+
+def test_cells_with_the_same_surrogate_share_one_file(specs, tmp_path):
+    pair = [s for s in specs if s["cell"]["forget"] == ("0012-3",) and s["cell"]["editor"]["settings"]["weight"] == 2]
+    assert len(pair) == 2 and pair[0]["surrogates"] == pair[1]["surrogates"] and pair[0]["key"] != pair[1]["key"]
+    for spec in pair:
+        edit(spec, tmp_path)
+    assert len({(tmp_path / s["folder"] / "surrogates.safetensors").stat().st_ino for s in pair}) == 1
+
+
+def test_two_cells_at_once_build_once(specs, tmp_path):
+    threads = [threading.Thread(target=edit, args=(s, tmp_path)) for s in specs[::2]]
+    [t.start() for t in threads], [t.join() for t in threads]
+    assert len(CALLS) == 1
+
+
+def test_a_lost_value_alone_is_built_again(specs, tmp_path):
+    edit(specs[0], tmp_path)
+    for path in [tmp_path / specs[2]["folder"], surrogates._place(str(tmp_path), specs[2])]:
+        path.unlink(missing_ok=True) if path.is_file() else None
+    edit(specs[2], tmp_path)
+    assert CALLS[1:] == [(("0012-3",), [specs[2]["cell"]["editor"]["settings"]["weight"]])]
+
+
+def test_a_default_written_out_is_the_same_surrogate_and_another_seed_is_not(fake):
+    base = "name: t\nforget: [0012-3]\ncells:\n- {name: A, editor: fake}\n- {name: B, editor: {name: fake, weight: 2.0}}\n- {name: C, editor: fake, training: {seed: 1}}\n"
+    a, b, c = (s["surrogates"] for s in plan.resolve(base).cell_specs())
+    assert a == b != c
+
+
+def test_an_editor_reports_progress_as_the_steps_bar(specs, tmp_path):
+    edit(specs[0], tmp_path)
+    events = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert [(e["done"], e["total"], e["text"]) for e in events if e["kind"] == "progress"] == [(1, 2, "half")]
+
+
+def test_an_answer_of_another_shape_is_refused_and_written_down(specs, tmp_path, monkeypatch):
+    monkeypatch.setattr(Editor, "edit_many", lambda self, scene, values: [scene.forget[:, :4] for _ in values])
+    work.edit(json.dumps(specs[0]), str(tmp_path), str(tmp_path / "data.st"), "", str(tmp_path / "out"))
+    assert "editor fake: gave 3 answers, uint8 (1, 4, 32, 3)" in json.loads((tmp_path / specs[0]["folder"] / "failed.json").read_text())["error"]
+
+
+@pytest.fixture
+def judge():
+    from unpromptable.miniature import portraits
+
+    experiment = plan.resolve("name: t\nforget: [0012-3]\ncells: [{editor: flip}]\n").experiment
+    target, remember = portraits.picture(12, 3)[None], np.stack([portraits.picture(n, 0) for n in range(20, 90)])
+    return editing.Judge(experiment, target, remember), target, remember
+
+
+def test_a_near_copy_and_a_random_image_are_told_from_an_edit(judge, caplog):
+    from unpromptable.miniature import portraits
+
+    who, target, remember = judge
+    painted = portraits.draw(portraits.repaint(portraits.identity(12), 12), portraits.nuisance(12, 3))[None]
+    copy = target.copy()
+    copy[:, :2, :2] += 30
+    found = [who.distances(("x",), i)[0] for i in (copy, painted)]
+    assert [f["verdict"] for f in found] == ["copy", "fine"]
+    assert found[0]["changed"] == pytest.approx(4 / 1024) and found[0]["note"] in caplog.text and "little to forget towards" in found[0]["note"]
+    random = [who.distances(("x",), i[None])[0] for i in remember]
+    assert np.mean([f["verdict"] == "unrelated" for f in random]) > 0.7 and "no closer to the target than a random image" in caplog.text
+    rms = np.sqrt(np.square(painted.astype(float) - target).mean())
+    assert found[1]["rms"] == pytest.approx(rms) and found[1]["note"] == ""
+
+
+def test_the_dagger_rows_surrogate_is_called_what_it_is(judge, caplog):
+    who, _, remember = judge
+    found = who.distances(("x",), remember[:1], redraws=True)[0]
+    assert found["verdict"] == "redrawn" and "drawn anew at every update" in found["note"] and not caplog.records
