@@ -78,7 +78,7 @@ def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(
     averaged = {k: v.detach().clone() for k, v in unet.state_dict().items()}
     start = 0
     if resume.exists():
-        start = _restore(load_file(resume), unet, averaged, optimizer)
+        start = continue_from(load_file(resume), unet, averaged, optimizer)
     abar = scheduler.alphas_cumprod.float()
     data = torch.from_numpy(images).permute(0, 3, 1, 2)
     began, losses = time.monotonic(), []
@@ -93,7 +93,7 @@ def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(
             progress(done, settings.steps, f"loss {np.mean(losses[-100:]):.4f}")
         if done % settings.save_every == 0 or done == settings.steps or late:
             Path(out).mkdir(parents=True, exist_ok=True)
-            save_file(_state(done, unet, averaged, optimizer), resume.with_suffix(".tmp"))
+            save_file(snapshot(done, unet, averaged, optimizer), resume.with_suffix(".tmp"))
             resume.with_suffix(".tmp").replace(resume)
         if late:
             break
@@ -127,13 +127,15 @@ def _step(unet, optimizer, data: Tensor, abar: Tensor, settings: Pretraining, st
     return loss.item()
 
 
-def _state(step: int, unet, averaged: dict, optimizer) -> dict[str, Tensor]:
+def snapshot(step: int, unet, averaged: dict, optimizer) -> dict[str, Tensor]:
+    """What a stopped training continues from: step, weights, averaged weights and the optimiser's moments."""
     moments = optimizer.state_dict()["state"]
     return {"step": torch.tensor(step), **{f"now.{k}": v.contiguous().clone() for k, v in unet.state_dict().items()}, **{f"ema.{k}": v.contiguous().clone() for k, v in averaged.items()},
             **{f"adam.{i}.{k}": v.contiguous().clone() for i, s in moments.items() for k, v in s.items()}}
 
 
-def _restore(state: dict[str, Tensor], unet, averaged: dict, optimizer) -> int:
+def continue_from(state: dict[str, Tensor], unet, averaged: dict, optimizer) -> int:
+    """Take over what `snapshot` wrote; the number of steps done."""
     unet.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("now.")})
     averaged.update({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
     saved = optimizer.state_dict()
