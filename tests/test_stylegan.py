@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from unpromptable import encoder as encoding
 from unpromptable import stylegan
 
 SMALL = stylegan.Shape(resolution=16, code=8, base=64, most=8, first=4, top=8)
@@ -45,7 +46,7 @@ def published_encoder():
     return table
 
 
-@pytest.mark.parametrize("cls, table, tensors, parameters", [(stylegan.Generator, published_generator, 123, 29_500_757), (stylegan.Encoder, published_encoder, 120, 165_326_848)])
+@pytest.mark.parametrize("cls, table, tensors, parameters", [(stylegan.Generator, published_generator, 123, 29_500_757), (encoding.Encoder, published_encoder, 120, 165_326_848)])
 def test_names_and_shapes_at_256_are_the_published_ones(cls, table, tensors, parameters):
     with torch.device("meta"):
         network = cls()
@@ -55,10 +56,10 @@ def test_names_and_shapes_at_256_are_the_published_ones(cls, table, tensors, par
 
 def test_files_in_the_published_format_load_and_give_the_same_pictures(tmp_path):
     torch.manual_seed(0)
-    generator, encoder = stylegan.Generator(SMALL).eval(), stylegan.Encoder(SMALL).eval()
+    generator, encoder = stylegan.Generator(SMALL).eval(), encoding.Encoder(SMALL).eval()
     torch.save(generator.state_dict() | {"truncation.truncation": torch.zeros(1, SMALL.layers, 1)}, tmp_path / "g.pth")
     torch.save(encoder.state_dict(), tmp_path / "e.pth")
-    g, e = stylegan.load(tmp_path / "g.pth", tmp_path / "e.pth", SMALL)
+    g, e = encoding.load(tmp_path / "g.pth", tmp_path / "e.pth", SMALL)
     x = torch.rand(2, 3, 16, 16) * 2 - 1
     assert torch.equal(g(e(x)), generator(encoder(x))) and g(e(x)).shape == x.shape and float(g(e(x)).detach().abs().max()) <= 1
     assert torch.equal(g.truncation.truncation, generator.truncation.truncation) and not any(p.requires_grad for p in g.parameters())
@@ -83,12 +84,12 @@ def test_an_epilogue_normalises_every_channel_before_the_style():
 def test_weights_of_another_network_and_files_of_other_things_are_named(tmp_path):
     generator = stylegan.Generator(SMALL)
     torch.save({**generator.state_dict(), "synthesis.layer0.const": torch.zeros(1, 4, 4, 4)}, tmp_path / "g.pth")
-    torch.save(stylegan.Encoder(SMALL).state_dict(), tmp_path / "e.pth")
+    torch.save(encoding.Encoder(SMALL).state_dict(), tmp_path / "e.pth")
     with pytest.raises(ValueError, match=r"g.pth: synthesis.layer0.const is \(1, 4, 4, 4\), expected \(1, 8, 4, 4\)"):
-        stylegan.load(tmp_path / "g.pth", tmp_path / "e.pth", SMALL)
+        encoding.load(tmp_path / "g.pth", tmp_path / "e.pth", SMALL)
     (tmp_path / "g.pth").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="g.pth: not a file of tensors"):
-        stylegan.load(tmp_path / "g.pth", tmp_path / "e.pth", SMALL)
+        encoding.load(tmp_path / "g.pth", tmp_path / "e.pth", SMALL)
 
 
 def test_a_resolution_that_is_no_power_of_two_is_refused():

@@ -70,11 +70,7 @@ def history(store: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def forgetting_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """SSCD of every cell with its interval and the 0.4 line, the ceiling as a hollow mark."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     done = finished(rows)
     figure, axis = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(done)), dpi=150)
     for y, row in enumerate(reversed(done)):
@@ -91,11 +87,7 @@ def forgetting_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 def tradeoff_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """SSCD against LPIPS: forgotten to the left, intact at the bottom."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, axis = plt.subplots(figsize=(6.4, 3.6), dpi=150)
     for row in finished(rows):
         x, y = row["sscd"], row["lpips"]
@@ -108,11 +100,7 @@ def tradeoff_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 def curves_plot(store: Path, rows: list[dict[str, Any]], folder: Path) -> Path | None:
     """Losses, cosine and share of conflicts over the updates of every cell, smoothed over 20; None without history."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     keys = (("remember", "remember loss"), ("forget", "forget loss"), ("cosine", "cosine of the two gradients"), ("conflict", "share of conflicting updates"))
     kept = {r["name"]: history(store, r) for r in rows}
     if not any(kept.values()):
@@ -128,23 +116,38 @@ def curves_plot(store: Path, rows: list[dict[str, Any]], folder: Path) -> Path |
         axis.set_title(title, fontsize=9)
         axis.grid(color=GRID, lw=0.5)
         axis.tick_params(labelsize=8)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
+        open_corner(axis)
     handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=len(handles), frameon=False, fontsize=8)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
-    return _write(folder, figure, "curves")
+    return write(folder, figure, "curves")
+
+
+def pyplot() -> Any:
+    """matplotlib's pyplot, drawing to files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def open_corner(axis: Any) -> None:
+    """No lines above and to the right."""
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
 
 
 def _save(folder: Path, figure: Any, axis: Any, name: str) -> Path:
     axis.grid(axis="x", color=GRID, lw=0.5)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+    open_corner(axis)
     figure.tight_layout()
-    return _write(folder, figure, name)
+    return write(folder, figure, name)
 
 
-def _write(folder: Path, figure: Any, name: str) -> Path:
+def write(folder: Path, figure: Any, name: str) -> Path:
+    """Save a matplotlib figure as `folder`/`name`.png and close it."""
     import matplotlib.pyplot as plt
 
     path = folder / f"{name}.png"

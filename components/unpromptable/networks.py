@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +54,8 @@ def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64
 def _miniature() -> Networks:
     from .miniature import descriptor
 
-    network = descriptor.load(Path(str(resources.files("unpromptable") / "miniature" / "descriptor.safetensors")))
-
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        """LPIPS's form without its fitted weights: unit channels, squared difference, mean over places and layers."""
-        pairs = zip(network.layers(a), network.layers(b))
-        each = [(torch.nn.functional.normalize(x, dim=1) - torch.nn.functional.normalize(y, dim=1)).square().sum(1).mean((1, 2)) for x, y in pairs]
-        return torch.stack(each).mean(0)
-
-    return Networks("miniature", lambda x: batched(network, x), lambda a, b: batched(distance, a, b), lambda x: batched(network.features, x))
+    network = descriptor.load()
+    return Networks("miniature", lambda x: batched(network, x), lambda a, b: batched(network.distance, a, b), lambda x: batched(network.features, x))
 
 
 def _paper(folder: str | Path | None) -> Networks:

@@ -1,4 +1,4 @@
-"""The inversion pair that TediGAN edits with: StyleGAN's generator and its in-domain encoder, keys as published.
+"""StyleGAN's generator with the published names, one half of the pair that TediGAN edits with; encoder.py is the other.
 
 At resolution 256 with the default widths the state dicts have the names and shapes of
 styleganinv_ffhq256_generator.pth and styleganinv_ffhq256_encoder.pth, so those files load as they are; the miniature
@@ -7,8 +7,7 @@ world's files are the same classes at 32. Pictures are (B, 3, R, R) in [-1, 1], 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +44,7 @@ class Shape:
         return min(self.base // (4 << layer // 2), self.most)
 
 
-class _Scaled(nn.Module):
+class Scaled(nn.Module):
     """y = gain*x + rate*bias over channels: the learning-rate equaliser's second half."""
 
     def __init__(self, channels: int, gain: float, rate: float = 1.0):
@@ -63,7 +62,7 @@ class _Dense(nn.Module):
         super().__init__()
         self.fc = nn.Linear(inside, outside, bias=False)
         nn.init.normal_(self.fc.weight, std=1 / rate)
-        self.wscale = _Scaled(outside, gain / math.sqrt(inside) * rate, rate)
+        self.wscale = Scaled(outside, gain / math.sqrt(inside) * rate, rate)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.wscale(self.fc(x))
@@ -230,114 +229,3 @@ class Generator(nn.Module):
     def sample(self, z: Tensor) -> Tensor:
         """Truncated codes (B, L, W) of random z (B, W)."""
         return self.truncation(self.mapping(z))
-
-
-class _Norm(nn.Module):
-    """Batch norm over channels or features, one level down as in the published names."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.bn = nn.BatchNorm2d(channels, eps=1e-5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(x) if x.ndim == 4 else self.bn(x[..., None, None])[..., 0, 0]
-
-
-class _First(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv, self.bn = nn.Conv2d(3, channels, 3, padding=1, bias=False), _Norm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.bn(self.conv(x)), SLOPE)
-
-
-class _Residual(nn.Module):
-    """Halve the resolution, then two convolutions beside a shortcut."""
-
-    def __init__(self, inside: int, outside: int):
-        super().__init__()
-        middle = min(inside, outside)
-        if inside != outside:
-            self.conv, self.bn = nn.Conv2d(inside, outside, 1, bias=False), _Norm(outside)
-        self.conv1, self.wscale1, self.bn1 = nn.Conv2d(inside, middle, 3, padding=1, bias=False), _Scaled(middle, 1.0), _Norm(middle)
-        self.conv2, self.wscale2, self.bn2 = nn.Conv2d(middle, outside, 3, padding=1, bias=False), _Scaled(outside, 1.0), _Norm(outside)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.avg_pool2d(x, 2)
-        short = F.leaky_relu(self.bn(self.conv(x)), SLOPE) if hasattr(self, "conv") else x
-        x = F.leaky_relu(self.bn1(self.wscale1(self.conv1(x))), SLOPE)
-        return F.leaky_relu(self.bn2(self.wscale2(self.conv2(x))), SLOPE) + short
-
-
-class _Last(nn.Module):
-    def __init__(self, inside: int, outside: int):
-        super().__init__()
-        self.fc, self.bn, self.gain = nn.Linear(inside, outside, bias=False), _Norm(outside), 1 / math.sqrt(inside)
-        nn.init.normal_(self.fc.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.fc(x.flatten(1)) * self.gain)
-
-
-class Encoder(nn.Module):
-    """Pictures (B, 3, R, R) to codes (B, L, W) near the generator's own."""
-
-    def __init__(self, shape: Shape = Shape()):
-        super().__init__()
-        self.shape, halvings = shape, int(math.log2(shape.resolution)) - 2
-        widths = [min(shape.first << i, shape.top) for i in range(halvings + 1)]
-        self.block0 = _First(widths[0])
-        for i, (a, b) in enumerate(zip(widths, widths[1:]), 1):
-            self.add_module(f"block{i}", _Residual(a, b))
-        self.count = halvings + 2
-        self.add_module(f"block{halvings + 1}", _Last(widths[-1] * 16, shape.layers * shape.code))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Codes of pictures."""
-        for i in range(self.count):
-            x = getattr(self, f"block{i}")(x)
-        return x.view(-1, self.shape.layers, self.shape.code)
-
-
-def load(generator: Path, encoder: Path, shape: Shape = Shape()) -> tuple[Generator, Encoder]:
-    """Both networks, frozen, from .pth files of tensors (the published ones) or .safetensors.
-
-    The generator keeps its own truncation, as the reference does. Raises ValueError naming the file and the first
-    name or shape that does not fit.
-    """
-    pair = Generator(shape), Encoder(shape)
-    for network, path in zip(pair, (generator, encoder)):
-        state = read(path)
-        if isinstance(network, Generator):
-            state = {**state, "truncation.truncation": network.truncation.truncation}
-        fit(network, state, path)
-    return tuple(network.eval().requires_grad_(False) for network in pair)
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file; nothing else is unpickled. Raises ValueError for a file of anything else."""
-    import pickle
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:  # torch raises RuntimeError for a truncated archive
-        raise ValueError(f"{path}: not a file of tensors ({str(error).splitlines()[0]}); fetch it again") from error
-
-
-def fit(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load `state`, or raise ValueError that names the file and what does not fit."""
-    wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-    given = {k: tuple(v.shape) for k, v in state.items()}
-    wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
-    if wrong:
-        raise ValueError(f"{path}: {wrong[0]} is {given.get(wrong[0], 'missing')}, expected {wanted.get(wrong[0], 'no such name')} ({len(wrong)} names differ); these weights belong to another network")
-    network.load_state_dict(state)
-
-
-def settings(shape: Shape) -> dict[str, int]:
-    """A shape as plain values, for a file beside the weights."""
-    return asdict(shape)

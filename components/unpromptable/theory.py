@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-INK, BLUE, RED, GREEN, GRID = "#444", "#2563eb", "#dc2626", "#15803d", "#ddd"
+from . import figures
+from .figures import BLUE, GRID, INK, RED
+
+GREEN = "#15803d"
 LINES = (("original", INK, "-"), ("exact unlearning", RED, "--"), ("surrogate", BLUE, "-"))
 
 
@@ -48,11 +51,15 @@ def leverage(X: ndarray, ridge: float, i: int) -> float:
     return float(X[i] @ np.linalg.solve(gram(X, ridge), X[i]))
 
 
+def _residual(X: ndarray, y: ndarray, ridge: float, i: int) -> float:
+    """x_i^T theta* - y_i, theta* by Eq. 16."""
+    return X[i] @ np.linalg.solve(gram(X, ridge), X.T @ y) - y[i]
+
+
 def exact_shift(X: ndarray, y: ndarray, ridge: float, i: int) -> ndarray:
     """theta~ - theta* when row i is removed (Theorem 1, Eq. 18), (d,)."""
-    A = gram(X, ridge)
-    direction = np.linalg.solve(A, X[i])
-    return (X[i] @ np.linalg.solve(A, X.T @ y) - y[i]) / (1 - X[i] @ direction) * direction
+    direction = np.linalg.solve(gram(X, ridge), X[i])
+    return _residual(X, y, ridge, i) / (1 - X[i] @ direction) * direction
 
 
 def surrogate_shift(X: ndarray, y: ndarray, ridge: float, i: int, x_new: ndarray, y_new: float, printed: bool = False) -> ndarray:
@@ -74,8 +81,7 @@ def norm_ratio(X: ndarray, y: ndarray, ridge: float, i: int, y_new: float) -> fl
     """
     if y_new == y[i]:
         raise ValueError(f"norm_ratio: y_new is y_i ({y_new}), so the surrogate moves nothing and the ratio is infinite")
-    residual = X[i] @ np.linalg.solve(gram(X, ridge), X.T @ y) - y[i]
-    return float(abs(residual) / (abs(y_new - y[i]) * abs(1 - leverage(X, ridge, i))))
+    return float(abs(_residual(X, y, ridge, i)) / (abs(y_new - y[i]) * abs(1 - leverage(X, ridge, i))))
 
 
 def closer_labels(X: ndarray, y: ndarray, ridge: float, i: int) -> tuple[float, float]:
@@ -84,8 +90,7 @@ def closer_labels(X: ndarray, y: ndarray, ridge: float, i: int) -> tuple[float, 
     Eq. 47 says "can": its ratio is above 1 exactly where |y_new - y_i| * (1 - h) < |x_i^T theta* - y_i|. One end of
     the interval is the leave-one-out prediction, at which both solutions are the same; y_i is its middle.
     """
-    residual = X[i] @ np.linalg.solve(gram(X, ridge), X.T @ y) - y[i]
-    reach = float(abs(residual) / (1 - leverage(X, ridge, i)))
+    reach = float(abs(_residual(X, y, ridge, i)) / (1 - leverage(X, ridge, i)))
     return float(y[i]) - reach, float(y[i]) + reach
 
 
@@ -158,25 +163,16 @@ def example() -> Problem:
 
 def figure4(path: Path) -> Path:
     """The three lines of Figure 4, and beside them how far theta moves for every label the surrogate could have."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     p = example()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.9), dpi=150)
+    figure, (left, right) = figures.pyplot().subplots(1, 2, figsize=(10, 3.9), dpi=150)
     _draw_lines(left, p)
     _draw_condition(right, p)
     for axis in (left, right):
         axis.grid(color=GRID, lw=0.5)
         axis.legend(frameon=False, fontsize=8)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
+        figures.open_corner(axis)
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, facecolor="white")
-    plt.close(figure)
-    return path
+    return figures.write(path.parent, figure, path.stem)
 
 
 def _draw_lines(axis: Any, p: Problem) -> None:

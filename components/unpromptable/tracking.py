@@ -56,9 +56,8 @@ def open_runs(store: str, experiment: str, sweep_key: str, cells: list[dict[str,
 
 def _open(client: Any, store: str, note: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """The sweep run's id and its cells'; what is missing is made, so that calling again after an outage is safe."""
-    experiment, sweep_key, cells = note["experiment"], note["key"], note["cells"]
-    home = _experiment(client, store, experiment)
-    sweep = _ensure(client, home, sweep_key, experiment, {PARENT: _outermost(client)})
+    sweep_key, cells = note["key"], note["cells"]
+    home, sweep = _sweep(client, store, note)
     client.update_run(sweep, status="RUNNING")
     keys = sorted({k for c in cells for k in c} - set(SKIPPED))
     ids = {}
@@ -67,6 +66,12 @@ def _open(client: Any, store: str, note: dict[str, Any]) -> tuple[str, dict[str,
         _parameters(client, run, {k: str(cell.get(k, NONE)) for k in keys})
         ids[cell["slug"]] = run
     return sweep, ids
+
+
+def _sweep(client: Any, store: str, note: dict[str, Any]) -> tuple[str, str]:
+    """The ids of the experiment and of its sweep run, made where there is none."""
+    home = _experiment(client, store, note["experiment"])
+    return home, _ensure(client, home, note["key"], note["experiment"], {PARENT: _outermost(client)})
 
 
 def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], histories: dict[str, Path], files: Iterable[Path], state: str) -> bool:
@@ -93,7 +98,7 @@ def settle(store: str, state: str) -> bool:
     """Give the sweep run its final state, where a repeated run had nothing else to send. False where no server answers."""
     try:
         client = _client(store)
-        sweep, _ = _open(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
+        _, sweep = _sweep(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
         client.set_terminated(sweep, "FINISHED" if state == "SUCCEEDED" else "FAILED")
         return True
     except _errors() as error:

@@ -1,10 +1,11 @@
-"""The paper's metric networks as files: where they are published, looked for, fetched and verified."""
+"""Published networks as files: where they are published, looked for, fetched, verified, and how they are read."""
 from __future__ import annotations
 
 import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,30 @@ def verify(path: Path, file: File) -> Path:
     if not file.sha256:
         log.info("weights: %s has SHA-256 %s (its publisher gives none to compare with)", path, digest.hexdigest())
     return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tensors of a weights file; nothing else is unpickled. Raises ValueError for a file of anything else."""
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:  # torch raises RuntimeError for a truncated archive
+        raise ValueError(f"{path}: not a file of tensors ({str(error).splitlines()[0]}); fetch it again") from error
+
+
+def fit(network: Any, state: dict[str, Any], path: Path) -> None:
+    """Load `state`, or raise ValueError that names the file and what does not fit."""
+    wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    given = {k: tuple(v.shape) for k, v in state.items()}
+    wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]} is {given.get(wrong[0], 'missing')}, expected {wanted.get(wrong[0], 'no such name')} ({len(wrong)} names differ); these weights belong to another network")
+    network.load_state_dict(state)
 
 
 def _sum(file: File) -> str:

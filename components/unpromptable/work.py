@@ -6,7 +6,6 @@ A cell's step that fails in a foreseeable way (`once.guarded`) lets the other ce
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -5,7 +5,6 @@ be true of other pictures in the batch as well; those count as right answers, si
 """
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import math
@@ -151,16 +150,13 @@ def _parts(person: portraits.Identity) -> tuple[str, str]:
 
 
 def main() -> None:
-    """The command."""
+    """The command; it ends with the share of right captions."""
     from transformers import CLIPModel
 
-    parser = argparse.ArgumentParser(description="Train the miniature CLIP again.")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2500)
-    a = parser.parse_args()
-    logging.basicConfig(level="INFO", format="%(message)s")
-    train(a.out, a.steps, progress=lambda k, n, text: log.info("step %d/%d  %s", k, n, text))
-    log.info("retrieval among new people: %s", retrieval(CLIPModel.from_pretrained(a.out, dtype=torch.float32), tokenizer()))
+    from .retrain import command
+
+    out = command("CLIP", train, steps=2500)
+    log.info("retrieval among new people: %s", retrieval(CLIPModel.from_pretrained(out, dtype=torch.float32), tokenizer()))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib import resources
 from pathlib import Path
 
 import torch
@@ -42,17 +43,23 @@ class Descriptor(nn.Module):
         pooled = self.layers(x)[-1].clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3)
         return F.normalize(self.head(pooled), dim=1)
 
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """LPIPS's form without its fitted weights: unit channels, squared difference, mean over places and layers, (N,)."""
+        pairs = zip(self.layers(a), self.layers(b))
+        each = [(F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean((1, 2)) for x, y in pairs]
+        return torch.stack(each).mean(0)
+
     def features(self, x: Tensor) -> Tensor:
         """Spatial means of the last layer, (N, 128)."""
         return self.layers(x)[-1].mean((2, 3))
 
 
-def load(path: Path) -> Descriptor:
+def load() -> Descriptor:
     """The shipped weights."""
     from safetensors.torch import load_file
 
     network = Descriptor()
-    network.load_state_dict(load_file(path))
+    network.load_state_dict(load_file(str(resources.files("unpromptable") / "miniature" / "descriptor.safetensors")))
     return network.eval().requires_grad_(False)
 
 
@@ -112,12 +119,6 @@ def train(out: Path, steps: int = 1500, batch: int = 96, seed: int = 0, progress
 
 
 if __name__ == "__main__":
-    import argparse
-    import logging
+    from .retrain import command
 
-    parser = argparse.ArgumentParser(description="Train the miniature descriptor again.")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
-    logging.basicConfig(level="INFO", format="%(message)s")
-    args = parser.parse_args()
-    train(args.out, args.steps, progress=lambda k, n, text: logging.info("step %d/%d  %s", k, n, text))
+    command("descriptor", train, steps=1500)

@@ -6,21 +6,20 @@ learns the distribution of the codes by sliced distances, so that random z give 
 """
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import stylegan
-from . import portraits
+from .. import encoder as encoding
+from .. import pretraining, stylegan
+from . import descriptor, portraits
 
-log = logging.getLogger(__name__)
 SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)
 PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
 BATCH, NOISE = 16, 0.1  # noise: most standard deviation on the codes, whose own is 1
@@ -34,15 +33,17 @@ def pictures() -> np.ndarray:
 
 def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
     """Train both networks and write them as safetensors with their shape. A stopped training continues."""
+    from safetensors.torch import load_file, save_file
+
     torch.manual_seed(seed)  # initial weights come from the global generator
-    generator, encoder = stylegan.Generator(SHAPE), stylegan.Encoder(SHAPE)
+    generator, encoder = stylegan.Generator(SHAPE), encoding.Encoder(SHAPE)
     encoder.get_submodule(f"block{encoder.count - 1}").bn.bn.requires_grad_(False)  # codes have variance 1, which the noise is measured by
     data = torch.from_numpy(pictures()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    resume = out / "resume.pt"
-    parts = {"generator": generator.to(memory_format=torch.channels_last), "encoder": encoder.to(memory_format=torch.channels_last)}
+    resume = out / "resume.safetensors"
+    parts = nn.ModuleDict({"generator": generator, "encoder": encoder}).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam([{"params": [p for p in m.parameters() if p.requires_grad], "lr": RATES[k]} for k, m in parts.items()], betas=(0.9, 0.99))
-    start = _restore(resume, parts, optimizer)
-    eyes = _eyes()
+    start = pretraining.continue_from(load_file(resume), parts, {}, optimizer) if resume.exists() else 0
+    eyes = descriptor.load()
     for step in range(start, steps):
         g = torch.Generator().manual_seed(seed * 1_000_003 + step)
         for group, rate in zip(optimizer.param_groups, RATES.values()):
@@ -55,7 +56,9 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
         if (step + 1) % 50 == 0 and progress:
             progress(step + 1, steps, f"loss {loss.item():.4f}")
         if (step + 1) % 250 == 0:
-            _keep(resume, parts, optimizer, step + 1)
+            out.mkdir(parents=True, exist_ok=True)
+            save_file(pretraining.snapshot(step + 1, parts, {}, optimizer), resume.with_suffix(".tmp"))
+            resume.with_suffix(".tmp").replace(resume)
     learn_mapping(generator.eval(), codes(encoder.eval(), data), seed, progress)
     save(out, generator, encoder, {"steps": steps, "batch": BATCH, "seed": seed})
     resume.unlink(missing_ok=True)
@@ -66,21 +69,7 @@ def reconstruction(generator, encoder, x: Tensor, g: torch.Generator, eyes) -> T
     z = encoder(x)
     strength = NOISE * torch.rand((len(z), 1, 1), generator=g)
     y = generator(z + strength * torch.randn(z.shape, generator=g))
-    return (x - y).abs().mean() + 0.5 * eyes(x, y)
-
-
-def _eyes():
-    from importlib import resources
-
-    from . import descriptor
-
-    network = descriptor.load(Path(str(resources.files("unpromptable") / "miniature" / "descriptor.safetensors")))
-
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        pairs = zip(network.layers(a / 2 + 0.5), network.layers(b / 2 + 0.5))
-        return torch.stack([(F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean() for x, y in pairs]).mean()
-
-    return distance
+    return (x - y).abs().mean() + 0.5 * eyes.distance(x / 2 + 0.5, y / 2 + 0.5).mean()
 
 
 @torch.no_grad()
@@ -116,34 +105,10 @@ def save(out: Path, generator, encoder, training: dict) -> None:
     for name, network in (("generator", generator), ("encoder", encoder)):
         state = {k: (v.half() if v.is_floating_point() else v).contiguous().clone() for k, v in network.state_dict().items()}
         save_file(state, out / f"{name}.safetensors", metadata={"training": json.dumps(training)})
-    (out / "shape.json").write_text(json.dumps(stylegan.settings(SHAPE), indent=1))
-
-
-def _keep(path: Path, parts: dict, optimizer, step: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"step": step, "optimizer": optimizer.state_dict(), **{k: m.state_dict() for k, m in parts.items()}}, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
-
-
-def _restore(path: Path, parts: dict, optimizer) -> int:
-    if not path.exists():
-        return 0
-    kept = torch.load(path, weights_only=True)
-    for name, network in parts.items():
-        network.load_state_dict(kept[name])
-    optimizer.load_state_dict(kept["optimizer"])
-    return kept["step"]
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description="Train the miniature generator and encoder again.")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=5000)
-    a = parser.parse_args()
-    logging.basicConfig(level="INFO", format="%(message)s")
-    train(a.out, a.steps, progress=lambda k, n, text: log.info("step %d/%d  %s", k, n, text))
+    (out / "shape.json").write_text(json.dumps(asdict(SHAPE), indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    from .retrain import command
+
+    command("generator and encoder", train, steps=5000)
