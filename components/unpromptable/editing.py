@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from . import config, data, plugins
+from . import config, data, painting, plugins
 
 log = logging.getLogger(__name__)
-VISIBLE = 8  # of 255: a pixel that differs by less in every channel counts as unchanged
 
 
 def _silent(done: int, total: int, text: str = "") -> None:
@@ -34,7 +33,9 @@ class Scene:
 
     def model(self) -> Any:
         """The base model, loaded when an editor asks for it."""
-        return plugins.module("model", self.family).Model.load(self.pretrained)
+        import torch
+
+        return plugins.module("model", self.family).Model.load(self.pretrained, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str, pretrained: str, progress: Callable[..., None] = _silent) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
@@ -82,7 +83,7 @@ class Judge:
         change = surrogates.astype(float) - self.forget
         found = []
         for i, target in enumerate(targets):
-            changed = float((np.abs(change[i]).max(-1) > VISIBLE).mean())
+            changed = painting.changed(surrogates[i], self.forget[i])
             closer = min(float((self.others_sscd[i] > sscd[i]).mean()), float((self.others_lpips[i] < lpips[i]).mean()))
             verdict, note = self._verdict(sscd[i], changed, closer, redraws)
             if verdict in ("copy", "unrelated"):
