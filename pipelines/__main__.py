@@ -77,7 +77,9 @@ def _pending(out: Path, resolved) -> bool:
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     rows = json.loads((out / "rows.json").read_text()) if (out / "rows.json").is_file() else []
     if rows:
-        console.print(table(rows))
+        from pipelines import shown
+
+        console.print(shown.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
     for one in failed:
         console.print(f"failed: {one['cell'] or 'run'} {one['step']}: {one['text']}", style="red", markup=False, highlight=False)
     if (out / "report.html").is_file():
@@ -88,23 +90,6 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
         tail = (out / "log.txt").read_text().splitlines()[-15:]
         print("\n".join(["error: the run failed outside its cells; the log ends with", *tail]), file=sys.stderr)
     return 1 if broken else 0
-
-
-def table(rows: list[dict]):
-    """The paper's Table I for these rows, as a rich table."""
-    from rich.table import Table
-
-    shown = Table(title=f"Metric networks: {rows[0]['networks']}" + (" (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0]["networks"] == "miniature" else ""))
-    for name in ("Method", "SSCD < 0.4", "LPIPS ↓", "SSIM ↑", "FID_pre ↓", "FID_real ↓", "n"):
-        shown.add_column(name, justify="left" if name == "Method" else "right")
-    for row in rows:
-        if row["status"] != "done":
-            shown.add_row(row["name"], f"[red]failed[/] {row['error']}")
-            continue
-        cells = [f"{row[k]['mean']:.3f} ± {(row[k]['high'] - row[k]['low']) / 2:.3f}" for k in ("sscd", "lpips", "ssim", "fid_pre", "fid_real")]
-        mark = "[green]✓[/]" if row["sscd"]["mean"] < 0.4 else "[red]✗[/]"
-        shown.add_row(row["name"], f"{mark} {cells[0]}", *cells[1:], str(row["lpips"]["n"]))
-    return shown
 
 
 def compile_(a: argparse.Namespace, console: Console) -> int:

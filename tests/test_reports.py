@@ -15,7 +15,7 @@ EXPERIMENT = {"name": "demo", "title": "Forgetting <one> face", "description": "
 def row(name, sscd, lpips):
     value = lambda m: {"mean": m, "low": m - 0.05, "high": m + 0.05, "n": 12}
     return {"name": name, "cell": name.lower(), "folder": f"cells/{name.lower()}", "method": "surrogate", "status": "done", "error": None, "labels": {"sscd": "a", "lpips": "b", "fid": "c"},
-            "settings": {"method": "surrogate", "training.lr": lpips}, "surrogates": [{"target": "a", "sscd": 0.1, "lpips": 0.5, "rms": 40.0}], "seconds": {"unlearn": 3.0}, "inputs": {},
+            "settings": {"method": "surrogate", "training.lr": lpips}, "surrogates": [{"target": "a", "sscd": 0.1, "lpips": 0.5, "rms": 40.0, "changed": 0.4, "verdict": "fine", "note": ""}], "seconds": {"unlearn": 3.0}, "inputs": {},
             **{k: value(v) for k, v in (("sscd", sscd), ("lpips", lpips), ("ssim", 1 - lpips), ("fid_pre", lpips), ("fid_real", lpips), ("sscd_ceiling", 0.95))}}
 
 

@@ -8,37 +8,51 @@ from typing import Any
 
 import numpy as np
 
-from . import data, plugins
+from . import data, groups, plugins
 
-SEEDS, DRAWS, SHOWN = 10, 4, 64  # columns of a grid; injection draws shown; pixels a side to which small pictures grow
+SEEDS, DRAWS, SHOWN = 7, 4, 64  # unrelated seeds and injection draws shown; pixels a side to which small pictures grow
 INK, GRID, BLUE, RED = "#444", "#ddd", "#2563eb", "#dc2626"
 
 
-def samples_grid(store: Path, rows: list[dict[str, Any]]) -> list[tuple[str, np.ndarray]]:
-    """(name, uint8 (SEEDS, H, W, 3)) for the base model and every finished cell, the same seeds in each."""
-    before, _ = data.load(store / "shared" / "before.safetensors")
-    grid = [("Before", before["samples"][:SEEDS])]
-    for row in finished(rows):
-        after, _ = data.load(store / row["folder"] / "after.safetensors")
-        grid.append((row["name"], after["samples"][:SEEDS]))
-    return grid
+def comparison(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per target (Fig. 11): the target, and per model its surrogate, the denoised draws and unrelated seeds, uint8 (n, H, W, 3).
 
-
-def injected_grid(store: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per target: the target, and per model the surrogate (None where the model never saw it) and the denoised draws."""
+    The surrogate is None where the model never saw it; the seeds are None where an earlier target's part shows them.
+    """
     real, manifest = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
-    tables = []
+    parts, seen = [], set()
     for target, image in zip(manifest["forget_names"], real["forget"]):
-        lines = [("Before", None, before[f"injected/{target}"][:DRAWS])]
-        for row in finished(rows):
+        own = [r for r in finished(rows) if any(s["target"] == target for s in r["surrogates"])]
+        models = [{"name": "Before", "surrogate": None, "draws": before[f"injected/{target}"][:DRAWS], "seeds": before["samples"][:SEEDS]}]
+        for row in own:
             after, _ = data.load(store / row["folder"] / "after.safetensors")
-            painted, made = data.load(store / row["folder"] / "surrogates.safetensors")
-            if target in made["targets"]:
-                shown = painted["images"][made["targets"].index(target)] if getattr(plugins.module("method", row["method"]).Method, "reads_surrogate", True) else None
-                lines.append((row["name"], shown, after[f"injected/{target}"][:DRAWS]))
-        tables.append({"target": target, "image": image, "lines": lines})
-    return tables
+            name = groups.member(lines, row)["name"]
+            models.append({"name": name, "surrogate": surrogate(store, row, target), "draws": after[f"injected/{target}"][:DRAWS], "seeds": None if row["name"] in seen else after["samples"][:SEEDS]})
+            seen.add(row["name"])
+        parts.append({"target": target, "image": image, "models": models})
+    return parts
+
+
+def surrogate(store: Path, row: dict[str, Any], target: str) -> np.ndarray | None:
+    """A cell's surrogate of one target, (H, W, 3); None where its method reads none."""
+    if not getattr(plugins.module("method", row["method"]).Method, "reads_surrogate", True):
+        return None
+    made, manifest = data.load(store / row["folder"] / "surrogates.safetensors")
+    return made["images"][manifest["targets"].index(target)]
+
+
+def surrogates(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The targets with their surrogates by setting (Figs. 5 and 9).
+
+    columns: the settings. targets: per target its picture and, per column, the surrogate with its distances, or None.
+    """
+    real, manifest = data.load(store / "shared" / "data.safetensors")
+    shown = [(line, {t: (r, s) for r in finished(rows) if r["name"] in line["members"] for s in r["surrogates"] for t in [s["target"]]}) for line in lines]
+    shown = [(line, cells) for line, cells in shown if any(surrogate(store, r, t) is not None for t, (r, _) in cells.items())]
+    targets = [{"target": target, "image": image, "cells": [{"image": surrogate(store, cells[target][0], target), **cells[target][1]} if target in cells else None for _, cells in shown]}
+               for target, image in zip(manifest["forget_names"], real["forget"])]
+    return {"columns": groups.short([line["name"] for line, _ in shown]), "targets": targets}
 
 
 def finished(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -69,13 +83,14 @@ def history(store: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def forgetting_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    """SSCD of every cell with its interval and the 0.4 line, the ceiling as a hollow mark."""
+    """SSCD of every line with its interval and the 0.4 line, the ceiling as a hollow mark."""
     plt = pyplot()
     done = finished(rows)
     figure, axis = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(done)), dpi=150)
     for y, row in enumerate(reversed(done)):
         value, ceiling = row["sscd"], row["sscd_ceiling"]
-        axis.plot([value["low"], value["high"]], [y, y], color=BLUE, lw=3, solid_capstyle="round")
+        if value["low"] is not None:
+            axis.plot([value["low"], value["high"]], [y, y], color=BLUE, lw=3, solid_capstyle="round")
         axis.plot(value["mean"], y, "o", color=BLUE, ms=7)
         axis.plot(ceiling["mean"], y, "o", mfc="none", mec=INK, ms=7)
     axis.axvline(0.4, color=RED, ls="--", lw=1)
@@ -85,41 +100,30 @@ def forgetting_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
     return _save(folder, figure, axis, "forgetting")
 
 
-def tradeoff_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    """SSCD against LPIPS: forgotten to the left, intact at the bottom."""
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(6.4, 3.6), dpi=150)
-    for row in finished(rows):
-        x, y = row["sscd"], row["lpips"]
-        axis.errorbar(x["mean"], y["mean"], xerr=[[x["mean"] - x["low"]], [x["high"] - x["mean"]]], yerr=[[y["mean"] - y["low"]], [y["high"] - y["mean"]]], fmt="o", color=BLUE, lw=1)
-        axis.annotate(row["name"], (x["mean"], y["mean"]), xytext=(6, 5), textcoords="offset points", fontsize=9, color=INK)
-    axis.axvline(0.4, color=RED, ls="--", lw=1)
-    axis.set(xlabel="SSCD (forgotten below 0.4)", ylabel="LPIPS ↓ (lower keeps more)")
-    return _save(folder, figure, axis, "tradeoff")
-
-
-def curves_plot(store: Path, rows: list[dict[str, Any]], folder: Path) -> Path | None:
-    """Losses, cosine and share of conflicts over the updates of every cell, smoothed over 20; None without history."""
+def curves_plot(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]], folder: Path) -> Path | None:
+    """Losses, cosine and share of conflicts over the updates, mean of each line's cells, smoothed over 20; None without history."""
     plt = pyplot()
     keys = (("remember", "remember loss"), ("forget", "forget loss"), ("cosine", "cosine of the two gradients"), ("conflict", "share of conflicting updates"))
-    kept = {r["name"]: history(store, r) for r in rows}
+    kept = {line["name"]: [h for r in rows if r["name"] in line["members"] for h in [history(store, r)] if h] for line in lines}
     if not any(kept.values()):
         return None
+    colours = plt.cm.tab10.colors if len(kept) <= 10 else plt.cm.viridis(np.linspace(0, 0.95, len(kept)))
     figure, axes = plt.subplots(2, 2, figsize=(9, 5.2), dpi=150)
     for (key, title), axis in zip(keys, axes.flat):
-        for name, lines in kept.items():
-            points = [(h["step"], h[key]) for h in lines if key in h]
-            if points:
-                x, y = np.array(points).T
-                width = min(20, len(y))
-                axis.plot(x[width - 1 :], np.convolve(y, np.ones(width) / width, "valid"), label=name, lw=1.3)
+        for (name, histories), colour in zip(kept.items(), colours):
+            runs = [[(h["step"], h[key]) for h in one if key in h] for one in histories]
+            length = min((len(r) for r in runs), default=0)
+            if length:
+                x, y = np.mean([r[:length] for r in runs], 0).T
+                width = min(20, length)
+                axis.plot(x[width - 1 :], np.convolve(y, np.ones(width) / width, "valid"), label=name, lw=1.3, color=colour)
         axis.set_title(title, fontsize=9)
         axis.grid(color=GRID, lw=0.5)
         axis.tick_params(labelsize=8)
         open_corner(axis)
     handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=len(handles), frameon=False, fontsize=8)
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=min(len(handles), 7), frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0.05 * -(-len(handles) // 7), 1, 1))
     return write(folder, figure, "curves")
 
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from . import progress, rows, store
+from . import groups, progress, rows, store
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def page(where: str, row: dict[str, Any]) -> None:
     for shared in ("before.safetensors", "data.safetensors"):
         store.fetch(root / "shared" / shared)
     folder = root / row["folder"]
-    store.write_text(folder / "page.md", markdown.table([row]))
+    store.write_text(folder / "page.md", markdown.table(groups.collect([row])))
     store.write_text(folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures"))
 
 
@@ -34,7 +34,7 @@ def check(where: str, experiment: str = "") -> None:
 
 @store.opened
 def report(where: str, experiment: str, state: str, to: str = "") -> None:
-    """rows.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
+    """rows.json, groups.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
     from . import plugins, tracking
 
     found = rows.collect(where)
@@ -44,6 +44,7 @@ def report(where: str, experiment: str, state: str, to: str = "") -> None:
         log.error("no plan was made in %s, so there is nothing to report; see the step plan", where)
         return
     planned = json.loads(target.read_text())
+    store.write_text(Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1))
     state = state if all(r["status"] == "done" for r in found) else "FAILED"
     mark = f"{planned['key']}:{state}:{sorted((r['name'], r['status'], json.dumps(r.get('sscd'))) for r in found)}"
     page = Path(where) / "report.html"

@@ -61,5 +61,5 @@ def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
 def head(spec: dict[str, Any]) -> dict[str, Any]:
     """What every row says of its cell, with or without a result."""
     settings = {k: v for k, v in flat(spec).items() if k not in ("slug", "name", "key")}
-    return {"name": spec["name"], "cell": slug(spec), "folder": spec["folder"], "method": spec["cell"]["method"]["name"], "editor": spec["cell"]["editor"]["name"],
+    return {"name": spec["name"], "group": spec["cell"].get("group", ""), "cell": slug(spec), "folder": spec["folder"], "method": spec["cell"]["method"]["name"], "editor": spec["cell"]["editor"]["name"],
             "networks": spec["experiment"]["networks"]["name"], "settings": settings, "run_id": spec.get("run_id")}

@@ -62,7 +62,7 @@ def score(cell: config.Cell, experiment: config.Experiment, data_path: str, befo
     eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
     values = {key: asdict(e) for name in plugins.names("metric") for key, e in plugins.make("metric", name).measure(evidence, eyes).items()}
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
-    return {**values, "labels": eyes.labels, "surrogates": painted_made["distances"], "seconds": {"sample": after_made["seconds"]},
+    return {**values, "labels": eyes.labels, "surrogates": painted_made["distances"], "seconds": {"edit": painted_made["seconds"], "sample": after_made["seconds"]},
             "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()}}
 
 

@@ -24,6 +24,8 @@ def show(value: dict[str, Any] | None) -> str:
     if value is None:
         return "—"
     digits = 3 if abs(value["mean"]) < 10 else 2
+    if value["low"] is None:  # a mean over targets of which one alone finished
+        return f"{value['mean']:.{digits}f}"
     return f"{value['mean']:.{digits}f} ± {(value['high'] - value['low']) / 2:.{digits}f}"
 
 
@@ -35,14 +37,15 @@ def cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any
 def verdict(rows: list[dict[str, Any]]) -> str:
     """The result in a few sentences."""
     done, able = [r for r in rows if r["status"] == "done"], [r for r in rows if forgets(r)]
+    target, it = ("the targets", "them") if any(len(r.get("members", ())) > 1 for r in rows) else ("the target", "it")
     if not done:
         return "No cell finished, so there is nothing to compare."
-    sure = [r["name"] for r in able if r["sscd"]["high"] < THRESHOLD]
-    close = [r["name"] for r in able if r["sscd"]["high"] >= THRESHOLD]
+    sure = [r["name"] for r in able if _whole(r)]
+    close = [r["name"] for r in able if not _whole(r)]
     kept = [r["name"] for r in done if not forgets(r)]
-    words = [f"{_list(sure)} forgot the target: the similarity's whole interval lies below 0.4." if sure else "No method forgot the target beyond doubt."]
+    words = [f"{_list(sure)} forgot {target}: the similarity's whole interval lies below 0.4." if sure else f"No method forgot {target} beyond doubt."]
     words += [f"{_list(close)} fell below 0.4 on average, with an interval that reaches above it."] if close else []
-    words += [f"{_list(kept)} did not forget it."] if kept else []
+    words += [f"{_list(kept)} did not forget {it}."] if kept else []
     wins: dict[str, list[str]] = {}
     for key, title, sign in COLUMNS:
         if sign and able:
@@ -50,8 +53,18 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     if len(able) > 1:
         words += ["Of those that forgot, " + "; ".join(f"{name} keeps the model best by {_list(keys)}" for name, keys in wins.items()) + "."]
     ceiling = done[0].get("sscd_ceiling")
-    words += [f"Before unlearning the target came back with similarity {ceiling['mean']:.2f}."] if ceiling else []
+    words += [f"Before unlearning {target} came back with similarity {ceiling['mean']:.2f}."] if ceiling else []
     return " ".join(words)
+
+
+def _whole(row: dict[str, Any]) -> bool:
+    """Whether a row's whole interval lies below the threshold."""
+    return row["sscd"]["high"] is not None and row["sscd"]["high"] < THRESHOLD
+
+
+def doubts(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """(row, target, note) of every surrogate that is a near copy, unrelated, or a random image by intention."""
+    return [(r["name"], s["target"], s["note"]) for r in rows for s in r.get("surrogates") or () if s.get("note")]
 
 
 def differing(rows: list[dict[str, Any]]) -> list[str]:

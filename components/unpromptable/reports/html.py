@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import figures, store as storing, tables
+from .. import figures, groups, pareto, store as storing, tables
 
 MORE = (("sscd_ceiling", "target, before"), ("sscd_target", "target, after"), ("sscd_surrogate", "surrogate, after"), ("fid_real_floor", "FID_real of the base model"))
 
@@ -21,20 +21,35 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
 
 
 def render(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path) -> str:
-    """The page of these rows; plots are also left in `folder` as PNG."""
+    """The page of these rows, one line per group; plots are also left in `folder` as PNG."""
     import jinja2
 
     text = (resources.files("unpromptable") / "reports" / "templates" / "report.html.j2").read_text()
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(text)
-    done = figures.finished(rows)
-    curves = figures.curves_plot(store, rows, folder) if rows else None
+    done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or [])
     return page.render(
-        experiment=experiment, rows=rows, done=done, state=state, verdict=tables.verdict(rows), columns=tables.COLUMNS, more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)],
-        show=tables.show, cells={r["name"]: tables.cells(r, rows) for r in done}, differing=tables.differing(rows), paper={p["name"]: p for p in experiment.get("paper") or []},
-        plots=[_file(figures.forgetting_plot(folder, rows)), _file(figures.tradeoff_plot(folder, rows))] if done else [], curves=_file(curves) if curves else None,
-        samples=[(name, [_uri(i) for i in images]) for name, images in figures.samples_grid(store, rows)] if done else [],
-        injected=[{**t, "image": _uri(t["image"]), "lines": [(n, None if s is None else _uri(s), [_uri(i) for i in d]) for n, s, d in t["lines"]]} for t in figures.injected_grid(store, rows)] if done else [],
-        labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0)
+        experiment=experiment, rows=rows, done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
+        more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
+        labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, **_pictures(store, done, rows, lines, folder))
+
+
+def _pictures(store: Path, done: list[dict[str, Any]], rows: list[dict[str, Any]], lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    curves = figures.curves_plot(store, rows, lines, folder) if rows else None
+    shown = {"curves": _file(curves) if curves else None, "plots": [], "comparison": [], "surrogates": {"columns": [], "targets": []}}
+    if done:
+        shown["plots"] = [_file(figures.forgetting_plot(folder, lines)), _file(pareto.plot(folder, lines))]
+        shown["comparison"] = _embed(figures.comparison(store, rows, lines))
+        shown["surrogates"] = _embed(figures.surrogates(store, rows, lines))
+    return shown
+
+
+def _embed(value: Any) -> Any:
+    """The same structure with every picture (H, W, 3), or row of them, as text that a page can hold."""
+    if isinstance(value, np.ndarray):
+        return _uri(value) if value.ndim == 3 else [_uri(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _embed(v) for k, v in value.items()}
+    return [_embed(v) for v in value] if isinstance(value, list) else value
 
 
 def _uri(image: np.ndarray) -> str:

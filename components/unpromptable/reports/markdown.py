@@ -4,33 +4,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import figures, store as storing, tables
+from .. import figures, groups, pareto, store as storing, tables
 
 
 def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
     """Write the file; figures are linked by relative path."""
-    lines = [f"# {experiment['title'] or experiment['name']}", "", tables.verdict(rows), ""]
+    lines = groups.collect(rows, experiment.get("paper") or [])
+    text = [f"# {experiment['title'] or experiment['name']}", "", tables.verdict(lines), ""]
     if state != "SUCCEEDED":
-        lines += ["**This run did not succeed;** cells without a result say why.", ""]
-    lines += [table(rows)]
-    done = figures.finished(rows)
-    if done:
-        plots = [plot(store / "figures", rows).stem for plot in (figures.forgetting_plot, figures.tradeoff_plot)]
-        lines += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
+        text += ["**This run did not succeed;** cells without a result say why.", ""]
+    text += [table(lines)]
+    if groups.grouped(lines):
+        text += ["", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
+    if figures.finished(rows):
+        plots = [plot(store / "figures", lines).stem for plot in (pareto.plot, figures.forgetting_plot)]
+        text += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
+    text += ["", *(f"- {name}, {target}: {note}." for name, target, note in tables.doubts(figures.finished(rows)))]
     path = store / "report.md"
-    storing.write_text(path, "\n".join(lines) + "\n")
+    storing.write_text(path, "\n".join(text).rstrip() + "\n")
     return path
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in the paper's form, and what their numbers are."""
-    lines = ["| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |", "|---|" + "---:|" * len(tables.COLUMNS)]
-    for row in rows:
-        lines.append(f"| {row['name']} | " + (" | ".join(_cell(c) for c in tables.cells(row, rows)) if row["status"] == "done" else f"failed at {row['error']} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
-    done = figures.finished(rows)
+def rows_alone(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as groups of one, each with the name of its cell."""
+    return [{**r, "group": r["name"]} for r in rows]
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Lines in the paper's form, the paper's own under those of the same name, and what their numbers are."""
+    text = ["| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |", "|---|" + "---:|" * len(tables.COLUMNS)]
+    for line in lines:
+        text.append(f"| {line['name']} | " + (" | ".join(_cell(c) for c in tables.cells(line, lines)) if line["status"] == "done" else f"failed at {line['error']} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
+        if line.get("paper"):
+            text.append("| *the paper's* | " + " | ".join(f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in tables.COLUMNS) + " |")
+    done = figures.finished(lines)
     if done:
-        lines += ["", f"Mean ± half the 95 % interval, n = {done[0]['lpips']['n']}; bold is best among the methods that forget. " + "; ".join(done[0]["labels"].values()) + "."]
-    return "\n".join(lines)
+        number = max(len(line.get("members", ())) for line in done)
+        what = f"Mean over {number} targets ± half the 95 % interval over them" if number > 1 else f"Mean ± half the 95 % interval, n = {done[0]['lpips']['n']}"
+        text += ["", f"{what}; bold is best among those that forget. " + "; ".join(done[0]["labels"].values()) + "."]
+    return "\n".join(text)
 
 
 def _cell(c: dict[str, Any]) -> str:
