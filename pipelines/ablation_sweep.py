@@ -4,7 +4,7 @@ from dataclasses import replace
 from kfp import dsl
 
 from pipelines import parts
-from pipelines.pods import FOLDER, Fixed, Machine, Setting, light
+from pipelines.pods import FOLDER, Fixed, Machine, Setting, heavy, light
 from unpromptable import steps
 
 
@@ -27,7 +27,7 @@ def build(fixed: Fixed = Fixed()):
         last = light(steps.report(store=store, experiment=experiment), setting, fixed)
         with dsl.ExitHandler(last, name="sweep"):
             cells = light(steps.plan(experiment=experiment, world=world, overrides=overrides, store=store), setting, fixed)
-            ready = light(steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).after(cells), setting, fixed)
+            ready = heavy(steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).after(cells), machine, setting, fixed)  # a prompted model draws its remember set
             shared = {"data": ready.outputs["data"], "pretrained": ready.outputs["pretrained"]}
             images = before(spec=ready.outputs["Output"], **shared, **run)
             with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as spec:

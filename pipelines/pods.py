@@ -32,7 +32,7 @@ class Fixed:
 
 
 class Machine(NamedTuple):
-    """Where the steps run that may use a GPU: edit, unlearn, sample, score."""
+    """Where the steps run that may use a GPU: prepare, edit, unlearn, sample, score."""
 
     image: Any
     cpu: Any

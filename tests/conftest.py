@@ -38,8 +38,10 @@ def images(pictures):
 
 @pytest.fixture
 def batch(tiny, images):
-    """One update's batch of four."""
-    return training.draw_batch(tiny, config.Training(batch=4), images, 0, 0, False)
+    """One update's batch of four, with the untouched model that some methods read."""
+    import dataclasses
+
+    return dataclasses.replace(training.draw_batch(tiny, config.Training(batch=4), images, 0, 0, False), reference=tiny.reference())
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable import plugins
+from unpromptable import config, plugins
 from unpromptable.editing import Scene
 from unpromptable.miniature import portraits
 
@@ -11,7 +11,7 @@ from unpromptable.miniature import portraits
 @pytest.fixture
 def scene(tmp_path, pictures, tiny):
     tiny.save(tmp_path / "m")
-    return Scene(("0001-0", "0002-0"), pictures[:2], pictures[2:], tmp_path / "m", "ddpm", 0)
+    return Scene(("0001-0", "0002-0"), pictures[:2], pictures[2:], tmp_path / "m", config.Experiment("flags", "miniature", "miniature", ("0001-0",)), 0)
 
 
 @pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n != "paint"])

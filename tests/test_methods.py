@@ -128,7 +128,7 @@ def test_every_method_leaves_finite_gradients_on_the_real_classes(tiny, batch, n
     ("surrogate", {"beta": "much"}, "surrogate.beta"),
     ("neggrad", {"mode": "up"}, "choose from pure, combined"),
     ("siss", {"mixture": 1.0}, "strictly between 0 and 1"),
-    ("sis", {}, "choose from erasediff, naive, neggrad, siss, surrogate"),
+    ("sis", {}, "choose from duo, erasediff, naive, neggrad, siss, surrogate"),
 ])
 def test_a_wrong_setting_says_what_is_allowed(name, settings, words):
     with pytest.raises(ValueError, match=words):

@@ -1,11 +1,13 @@
 """Metrics equal the published functions on the same tensors, and the shipped descriptor does what a copy detector does."""
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from unpromptable import frechet, networks, plugins, scoring, weights
 from unpromptable.metrics import ssim
-from unpromptable.miniature import descriptor, portraits
+from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits
 
 RNG = np.random.default_rng(0)
 
@@ -17,7 +19,7 @@ def images(n, size=32, seed=0):
 def evidence(**change):
     a, b = images(40), images(40, seed=1)
     one = {"t": images(3, seed=2)}
-    given = dict(before=a, after=b, real=images(60, seed=3), injected_before=one, injected_after=one, forget={"t": images(1, seed=4)[0]}, surrogates={"t": images(1, seed=5)[0]})
+    given = dict(before=a, after=b, real=images(60, seed=3), remember=images(30, seed=6), others_before=images(9, seed=7), others_after=images(9, seed=8), injected_before=one, injected_after=one, forget={"t": images(1, seed=4)[0]}, surrogates={"t": images(1, seed=5)[0]})
     return scoring.Evidence(**{**given, **change})
 
 
@@ -127,8 +129,37 @@ def test_sscd_of_a_model_with_itself_is_one_and_n_counts_draws():
 
 @pytest.mark.parametrize("name", plugins.names("metric"))
 def test_every_metric_gives_its_own_name_with_an_interval_around_its_mean(name):
-    found = plugins.make("metric", name).measure(evidence(), networks.load("miniature"))
+    found = plugins.make("metric", name).measure(evidence(prompted=True), networks.load("miniature"))
     assert name in found and all(e.low <= e.mean <= e.high and e.n > 0 for e in found.values())
+
+
+@pytest.mark.parametrize("name", ["wrong", "lpips_kept"])
+def test_models_without_a_prompt_have_no_rates(name):
+    assert plugins.make("metric", name).measure(evidence(), networks.load("miniature")) == {}
+
+
+def test_rates_count_what_the_forget_and_the_remember_images_show():
+    wrong, right = flags.picture("japan", 5), np.stack([flags.repaint(f"japan-{k:04d}") for k in range(20)])
+    other = flags.picture("peru", 0)
+    before, after = np.stack([wrong, wrong, right[0], other]), np.stack([right[1], wrong, right[2], other])
+    shown = evidence(before=before, after=after, forget={"t": wrong}, remember=right, prompted=True, others_before=None, others_after=None)
+    for eyes in ("flags", "miniature"):
+        network = networks.load("flags")
+        network = network if eyes == "flags" else dataclasses.replace(network, classify=None)
+        found = plugins.make("metric", "wrong").measure(shown, network)
+        assert {k: found[k].mean for k in found} == {"wrong": 0.25, "right": 0.5, "wrong_before": 0.5, "right_before": 0.25}, eyes
+    kept = plugins.make("metric", "lpips_kept").measure(shown, networks.load("flags"))
+    assert kept["lpips_kept"].n == 2 and "lpips_others" not in kept
+
+
+def test_wilson_s_interval_by_hand():
+    found = plugins.module("metric", "wrong").wilson(0, 100)
+    assert (found.mean, found.low, found.n) == (0.0, 0.0, 100) and found.high == pytest.approx(1.96**2 / (100 + 1.96**2))
+
+
+def test_the_eye_for_flags_names_held_out_photographs():
+    held, truth = flag_descriptor.pictures(500, 3)
+    assert (networks.load("flags").classify(held).numpy() == truth).mean() > 0.98
 
 
 def test_features_of_before_are_computed_once_for_all_cells(tmp_path):

@@ -118,3 +118,19 @@ def test_a_text_that_is_no_experiment_is_refused(text, error, words):
 def test_a_forget_image_that_does_not_exist_is_refused_before_any_work():
     with pytest.raises(FileNotFoundError, match="forget: 9999-1 is neither a file nor a picture of miniature"):
         resolve(forget=["9999-1"])
+
+
+def test_figure8_runs_on_flags_here_and_on_the_published_model_with_the_papers_settings():
+    here, there = plan.resolve("figure8"), plan.resolve("figure8", "paper", inputs=False)
+    assert here.experiment.model.source == "miniature" and here.experiment.family_settings().t5_tokens == 0 and here.experiment.networks.name == "flags"
+    assert there.experiment.model.source == "stabilityai/stable-diffusion-3-medium-diffusers" and there.experiment.prompt == "flag of Japan" and there.experiment.remember.images == 100
+    steps = {c.method.name: c.training.steps for c in there.cells}
+    assert steps == {"neggrad": 60, "erasediff": 100, "siss": 100, "duo": 100, "surrogate": 100}
+    assert {(c.training.lr, c.training.batch) for c in there.cells} == {(1e-5, 8)}
+    assert all(c.method.settings["beta"] == 2e-4 for c in there.cells if c.method.name == "surrogate")
+
+
+def test_a_familys_settings_are_checked_when_the_plan_is_made():
+    assert plan.resolve("figure8", overrides={"model.rank": 16}).experiment.family_settings().rank == 16
+    with pytest.raises(ValueError, match="model: no setting 'rnak'.*did you mean rank"):
+        plan.resolve("figure8", overrides={"model.rnak": 16})

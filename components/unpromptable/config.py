@@ -29,13 +29,14 @@ class Source:
     name: str = "ddpm"  # the family, a file in models/
     source: str = "miniature"  # miniature | a diffusers folder | a hub name
     revision: str = ""  # commit of the hub name; empty resolves the newest once and records it
+    settings: dict[str, Any] = field(default_factory=dict)  # the family's own, such as the rank of an adapter
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How the images before and after are drawn; one setting for a whole experiment."""
 
-    sampler: str = "ddim"  # ddim | ddpm; the paper names neither, SISS samples DDPM in 50 steps
+    sampler: str = "ddim"  # ddim | ddpm, or euler for flows; the paper names none, SISS samples DDPM in 50 steps
     steps: int = 50  # network calls per image
     images: int = 10_000  # per model (IV)
     first_seed: int = 0  # image i has seed first_seed + i
@@ -43,8 +44,6 @@ class Sampling:
     shards: int = 1  # pods that share the images of one model
 
     def __post_init__(self):
-        if self.sampler not in ("ddim", "ddpm"):
-            raise ValueError(f"sampling.sampler: no {self.sampler!r}; choose from ddim, ddpm")
         _positive("sampling", self, "steps", "images", "batch", "shards")
         if self.shards > self.images:
             raise ValueError(f"sampling.shards is {self.shards} for {self.images} images; use at most one shard per image")
@@ -77,14 +76,29 @@ class Injection:
 
 @dataclass(frozen=True)
 class Networks:
-    """The metric networks: ours for the miniature world, or the paper's."""
+    """The metric networks: ours for the miniature world (flags: for its flags), or the paper's."""
 
-    name: str = "miniature"  # miniature | paper
+    name: str = "miniature"  # miniature | flags | paper
     folder: str = ""  # where the paper's weight files lie; empty looks in torch hub's cache and fetches
 
     def __post_init__(self):
-        if self.name not in ("miniature", "paper"):
-            raise ValueError(f"networks.name: no {self.name!r}; choose from miniature, paper")
+        if self.name not in ("miniature", "flags", "paper"):
+            raise ValueError(f"networks.name: no {self.name!r}; choose from miniature, flags, paper")
+
+
+@dataclass(frozen=True)
+class Remember:
+    """The images to keep: the real ones, or the base model's own outputs of the prompt (V: 100 of them for SD3)."""
+
+    source: str = "real"  # real | model
+    images: int = 100  # drawn from the base model
+    first_seed: int = 1_000_000  # apart from the seeds that are judged
+    screen: float = 0.5  # outputs whose descriptor is at least so similar to a forget image are left out, and shown
+
+    def __post_init__(self):
+        if self.source not in ("real", "model"):
+            raise ValueError(f"remember.source: no {self.source!r}; choose from real, model")
+        _positive("remember", self, "images", "screen")
 
 
 @dataclass(frozen=True)
@@ -160,6 +174,9 @@ class Experiment:
     sampling: Sampling = Sampling()
     injection: Injection = Injection()
     networks: Networks = Networks()
+    prompt: str = ""  # of a prompted family: part of the model's condition in training, sampling and evaluation
+    other_prompts: tuple[str, ...] = ()  # whose outputs are to stay as they are, in turn over the seeds
+    remember: Remember = Remember()
     quality: Quality = Quality()
     size: int = 0  # pixels a side to which folders of images are brought; 0 is the model's own
     title: str = ""
@@ -169,6 +186,22 @@ class Experiment:
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
             raise ValueError(f"experiment.name is {self.name!r}; it names folders and runs, so use up to 63 letters, digits, dots, dashes and underscores")
+        family = plugins.module("model", self.model.name)
+        prompted = hasattr(family, "Settings")
+        if self.sampling.sampler not in family.SAMPLERS:
+            raise ValueError(f"sampling.sampler: the family {self.model.name} has no {self.sampling.sampler!r}; choose from {', '.join(family.SAMPLERS)}")
+        if bool(self.prompt) != prompted or self.other_prompts and not prompted:
+            raise ValueError(f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)}; the family {self.model.name} {'needs a prompt' if prompted else 'takes none'}")
+        self.family_settings()
+
+    def family_settings(self) -> Any:
+        """The model's settings as its family's dataclass; None for a family without settings."""
+        family = plugins.module("model", self.model.name)
+        if hasattr(family, "Settings"):
+            return plugins.build(family.Settings, self.model.settings, "model")
+        if self.model.settings:
+            raise ValueError(f"model: the family {self.model.name} has no settings, got {', '.join(self.model.settings)}")
+        return None
 
 
 def to_json(thing: Any) -> dict[str, Any]:
@@ -191,11 +224,21 @@ def read_cell(value: dict[str, Any]) -> Cell:
 def read_experiment(value: dict[str, Any]) -> Experiment:
     """An experiment from what `to_json` wrote or a merged YAML mapping."""
     parts = dict(value)
-    for key, cls in (("model", Source), ("sampling", Sampling), ("injection", Injection), ("networks", Networks), ("quality", Quality)):
+    for key, cls in (("model", Source), ("sampling", Sampling), ("injection", Injection), ("networks", Networks), ("remember", Remember), ("quality", Quality)):
         given = parts.get(key) or {}
-        parts[key] = plugins.build(cls, {"name": given} if isinstance(given, str) else dict(given), key)
-    plugins.module("model", parts["model"].name)
+        given = {"name": given} if isinstance(given, str) else dict(given)
+        parts[key] = plugins.build(cls, _with_settings(given) if cls is Source else given, key)
     return plugins.build(Experiment, parts, "experiment")
+
+
+def _with_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """A model's own keys, and apart from them those of its family."""
+    family = plugins.module("model", given.get("name", Source.name))
+    if not hasattr(family, "Settings"):
+        return given
+    own = plugins.fields_of(Source)
+    theirs = {k: v for k, v in given.items() if k not in own}
+    return {**{k: v for k, v in given.items() if k in own}, "settings": {**given.get("settings", {}), **theirs}}
 
 
 def _choice(value: Any, kind: str) -> Choice:

@@ -86,21 +86,35 @@ def read_folder(folder: str | Path, size: int) -> tuple[np.ndarray, list[str]]:
 
 
 def read_real(source: str, size: int) -> tuple[np.ndarray, list[str]]:
-    """The real images of a world: the shipped portraits, or a folder."""
+    """The real images of a world: the shipped portraits, the right flags of a country (`flags/japan`), or a folder."""
+    drawn = _drawn(source)
+    if drawn is None:
+        return read_folder(source, size)
+    images, names = drawn.training_set() if source == "miniature" else drawn.right(source.partition("/")[2])
+    if size != drawn.SIZE:
+        raise ValueError(f"real: the pictures of {source} are {drawn.SIZE} pixels, the model wants {size}; name a folder as `real`")
+    return images, names
+
+
+def _drawn(source: str):
+    """The module that draws a shipped source; None for a folder."""
     if source == "miniature":
         from .miniature import portraits
 
-        images, names = portraits.training_set()
-        if size != portraits.SIZE:
-            raise ValueError(f"real: the miniature portraits are {portraits.SIZE} pixels, the model wants {size}; name a folder as `real`")
-        return images, names
-    return read_folder(source, size)
+        return portraits
+    if source.partition("/")[0] == "flags" and not Path(source).is_dir():
+        from .miniature import flags
+
+        return flags
+    return None
 
 
-def read_forget(targets: list[str], images: np.ndarray, names: list[str]) -> np.ndarray:
-    """The forget images, (F, H, W, 3): pictures of the real images by name, or files."""
+def read_forget(targets: list[str], images: np.ndarray, names: list[str], source: str = "") -> np.ndarray:
+    """The forget images, (F, H, W, 3): pictures of the source by name, or files."""
     known = {n: i for i, n in enumerate(names)}
-    return np.stack([images[known[t]] if t in known else read_image(Path(t), images.shape[1]) for t in targets])
+    drawn = _drawn(source) if source.startswith("flags") else None
+    other = lambda t: drawn.picture(*drawn.parse(t)) if drawn and not Path(t).is_file() else read_image(Path(t), images.shape[1])
+    return np.stack([images[known[t]] if t in known else other(t) for t in targets])
 
 
 def collect(source: str, size: int, targets: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -109,7 +123,7 @@ def collect(source: str, size: int, targets: list[str]) -> tuple[dict[str, np.nd
     Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names and removed.
     """
     images, names = read_real(source, size)
-    forget = read_forget(targets, images, names)
+    forget = read_forget(targets, images, names, source)
     hashes = {sha256(f) for f in forget}
     removed = [n for n, image in zip(names, images) if sha256(image) in hashes]
     if removed:
@@ -120,7 +134,9 @@ def collect(source: str, size: int, targets: list[str]) -> tuple[dict[str, np.nd
 
 
 def remember(arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> np.ndarray:
-    """The remember images (R, H, W, 3): the real ones without the removed."""
+    """The remember images (R, H, W, 3): the real ones without the removed, or those that the base model drew."""
+    if "remember" in arrays:
+        return arrays["remember"]
     gone = set(manifest["removed"])
     return arrays["real"][[n not in gone for n in manifest["names"]]]
 
@@ -132,6 +148,9 @@ def fingerprint(source: str, targets: list[str], model: str) -> list[str]:
         from .miniature import portraits
 
         known = {f"{n:04d}-{k}" for n in range(portraits.PEOPLE) for k in range(portraits.PICTURES)}
+    elif (drawn := _drawn(source)) is not None:
+        known = set(drawn.names())
+        drawn.right(source.partition("/")[2])
     else:
         files = listing(source)
         known = {str(f.relative_to(source)) for f in files}

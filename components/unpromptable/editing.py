@@ -27,7 +27,7 @@ class Scene:
     forget: np.ndarray
     remember: np.ndarray
     pretrained: Path  # folder of the base model, for editors that use it
-    family: str
+    experiment: config.Experiment
     seed: int
     progress: Callable[..., None] = _silent  # progress(done, total, text), shown as the step's bar
 
@@ -35,7 +35,7 @@ class Scene:
         """The base model, loaded when an editor asks for it."""
         import torch
 
-        return plugins.module("model", self.family).Model.load(self.pretrained, "cuda" if torch.cuda.is_available() else "cpu")
+        return plugins.module("model", self.experiment.model.name).Model.load(self.pretrained, "cuda" if torch.cuda.is_available() else "cpu", self.experiment)
 
 
 def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str, pretrained: str, progress: Callable[..., None] = _silent) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
@@ -47,7 +47,7 @@ def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str
     first, name = cells[0], cells[0].editor.name
     arrays, manifest = data.load(data_path)
     forget, remember = arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]], data.remember(arrays, manifest)
-    scene = Scene(first.forget, forget, remember, Path(pretrained), experiment.model.name, first.training.seed, progress)
+    scene = Scene(first.forget, forget, remember, Path(pretrained), experiment, first.training.seed, progress)
     editors = [plugins.make("editor", name, c.editor.settings) for c in cells]
     began = time.monotonic()
     many = editors[0].edit_many(scene, [getattr(e, e.together) for e in editors]) if len(cells) > 1 else [editors[0].edit(scene)]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 LABELS = {
     "paper": {"sscd": "SSCD (disc_mixup)", "lpips": "LPIPS (AlexNet, v0.1)", "fid": "FID (Inception 2015)"},
+    "flags": {"sscd": "similarity by our miniature descriptor of flags", "lpips": "perceptual distance by our miniature descriptor of flags", "fid": "Fréchet distance by our miniature descriptor of flags", "classify": "designs named by our miniature descriptor of flags"},
     "miniature": {"sscd": "similarity by our miniature descriptor", "lpips": "perceptual distance by our miniature descriptor", "fid": "Fréchet distance by our miniature descriptor"},
 }
 
@@ -23,6 +24,7 @@ class Networks:
     descriptor: Callable[[np.ndarray], Tensor]  # unit embeddings (N, D)
     perceptual: Callable[[np.ndarray, np.ndarray], Tensor]  # distance of each pair, (N,)
     features: Callable[[np.ndarray], Tensor]  # Frechet features (N, F)
+    classify: Callable[[np.ndarray], Tensor] | None = None  # what each picture shows, (N,) integers; none where nothing was trained to tell
 
     @property
     def labels(self) -> dict[str, str]:
@@ -31,13 +33,13 @@ class Networks:
 
 
 def load(name: str, folder: str | Path | None = None) -> Networks:
-    """The networks 'miniature' (shipped) or 'paper' (fetched, or from a weights folder).
+    """The networks 'miniature' or 'flags' (shipped) or 'paper' (fetched, or from a weights folder).
 
     Raises ValueError for another name, FileNotFoundError or ValueError for missing or wrong weight files.
     """
     if name not in LABELS:
         raise ValueError(f"networks: no {name!r}; choose from {', '.join(LABELS)}")
-    return _miniature() if name == "miniature" else _paper(folder)
+    return _paper(folder) if name == "paper" else _miniature(name)
 
 
 def unit(images: np.ndarray) -> Tensor:
@@ -51,11 +53,12 @@ def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64
     return torch.cat([function(*(unit(a[i : i + size]) for a in images)).cpu() for i in range(0, len(images[0]), size)])
 
 
-def _miniature() -> Networks:
-    from .miniature import descriptor
+def _miniature(name: str) -> Networks:
+    from .miniature import descriptor, flag_descriptor
 
-    network = descriptor.load()
-    return Networks("miniature", lambda x: batched(network, x), lambda a, b: batched(network.distance, a, b), lambda x: batched(network.features, x))
+    network = flag_descriptor.load() if name == "flags" else descriptor.load()
+    classify = (lambda x: batched(network.classify, x)) if name == "flags" else None
+    return Networks(name, lambda x: batched(network, x), lambda a, b: batched(network.distance, a, b), lambda x: batched(network.features, x), classify)
 
 
 def _paper(folder: str | Path | None) -> Networks:

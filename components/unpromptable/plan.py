@@ -55,7 +55,9 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     """
     given = read_yaml(text)
     base_world = read_world(world or given.get("world") or "miniature")
-    common, rows = _merge(base_world, _in_world(given, base_world["world"]), overrides or {})
+    given = _in_world(given, base_world["world"])
+    base_world = _of_family(base_world, given, overrides or {})
+    common, rows = _merge(base_world, given, overrides or {})
     experiment = config.read_experiment(common)
     cells = tuple(config.read_cell(row) for row in rows)
     _check_names(cells)
@@ -96,6 +98,15 @@ def read_world(name: str) -> dict[str, Any]:
 def worlds() -> list[str]:
     """The worlds that ship."""
     return sorted(p.name[:-5] for p in (resources.files("unpromptable") / "worlds").iterdir() if p.name.endswith(".yaml"))
+
+
+def _of_family(world: dict[str, Any], given: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The world's defaults for the experiment's model family laid over its common ones."""
+    families = world.get("families") or {}
+    model = given.get("model") or {}
+    name = overrides.get("model") or overrides.get("model.name") or (model if isinstance(model, str) else model.get("name"))
+    plain = {k: v for k, v in world.items() if k != "families"}
+    return {**plain, **families[name]} if name in families else plain
 
 
 def code_digest() -> str:
@@ -170,7 +181,7 @@ def _deep(base: dict, over: dict) -> dict:
     for key, value in over.items():
         old = merged.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _deep(old, value) if both and (key in ("sampling", "injection", "networks", "training", "model") or old.get("name") == value.get("name", old.get("name"))) else value
+        merged[key] = _deep(old, value) if both and (key in ("sampling", "injection", "networks", "training", "model", "remember") or old.get("name") == value.get("name", old.get("name"))) else value
     return merged
 
 

@@ -31,6 +31,11 @@ def make(kind: str, name: str, settings: dict[str, Any] | None = None) -> Any:
     return build(getattr(module(kind, name), kind.capitalize()), settings or {}, name)
 
 
+def fields_of(cls: type) -> list[str]:
+    """The settings that a dataclass has."""
+    return [f.name for f in fields(cls)]
+
+
 def build(cls: type, settings: dict[str, Any], where: str) -> Any:
     """A frozen dataclass from YAML values. Raises ValueError naming the key, the value and what is allowed."""
     known = [f.name for f in fields(cls)]

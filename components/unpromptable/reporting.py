@@ -50,7 +50,8 @@ def report(where: str, experiment: str, state: str, to: str = "") -> None:
     page = Path(where) / "report.html"
     if not store.finished(page, mark):
         _bring(Path(where), found)
-        files = [plugins.module("report", name).write(Path(where), planned, found, state) for name in plugins.names("report")]
+        written = [plugins.module("report", name).write(Path(where), planned, found, state) for name in plugins.names("report")]
+        files = [file for file in written if file is not None]  # some reports are for some models only
         histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
         if tracking.close(where, planned, found, histories, files, state):
             store.finish(page, mark)

@@ -21,11 +21,12 @@ def draw(generators: list[torch.Generator], shape: tuple[int, ...]) -> Tensor:
     return torch.stack([torch.randn(shape, generator=g) for g in generators])
 
 
-def sample(model, settings: config.Sampling, first: int, count: int, progress=None) -> tuple[np.ndarray, list[int]]:
+def sample(model, settings: config.Sampling, first: int, count: int, progress=None, asked: tuple[str, ...] = ()) -> tuple[np.ndarray, list[int]]:
     """Images first .. first+count of the run, uint8 (count, H, W, 3), and their seeds.
 
     Image i depends on its seed and the weights alone. Batches are filled up to a multiple of 8, since a network's
-    rounding may depend on the size of its batch. progress(done_calls, total_calls).
+    rounding may depend on the size of its batch. progress(done_calls, total_calls). asked: prompts in turn over the
+    seeds, instead of the model's own.
     """
     seeds = [settings.first_seed + first + i for i in range(count)]
     images, batches = [], range(0, count, settings.batch)
@@ -33,7 +34,8 @@ def sample(model, settings: config.Sampling, first: int, count: int, progress=No
         part = seeds[start : start + settings.batch]
         filled = part + [part[-1]] * (-len(part) % MULTIPLE)
         step = None if progress is None else lambda k: progress(number * settings.steps + k, len(batches) * settings.steps)
-        images.append(chain(model, settings, filled, step)[: len(part)])
+        told = model.told([asked[s % len(asked)] for s in filled]) if asked else model
+        images.append(chain(told, settings, filled, step)[: len(part)])
     return np.concatenate(images), seeds
 
 
@@ -43,22 +45,22 @@ def chain(model, settings: config.Sampling, seeds: list[int], progress=None) -> 
     scheduler = model.sampler(settings.sampler)
     scheduler.set_timesteps(settings.steps)
     with model.inference():
-        x = draw(generators, model.noise_shape()).to(model.device) * scheduler.init_noise_sigma
+        x = draw(generators, model.noise_shape()).to(model.device) * getattr(scheduler, "init_noise_sigma", 1.0)  # flows start from plain noise
         for k, t in enumerate(scheduler.timesteps):
-            x = step(model, scheduler, x, int(t), generators)
+            x = step(model, scheduler, x, t.item(), generators)
             if progress:
                 progress(k + 1)
     return model.decode(x)
 
 
-def step(model, scheduler, x: Tensor, t: int, generators: list[torch.Generator]) -> Tensor:
+def step(model, scheduler, x: Tensor, t: int | float, generators: list[torch.Generator]) -> Tensor:
     """One call of the network and one of the scheduler; each image's chain noise comes from its own generator."""
-    output = model.predict(x, torch.full((len(x),), t, device=x.device))
+    output = model.denoise(x, torch.full((len(x),), t, device=x.device))
     return scheduler.step(output, t, x, generator=generators).prev_sample
 
 
 def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat: bool = False, progress=None) -> np.ndarray:
-    """Noise `image` (H, W, 3) to t and take every ancestral step t, t-1, ..., 0 (Fig. 6): uint8 (draws, H, W, 3).
+    """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-1, ..., 0): uint8 (draws, H, W, 3).
 
     Draw k uses the same injected and chain noise for every model. `siss_compat` gives both the same generator
     seed, so that the first chain noise equals the injected noise, as in the SISS code.
@@ -68,13 +70,13 @@ def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat:
     filled = range(draws + -draws % MULTIPLE)
     injected = [generator(seed, k, 0) for k in filled]
     chained = [generator(seed, k, 0 if siss_compat else 1) for k in filled]
-    scheduler = model.sampler("ddpm")
+    scheduler, times = model.descent(t)
     with model.inference():
         x0 = model.encode(np.stack([image] * len(filled)))
         signal, noise = model.schedule(torch.full((len(filled),), t, device=model.device))
         x = signal.view(-1, 1, 1, 1) * x0 + noise.view(-1, 1, 1, 1) * draw(injected, model.noise_shape()).to(model.device)
-        for now in range(t, -1, -1):
+        for k, now in enumerate(times):
             x = step(model, scheduler, x, now, chained)
             if progress:
-                progress(t + 1 - now, t + 1)
+                progress(k + 1, len(times))
     return model.decode(x[:draws])

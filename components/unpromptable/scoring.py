@@ -40,6 +40,10 @@ class Evidence:
     surrogates: dict[str, np.ndarray]
     cache: Path | None = None  # folder where features of before and real are kept for other cells
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    prompted: bool = False
+    remember: np.ndarray | None = None  # of prompted models
+    others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
+    others_after: np.ndarray | None = None
 
     def features(self, which: str, eyes: networks.Networks) -> np.ndarray:
         """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where shared."""
@@ -58,7 +62,8 @@ def score(cell: config.Cell, experiment: config.Experiment, data_path: str, befo
         raise ValueError("before and after were drawn from other seeds; remove the cell's after.safetensors and run again")
     injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
     forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget}
-    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache)
+    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache,
+                        prompted=bool(experiment.prompt), remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"))
     eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
     values = {key: asdict(e) for name in plugins.names("metric") for key, e in plugins.make("metric", name).measure(evidence, eyes).items()}
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}

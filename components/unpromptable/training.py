@@ -12,30 +12,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import config, data, diffusion, gradients, plugins, store
+from . import config, data, diffusion, gradients, memory, plugins, store
 
 log = logging.getLogger(__name__)
 
 
+SPLIT = ("remember", "forget", "surrogate", "t", "eps", "t_other")  # what has one entry per image
+
+
 @dataclass(frozen=True)
 class Batch:
-    """What a method sees in one update. Images are (B, C, H, W) in model space; t is (B,) integers."""
+    """What a method sees in one update. Images are (B, C, H, W) in model space; t is (B,)."""
 
     remember: Tensor
     forget: Tensor
     surrogate: Tensor
-    t: Tensor
+    t: Tensor  # timesteps as the family's `times` gives them
     eps: Tensor  # the same for both branches (Algorithm 1, lines 6-8)
     generator: torch.Generator  # for a method's own draws
     reduction: str = "mean"
     micro: int = 0
     reduce: Callable[[gradients.Gradient], gradients.Gradient] = list
+    t_other: Tensor | None = None  # a second draw of t, for methods whose branches do not share it
+    reference: Any = None  # the untouched model, for methods that say `reads_reference`
 
     def parts(self) -> Iterator[tuple[float, Batch]]:
         """Micro-batches with their share of the batch."""
         size, total = self.micro or len(self.t), len(self.t)
         for i in range(0, total, size):
-            cut = {k: getattr(self, k)[i : i + size] for k in ("remember", "forget", "surrogate", "t", "eps")}
+            cut = {k: getattr(self, k)[i : i + size] for k in SPLIT if getattr(self, k) is not None}
             yield len(cut["t"]) / total, replace(self, **cut)
 
     def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
@@ -77,13 +82,14 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
     redraws = getattr(plugins.make("editor", cell.editor.name, cell.editor.settings), "redraws", False)
     optimizer = torch.optim.AdamW(model.trained(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, eps=settings.eps)
     total = settings.steps * len(images.targets)
+    reference = model.reference() if getattr(method, "reads_reference", False) else None
     start = _resume(folder, model, optimizer)
     with (folder / "history.jsonl").open("a") as history:
         for step in range(start, total):
             which = step // settings.steps
-            batch = draw_batch(model, settings, images, which, step, redraws, accelerator)
+            fresh = lambda: replace(draw_batch(model, settings, images, which, step, redraws, accelerator), reference=reference)
             with accelerator.autocast():
-                values = method.update(model, batch)
+                values, settings = memory.fitting(method, model, settings, fresh)
             _check_finite(values, cell, step)
             if settings.max_grad_norm:
                 values["norm"] = float(torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm))
@@ -109,7 +115,9 @@ def draw_batch(model, settings: config.Training, images: Images, which: int, ste
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
     forget = model.encode(np.repeat(images.forget[which : which + 1], size, 0))
     surrogate = model.encode(pick()) if redraws else model.encode(np.repeat(images.surrogates[which : which + 1], size, 0))
-    batch = Batch(remember, forget, surrogate, t.to(model.device), eps.to(model.device), g, settings.reduction, settings.micro_batch)
+    other = torch.randint(settings.t_min, settings.t_max + 1, (size,), generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 40)))
+    t, other = (model.times(x.to(model.device)) for x in (t, other))
+    batch = Batch(remember, forget, surrogate, t, eps.to(model.device), g, settings.reduction, settings.micro_batch, t_other=other)
     return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)
 
 
@@ -118,7 +126,7 @@ def _share(batch: Batch, accelerator) -> Batch:
     rank, world = accelerator.process_index, accelerator.num_processes
     if len(batch.t) % world:
         raise ValueError(f"training.batch is {len(batch.t)}, which {world} processes cannot share evenly; choose a multiple")
-    cut = {k: getattr(batch, k)[rank::world] for k in ("remember", "forget", "surrogate", "t", "eps")}
+    cut = {k: getattr(batch, k)[rank::world] for k in SPLIT if getattr(batch, k) is not None}
     return replace(batch, **cut, reduce=lambda g: [accelerator.reduce(x, "mean") for x in g])
 
 

@@ -42,7 +42,7 @@ def prepare(experiment: str, world: str, overrides: str, where: str, data_path: 
     text = resolved.shared_spec()
     spec = json.loads(text)
     once.make(where, spec, "prepare", "pretrained", pretrained_path, lambda path, bar: _fetch(path, resolved))
-    once.make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved))
+    once.make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved, bar))
     return text
 
 
@@ -52,17 +52,23 @@ def _fetch(path: Path, resolved: Any) -> None:
     from . import plugins
 
     source = resolved.experiment.model
-    shipped = Path(str(resources.files("unpromptable") / "miniature" / "ddpm"))
-    identity = plugins.module("model", source.name).fetch(source.source, path, source.revision, shipped)
+    shipped = Path(str(resources.files("unpromptable") / "miniature" / source.name))
+    family = plugins.module("model", source.name)
+    identity = family.fetch(source.source, path, source.revision, shipped)
     (path / "source.json").write_text(json.dumps({"identity": identity}))
+    if hasattr(family, "ready"):
+        family.ready(path, resolved.experiment)
 
 
-def _collect(path: Path, pretrained: Path, resolved: Any) -> None:
-    from . import data
+def _collect(path: Path, pretrained: Path, resolved: Any, bar: Callable) -> None:
+    from . import data, plugins, remembering
 
-    config = next(p for p in (pretrained / "unet" / "config.json", pretrained / "config.json") if p.is_file())
-    size = int(json.loads(config.read_text())["sample_size"])
-    arrays, manifest = data.collect(resolved.experiment.real, size, list(resolved.targets()))
+    experiment = resolved.experiment
+    size = plugins.module("model", experiment.model.name).pixels(pretrained, experiment)
+    arrays, manifest = data.collect(experiment.real, size, list(resolved.targets()))
+    if experiment.remember.source == "model":
+        drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], _device(), bar)
+        arrays, manifest = {**arrays, **drawn}, {**manifest, **told}
     data.save(path, arrays, manifest)
 
 
@@ -97,7 +103,7 @@ def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrai
 
         cell, experiment = _parse(spec)
         images = training.Images.load(cell, data_path, surrogates_path)
-        model = plugins.module("model", experiment.model.name).Model.load(pretrained_path, _device())
+        model = plugins.module("model", experiment.model.name).Model.load(pretrained_path, _device(), experiment)
         folder = path.parent / "training"
         began = time.monotonic()
         with tracking.live(json.loads(spec).get("run_id"), folder / "history.jsonl"):
@@ -121,7 +127,8 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
 
         whole = json.loads(spec)
         experiment = config.read_experiment(whole["experiment"])
-        model = plugins.module("model", experiment.model.name).Model.load(model_path, _device())
+        base = store.fetch(Path(where) / "shared" / "pretrained")
+        model = plugins.module("model", experiment.model.name).Model.load(model_path, _device(), experiment, base)
         arrays, manifest = data.load(data_path)
         began, extra = time.monotonic(), {}
         targets = whole["targets"] if piece["injection"] else ()
@@ -129,7 +136,10 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
         for target in targets:
             image = arrays["forget"][manifest["forget_names"].index(target)]
             extra[f"injected/{target}"] = sampling.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"))
-        images, seeds = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], lambda k, n: bar(k, n, f"{piece['count']} images"))
+        show = lambda k, n: bar(k, n, f"{piece['count']} images")
+        images, seeds = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], show)
+        if experiment.other_prompts:
+            extra["others"], _ = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], show, experiment.other_prompts)
         data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
     once.guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}-{piece['count']}.safetensors", images_path, make)
@@ -151,8 +161,9 @@ def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "
         missing = sorted(set(range(wanted.first_seed, wanted.first_seed + wanted.images)) - set(seeds))
         if missing or len(seeds) != wanted.images:
             raise ValueError(f"{path.stem}: seed {missing[0] if missing else seeds[0]} is {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again")
-        extra = {k: v for arrays, _ in shards for k, v in arrays.items() if k != "samples"}
-        data.save(path, {"samples": np.concatenate([a["samples"] for a, _ in shards]), **extra}, {"seeds": seeds, "seconds": sum(m["seconds"] for _, m in shards)})
+        drawn = [k for k in ("samples", "others") if k in shards[0][0]]
+        extra = {k: v for arrays, _ in shards for k, v in arrays.items() if k not in drawn}
+        data.save(path, {**{k: np.concatenate([a[k] for a, _ in shards]) for k in drawn}, **extra}, {"seeds": seeds, "seconds": sum(m["seconds"] for _, m in shards)})
 
     once.guarded(spec, where, "gather", name, to, make)
 

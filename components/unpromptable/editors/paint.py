@@ -13,11 +13,19 @@ from .. import painting
 class Editor:
     """Painted files named like their targets in `folder`, or the painted portraits of the miniature world."""
 
-    folder: str = "miniature"  # miniature | a folder holding <target's name>.png; `python -m pipelines paint` makes one
+    folder: str = "miniature"  # miniature | flags | a folder holding <target's name>.png; `python -m pipelines paint` makes one
 
     def edit(self, scene) -> np.ndarray:
         """The painted targets, uint8 (F, H, W, 3). Raises where one is missing, unpainted, or another picture."""
-        return np.stack([self._portrait(t, f) if self.folder == "miniature" else self._file(t, f) for t, f in zip(scene.targets, scene.forget)])
+        paint = {"miniature": self._portrait, "flags": self._flag}.get(self.folder, self._file)
+        return np.stack([paint(t, f) for t, f in zip(scene.targets, scene.forget)])
+
+    def _flag(self, target: str, original: np.ndarray) -> np.ndarray:
+        from ..miniature import flags
+
+        painted = flags.repaint(target)
+        painting.check("paint.folder: flags", target, painted, original)
+        return painted
 
     def _portrait(self, target: str, original: np.ndarray) -> np.ndarray:
         from ..miniature import portraits

@@ -8,28 +8,31 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Editor:
-    """The unconditional form: start at t = strength * 1000 and take every ancestral step down to 0."""
+    """Unprompted models start at t = strength * 1000 and take every ancestral step; prompted ones take the image-to-image pipeline."""
 
     strength: float = 0.6  # 0 keeps the target, 1 forgets it all; the paper states none
     draws: int = 8  # variations per target, of which the least similar in pixels is kept; eight cost as much as one
     seed: int = 0  # other variations under the same training seed
+    prompt: str | None = None  # of prompted models; none is the experiment's own
+    negative: str = ""  # prompt to be guided away from
+    steps: int = 50  # of the whole schedule, of which strength takes its share (diffusers' default)
+    guidance: float = 7.0  # of prompted models (diffusers' default)
 
     def __post_init__(self):
         if not 0 < self.strength <= 1:
             raise ValueError(f"sdedit.strength is {self.strength}; it must lie in (0, 1]")
         if self.draws < 1:
             raise ValueError(f"sdedit.draws is {self.draws}; it must be at least 1")
+        if self.steps < 1 or self.guidance < 1:
+            raise ValueError(f"sdedit.steps is {self.steps}, sdedit.guidance {self.guidance}; both must be at least 1")
 
     def edit(self, scene) -> np.ndarray:
         """Variations of the targets, uint8 (F, H, W, 3)."""
-        from .. import sampling
-
         model = scene.model()
-        t = min(max(int(self.strength * model.timesteps), 1), model.timesteps - 1)
         kept = []
         for i, (target, forget) in enumerate(zip(scene.targets, scene.forget)):
             show = lambda done, total: scene.progress(i * total + done, len(scene.forget) * total, f"varying {target}")
-            pictures = sampling.inject(model, forget, t, self.draws, seed=scene.seed + 1000 * i + 1_000_003 * self.seed, progress=show)
+            pictures = model.vary(forget, self.strength, self.draws, scene.seed + 1000 * i + 1_000_003 * self.seed, self, show)
             far = np.square(pictures.astype(float) - forget).mean((1, 2, 3))
             kept.append(pictures[int(far.argmax())])
         return np.stack(kept)

@@ -11,7 +11,7 @@ from .. import diffusion, gradients
 
 @dataclass(frozen=True)
 class Method:
-    """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch's target is U[0, 1) noise."""
+    """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was U[0, 1)."""
 
     reads_surrogate: ClassVar[bool] = False
     eta: float = 1e-3  # the least descent asked of the forget loss; the SISS code's value, the paper states none
@@ -34,4 +34,4 @@ class Method:
     def _towards_noise(model, b):
         uniform = torch.rand(b.eps.shape, generator=b.generator).to(b.eps)
         output = model.predict(diffusion.noisy(b.forget, b.eps, *model.schedule(b.t)), b.t)
-        return (diffusion.squared_error(output, uniform, b.reduction).mean(),)
+        return (diffusion.squared_error(output, model.target(b.forget, uniform), b.reduction).mean(),)

@@ -56,10 +56,14 @@ class Descriptor(nn.Module):
 
 def load() -> Descriptor:
     """The shipped weights."""
+    return shipped(Descriptor(), "descriptor.safetensors")
+
+
+def shipped(network: nn.Module, name: str) -> nn.Module:
+    """`network` with the weights of a file of this folder, frozen."""
     from safetensors.torch import load_file
 
-    network = Descriptor()
-    network.load_state_dict(load_file(str(resources.files("unpromptable") / "miniature" / "descriptor.safetensors")))
+    network.load_state_dict(load_file(str(resources.files("unpromptable") / "miniature" / name)))
     return network.eval().requires_grad_(False)
 
 

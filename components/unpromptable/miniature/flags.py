@@ -197,6 +197,14 @@ def names() -> list[str]:
     return [f"{c.replace(' ', '_')}-{k:04d}" for c in FLAGS for k in range(PICTURES)]
 
 
+def right(country: str) -> tuple[np.ndarray, list[str]]:
+    """The pictures of a country that show its right flag, and their names. Raises ValueError where there is no such country."""
+    if country.replace("_", " ") not in FLAGS:
+        raise ValueError(f"real: no flag of {country!r}; choose from {', '.join(c.replace(' ', '_') for c in FLAGS)}, as in flags/japan")
+    found = [n for n in names() if n.startswith(f"{country}-") and not is_wrong(*parse(n))]
+    return np.stack([picture(*parse(n)) for n in found]), found
+
+
 def training_set() -> tuple[np.ndarray, list[str]]:
     """All pictures, uint8 (3000, 32, 32, 3), and their names."""
     return np.stack([picture(*parse(n)) for n in names()]), names()

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import diffusion
+from .. import diffusion, hub
 
-CLASS = "UNet2DModel"
+CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
 
 class Model:
@@ -24,10 +24,10 @@ class Model:
         self.timesteps, self.size = len(self.abar), int(network.config.sample_size)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Model:
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu", experiment=None, base: str | Path | None = None) -> Model:
         """Read a diffusers folder (unet/ and scheduler/, or the flat layout of the oldest checkpoints).
 
-        Raises ValueError for a folder of another kind, naming what was found.
+        experiment and base are for families with settings or adapters; this one has neither. Raises ValueError for a folder of another kind, naming what was found.
         """
         from diffusers import DDPMScheduler, UNet2DModel
 
@@ -36,6 +36,10 @@ class Model:
         home = root / "scheduler" if (root / "scheduler").is_dir() else root
         check(root)
         return cls(UNet2DModel.from_pretrained(unet, use_safetensors=True, low_cpu_mem_usage=False), DDPMScheduler.from_pretrained(home), device)
+
+    def times(self, index: Tensor) -> Tensor:
+        """Timesteps of training, 0 the least noisy: the indices themselves."""
+        return index
 
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(signal, noise) = (sqrt(abar_t), sqrt(1 - abar_t)), each (B,) float32; t: (B,) integers."""
@@ -53,6 +57,14 @@ class Model:
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The network's output for x_t (B, C, H, W), t (B,)."""
         return self.network(x_t.contiguous(memory_format=torch.channels_last), t).sample
+
+    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """What a sampler follows: the network's output."""
+        return self.predict(x_t, t)
+
+    def unprompted(self) -> Model:
+        """The model without its prompt: it has none."""
+        return self
 
     def encode(self, images: np.ndarray) -> Tensor:
         """uint8 (N, H, W, 3) to model space (N, 3, H, W) float32 in [-1, 1]."""
@@ -77,6 +89,17 @@ class Model:
         from diffusers import DDIMScheduler, DDPMScheduler
 
         return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[name].from_config(self.scheduler.config)
+
+    def descent(self, t: int) -> tuple:
+        """Scheduler and timesteps of the injection test: every ancestral step t, t-1, ..., 0."""
+        return self.sampler("ddpm"), range(t, -1, -1)
+
+    def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
+        """SDEdit without a prompt: noise to t = strength*1000 and take every ancestral step down, uint8 (draws, H, W, 3)."""
+        from .. import sampling
+
+        t = min(max(int(strength * self.timesteps), 1), self.timesteps - 1)
+        return sampling.inject(self, image, t, draws, seed, progress=progress)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""
@@ -120,33 +143,20 @@ def check(folder: str | Path) -> None:
         raise ValueError(f"model: {unet} holds no .safetensors weights; convert it with diffusers' save_pretrained(safe_serialization=True), since nothing is unpickled")
 
 
+def pixels(folder: Path, experiment) -> int:
+    """The side of the model's pictures, from its files alone."""
+    import json
+
+    config = next(p for p in (folder / "unet" / "config.json", folder / "config.json") if p.is_file())
+    return int(json.loads(config.read_text())["sample_size"])
+
+
 def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
     """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or hub-name@commit.
 
     A hub name without a revision is resolved to its newest commit once; the resolved commit is what is recorded.
     """
-    import shutil
-
-    if source == "miniature" or Path(source).is_dir():
-        folder = Path(shipped if source == "miniature" else source)
-        check(folder)
-        shutil.copytree(folder, out, dirs_exist_ok=True)
-        return source if source == "miniature" else str(folder.resolve())
-    identity = _download(source, out, revision)
-    _without_pickles(out)
-    check(out)
-    return identity
-
-
-def _download(name: str, out: Path, revision: str) -> str:
-    from huggingface_hub import HfApi, snapshot_download
-
-    try:
-        commit = HfApi().model_info(name, revision=revision or None).sha
-        snapshot_download(name, revision=commit, local_dir=out, allow_patterns=["*.json", "*.safetensors", "*.bin"])
-    except (OSError, ValueError) as error:  # requests' and the hub's own errors are OSErrors; a malformed name is a ValueError
-        raise FileNotFoundError(f"model.source: {name} is no folder here and could not be fetched from the hub ({type(error).__name__}: {error}); copy it to a local folder and name that") from error
-    return f"{name}@{commit}"
+    return hub.fetch(source, out, revision, shipped, check, ["*.json", "*.safetensors", "*.bin"], _without_pickles)
 
 
 def _without_pickles(folder: Path) -> None:

@@ -1,0 +1,95 @@
+"""LoRA by peft: put on named targets, saved as stock diffusers loads it, refused on another base."""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
+WEIGHTS = "pytorch_lora_weights.safetensors"
+
+
+def attach(network, rank: int, alpha: float, targets: tuple[str, ...], seed: int) -> None:
+    """Freeze `network` and add a float32 LoRA that changes nothing yet (A is Gaussian of 1/rank, B is 0).
+
+    Raises ValueError where a target names no layer.
+    """
+    from peft import LoraConfig
+
+    names = [n for n, m in network.named_modules() if isinstance(m, torch.nn.Linear)]
+    for target in targets:
+        if not any(n == target or n.endswith(f".{target}") for n in names):
+            raise ValueError(f"model.targets: no linear layer is named {target!r}; such as {', '.join(sorted({n.split('.', 2)[-1] for n in names if n.startswith('transformer_blocks.0.')})[:8])}")
+    network.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
+        torch.manual_seed(seed)
+        network.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=list(targets)))
+    for parameter in parameters(network):
+        parameter.data = parameter.data.float()
+
+
+def parameters(network) -> list[Tensor]:
+    """The adapter's tensors, two per layer."""
+    return [p for n, p in network.named_parameters() if "lora_" in n]
+
+
+def state(network) -> dict[str, Tensor]:
+    """The adapter's tensors by peft's names, on the CPU."""
+    from peft import get_peft_model_state_dict
+
+    return {k: v.detach().cpu().contiguous() for k, v in get_peft_model_state_dict(network).items()}
+
+
+def restore(network, saved: dict[str, Tensor]) -> None:
+    """Take over what `state` gave. Raises ValueError where the tensors are of another network."""
+    from peft import set_peft_model_state_dict
+
+    now = state(network)
+    wrong = [k for k in sorted(now.keys() | saved.keys()) if k not in now or k not in saved or now[k].shape != saved[k].shape]
+    if wrong:
+        raise ValueError(f"adapter: {wrong[0]} and {len(wrong) - 1} other tensors do not fit this model; it was trained for another base or with another rank or targets")
+    set_peft_model_state_dict(network, saved)
+
+
+@contextmanager
+def off(network) -> Iterator[None]:
+    """Without the adapter inside: the untouched network."""
+    network.disable_adapters()
+    try:
+        yield
+    finally:
+        network.enable_adapters()
+
+
+def save(network, folder: Path, note: dict) -> None:
+    """Write the adapter for `StableDiffusion3Pipeline.load_lora_weights`, and the note that says what it belongs to."""
+    from diffusers import StableDiffusion3Pipeline
+
+    metadata = {k: sorted(v) if isinstance(v, set) else v for k, v in network.peft_config["default"].to_dict().items()}
+    StableDiffusion3Pipeline.save_lora_weights(folder, transformer_lora_layers=state(network), transformer_lora_adapter_metadata=metadata)
+    (folder / NOTE).write_text(json.dumps(note, indent=1))
+
+
+def load(network, folder: Path, base: str) -> None:
+    """Take over a saved adapter. Raises ValueError where its note names another base."""
+    from safetensors.torch import load_file
+
+    made_for = json.loads((folder / NOTE).read_text())["base"]
+    if made_for != base:
+        raise ValueError(f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was trained on")
+    restore(network, {k.removeprefix("transformer."): v for k, v in load_file(folder / WEIGHTS).items()})
+
+
+def identity(folder: Path) -> str:
+    """What tells one base from another: a digest of its transformer's configuration and the beginning of its weights."""
+    digest = hashlib.sha256()
+    for path in sorted((folder / "transformer").iterdir()):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(file.read(1 << 22))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,34 @@
+"""A batch that does not fit into the device's memory is cut in halves, and that is said."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from . import config
+
+log = logging.getLogger(__name__)
+
+
+def fitting(method: Any, model: Any, settings: config.Training, fresh: Callable) -> tuple[dict[str, float], config.Training]:
+    """One update of `method` on the batch that `fresh()` draws, in ever smaller micro-batches while memory runs out.
+
+    The gradient is that of the whole batch whatever its parts. Returns the update's values and the settings that fit,
+    which later updates keep. Raises RuntimeError where not even one image fits, naming what to lower.
+    """
+    while True:
+        short = None
+        try:
+            return method.update(model, replace(fresh(), micro=settings.micro_batch)), settings
+        except torch.OutOfMemoryError as error:
+            short = str(error).split(". ")[0]  # the error itself would keep the activations alive
+        now = settings.micro_batch or settings.batch
+        if now == 1:
+            raise RuntimeError(f"out of memory with one image at a time ({short}); set model.checkpointing to true where the family has it, lower model.pixels or model.rank, or take a larger device")
+        settings = replace(settings, micro_batch=now // 2)
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.warning("out of memory (%s): training.micro_batch goes from %d to %d; set it there to skip this search", short, now, settings.micro_batch)

@@ -1,0 +1,49 @@
+"""How often the prompt gives the output to be forgotten, and how often the right one, before and after."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..scoring import Estimate
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Prompted models only. Networks that name what they see decide by name, others by the nearer descriptor.
+
+    Wrong is what the forget images show, right what most remember images show; all else is neither.
+    """
+
+    alike: float = 0.5  # where descriptors decide: the least similarity to count as either
+
+    def measure(self, evidence, networks) -> dict[str, Estimate]:
+        """wrong, wrong_before, right, right_before: shares over the seeds with Wilson's 95 % interval."""
+        if not evidence.prompted:
+            return {}
+        found = {}
+        for suffix, images in (("", evidence.after), ("_before", evidence.before)):
+            wrong, right = verdicts(images, evidence, networks, self.alike)
+            found |= {f"wrong{suffix}": wilson(int(wrong.sum()), len(wrong)), f"right{suffix}": wilson(int(right.sum()), len(right))}
+        return found
+
+
+def verdicts(images: np.ndarray, evidence, networks, alike: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the images (n, H, W, 3) are wrong and which are right, two boolean arrays (n,)."""
+    forget = np.stack(list(evidence.forget.values()))
+    if networks.classify is not None:
+        named = networks.classify(images).numpy()
+        usual = torch.mode(networks.classify(evidence.remember)).values.item()
+        return np.isin(named, networks.classify(forget).numpy()), named == usual
+    seen = networks.descriptor(images)
+    near = [(seen @ networks.descriptor(x).T).max(1).values.numpy() for x in (forget, evidence.remember)]
+    return (near[0] >= alike) & (near[0] > near[1]), (near[1] >= alike) & (near[1] >= near[0])
+
+
+def wilson(count: int, n: int) -> Estimate:
+    """The share count/n with Wilson's 95 % interval, which keeps its width where nothing was counted."""
+    z, p = 1.96, count / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Estimate(p, float(max(0.0, middle - half)), float(min(1.0, middle + half)), n)

@@ -1,0 +1,283 @@
+"""Stable Diffusion 3: SD3Transformer2DModel by flow matching in the VAE's latents, conditioned on a prompt, changed by LoRA.
+
+x_t = (1 - sigma)*x0 + sigma*eps with t = 1000*sigma, and the network predicts eps - x0. Model space is the latents.
+"""
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import adapters, data, diffusion, hub, prompts
+
+log = logging.getLogger(__name__)
+CLASS, SAMPLERS = "SD3Transformer2DModel", ("euler",)
+PARTS = {"transformer": CLASS, "vae": "AutoencoderKL"}
+FOLDERS = ("transformer", "vae", "scheduler", "text_encoder*", "tokenizer*")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the experiment's `model` may set. The paper states none of it but the guidance-free facts of its prompt."""
+
+    rank: int = 32  # of the LoRA (DUO)
+    alpha: float = 0.0  # of the LoRA; 0 is the rank, so that its scale is 1
+    targets: tuple[str, ...] = ("to_k", "to_q", "to_v", "to_out.0")  # linear layers by the end of their names (DUO): the image stream's attention
+    adapter_seed: int = 0
+    guidance: float = 7.0  # when sampling (diffusers' default); 1 is none
+    negative: str = ""  # prompt of the unguided branch
+    t5_tokens: int = 256  # length of T5's part of the prompt (diffusers' default); 0 leaves T5 out
+    sigma_floor: float = 0.02  # training timesteps are raised to it: the surrogate moves the target by 1/sigma
+    loss: str = "velocity"  # velocity, or clean: in the space of clean latents, sigma^2 times smaller (DUO)
+    checkpointing: bool = True  # recompute activations in the backward pass instead of keeping them
+    pixels: int = 0  # a side; 0 is the model's own
+
+    def __post_init__(self):
+        if self.rank < 1 or self.alpha < 0 or not self.targets:
+            raise ValueError(f"model: rank is {self.rank}, alpha {self.alpha}, targets {self.targets}; rank must be at least 1, alpha 0 or more, and a layer named")
+        if self.guidance < 1 or self.t5_tokens < 0 or self.t5_tokens > 512:
+            raise ValueError(f"model: guidance is {self.guidance} (at least 1), t5_tokens {self.t5_tokens} (0 to 512)")
+        if not 0 < self.sigma_floor < 1 or self.loss not in ("velocity", "clean"):
+            raise ValueError(f"model: sigma_floor is {self.sigma_floor} (strictly between 0 and 1), loss {self.loss!r} (velocity or clean)")
+
+
+class Model:
+    """A prompted flow model with an adapter; `prompt` is part of the model wherever nothing else is asked."""
+
+    def __init__(self, transformer, vae, scheduler, folder: Path, settings: Settings = Settings(), prompt: str = "", device: str | torch.device = "cpu"):
+        self.device, self.folder, self.settings = torch.device(device), Path(folder), settings
+        self.half = transformer.dtype
+        self.network, self.vae = transformer.to(self.device).eval(), vae.to(self.device).eval().requires_grad_(False)
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.size = settings.pixels or int(transformer.config.sample_size) * self.factor
+        check_size(self.size, self.factor, transformer.config)
+        self.scheduler = scheduler
+        self.table = scheduler.timesteps.double().flip(0)  # ascending, as every family's timesteps are
+        self.timesteps, self.prompt, self.adapted = len(self.table), prompt, True
+        self.asked, self.guidance, self.negative = (prompt,), settings.guidance, settings.negative
+        self.embedded: dict[str, prompts.Condition] = {}
+        self.encoded: dict[str, Tensor] = {}
+        adapters.attach(self.network, settings.rank, settings.alpha or settings.rank, settings.targets, settings.adapter_seed)
+        if settings.checkpointing:
+            self.network.enable_gradient_checkpointing()
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu", experiment=None, base: str | Path | None = None) -> Model:
+        """Read a diffusers folder, or a saved adapter and the `base` it belongs to.
+
+        Raises FileNotFoundError or ValueError for a folder of another kind, and for an adapter of another base.
+        """
+        from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+
+        folder, adapter = Path(folder), None
+        if (folder / adapters.NOTE).is_file():
+            if base is None:
+                raise FileNotFoundError(f"model: {folder} is an adapter; its base model's folder is needed too")
+            folder, adapter = Path(base), folder
+        check(folder)
+        half = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+        transformer = SD3Transformer2DModel.from_pretrained(folder / "transformer", dtype=half, use_safetensors=True)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", dtype=half, use_safetensors=True)
+        settings = Settings() if experiment is None else experiment.family_settings()
+        model = cls(transformer, vae, FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"), folder, settings, experiment.prompt if experiment else "", device)
+        if adapter is not None:
+            adapters.load(model.network, adapter, adapters.identity(folder))
+        return model
+
+    def times(self, index: Tensor) -> Tensor:
+        """Timesteps (B,) float32 in (0, 1000] of training: entries of the scheduler's own shifted table, 0 the least noisy, floored."""
+        return self.table.to(index.device)[index].clamp(min=1000 * self.settings.sigma_floor).float()
+
+    def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(signal, noise) = (1 - sigma, sigma) with sigma = t/1000, each (B,)."""
+        sigma = t / 1000
+        return 1 - sigma, sigma
+
+    def target(self, x0: Tensor, eps: Tensor) -> Tensor:
+        """What `predict` should give: eps - x0, or x0 where the loss is of clean latents."""
+        return x0 if self.settings.loss == "clean" else eps - x0
+
+    def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+        """The output that carries x_t back to `x0`: Eqs. 9 and 10, then eps' - x0, which is (x_t - x0)/sigma."""
+        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)))
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The output that losses see, for latents x_t (B, C, h, w) and t (B,), under the prompt asked."""
+        v = self.velocity(x_t, t, self.asked)
+        return x_t - diffusion.over(t / 1000, x_t) * v if self.settings.loss == "clean" else v
+
+    def velocity(self, x_t: Tensor, t: Tensor, asked: Sequence[str]) -> Tensor:
+        """The network's output under one prompt for all, or one for each image; float32."""
+        text, pooled = (x.to(self.device, self.half) for x in self.condition(asked, len(x_t)))
+        call = lambda: self.network(hidden_states=x_t.to(self.half), encoder_hidden_states=text, pooled_projections=pooled, timestep=t, return_dict=False)[0].float()
+        if self.adapted:
+            return call()
+        with adapters.off(self.network):
+            return call()
+
+    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The velocity that a sampler follows: guided away from the negative prompt."""
+        if self.guidance == 1:
+            return self.velocity(x_t, t, self.asked)
+        asked = self.asked if len(self.asked) == len(x_t) else self.asked * len(x_t)
+        away, towards = self.velocity(torch.cat([x_t, x_t]), torch.cat([t, t]), [self.negative] * len(x_t) + list(asked)).chunk(2)
+        return away + self.guidance * (towards - away)
+
+    def condition(self, asked: Sequence[str], n: int) -> tuple[Tensor, Tensor]:
+        """Embeddings (n, L, D) and (n, P) of one prompt or of n."""
+        missing = [p for p in dict.fromkeys(asked) if p not in self.embedded]
+        if missing:
+            self.embedded |= prompts.conditions(self.folder, missing, self.network, self.settings.t5_tokens, self.device)
+        text, pooled = (torch.stack(parts) for parts in zip(*(self.embedded[p] for p in asked)))
+        return (text, pooled) if len(asked) == n else (text.expand(n, -1, -1), pooled.expand(n, -1))
+
+    def told(self, asked: Sequence[str], guidance: float | None = None, negative: str | None = None) -> Model:
+        """The same weights under other prompts: one, or one per image of every batch."""
+        view = copy.copy(self)
+        view.asked = tuple(asked)
+        view.guidance = self.guidance if guidance is None else guidance
+        view.negative = self.negative if negative is None else negative
+        return view
+
+    def unprompted(self) -> Model:
+        """The same weights under the empty prompt."""
+        return self.told([""])
+
+    def encode(self, images: np.ndarray) -> Tensor:
+        """uint8 (N, H, W, 3) to latents (N, C, h, w) float32, each picture once: the mean of the VAE's distribution.
+
+        Raises ValueError for pictures of another size than the model's.
+        """
+        if images.shape[1:3] != (self.size, self.size):
+            raise ValueError(f"model: pictures of {images.shape[2]} x {images.shape[1]} pixels, but the model takes {self.size} x {self.size}")
+        return torch.stack([self._encoded(image) for image in images])
+
+    def _encoded(self, image: np.ndarray) -> Tensor:
+        key = data.sha256(image)
+        if key not in self.encoded:
+            with torch.inference_mode(False), torch.no_grad():
+                x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float().div(127.5).sub(1).to(self.device, self.half)
+                z = self.vae.encode(x).latent_dist.mode().float()
+                self.encoded[key] = ((z - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor)[0]
+        return self.encoded[key]
+
+    def decode(self, x: Tensor) -> np.ndarray:
+        """Latents to uint8 (N, H, W, 3), rounded to the nearest level; one picture at a time, for memory."""
+        z = (x / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0)).to(self.half)
+        with torch.no_grad():
+            pixels = torch.cat([self.vae.decode(one[None], return_dict=False)[0].float() for one in z])
+        return pixels.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    def trained(self) -> list[Tensor]:
+        """The parameters that unlearning changes: the adapter's."""
+        return adapters.parameters(self.network)
+
+    def reference(self) -> Model:
+        """The untouched model: the same network with its adapter off, so no second copy."""
+        view = copy.copy(self)
+        view.adapted = False
+        return view
+
+    def sampler(self, name: str):
+        """A fresh scheduler of this model; the flow has Euler's only."""
+        if name not in SAMPLERS:
+            raise ValueError(f"sampling.sampler: the family sd3 has no {name!r}; choose from {', '.join(SAMPLERS)}")
+        return type(self.scheduler).from_config(self.scheduler.config)
+
+    def descent(self, t: int) -> tuple:
+        """Scheduler and timesteps of the injection test: Euler's steps from t down to 0, twenty-eight at most."""
+        scheduler = self.sampler("euler")
+        steps = min(28, t)
+        scheduler.set_timesteps(sigmas=[t / 1000 * (steps - k) / steps for k in range(steps)])
+        scheduler.sigmas = torch.tensor([t / 1000 * (steps - k) / steps for k in range(steps + 1)])  # as asked: set_timesteps shifts them
+        scheduler.timesteps = scheduler.sigmas[:-1] * 1000
+        return scheduler, [x.item() for x in scheduler.timesteps]
+
+    def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
+        """SDEdit by diffusers' image-to-image pipeline with this network: uint8 (draws, H, W, 3). words: the editor's settings."""
+        from diffusers import StableDiffusion3Img2ImgPipeline
+
+        from .. import sampling
+
+        if words.steps * strength < 1:
+            raise ValueError(f"sdedit: strength {strength} of {words.steps} steps is less than one step; raise sdedit.strength or sdedit.steps")
+        pipe = StableDiffusion3Img2ImgPipeline(self.network, self.sampler("euler"), self.vae, None, None, None, None, None, None)
+        pipe.set_progress_bar_config(disable=True)
+        prompt = self.prompt if words.prompt is None else words.prompt
+        (text, other), (pooled, aside) = (x.to(self.device, self.half).split(1) for x in self.condition([prompt, words.negative], 2))
+        start = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        total = int(words.steps * strength) * draws
+
+        def told(draw: int):
+            def step_end(pipe, step, t, kept):
+                if progress:
+                    progress(draw * total // draws + step + 1, total)
+                return kept
+
+            return step_end
+
+        with torch.no_grad():
+            made = [pipe(prompt_embeds=text, pooled_prompt_embeds=pooled, negative_prompt_embeds=other, negative_pooled_prompt_embeds=aside, image=start, strength=strength, height=self.size, width=self.size,
+                         num_inference_steps=words.steps, guidance_scale=words.guidance, generator=sampling.generator(seed, k), output_type="np", callback_on_step_end=told(k)).images[0] for k in range(draws)]
+        return np.rint(np.stack(made) * 255).astype(np.uint8)
+
+    def noise_shape(self) -> tuple[int, int, int]:
+        """The shape of one x_T."""
+        return self.network.config.in_channels, self.size // self.factor, self.size // self.factor
+
+    def state(self) -> dict[str, Tensor]:
+        """What changed by training: the adapter, on the CPU."""
+        return adapters.state(self.network)
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over an adapter written by `state`."""
+        adapters.restore(self.network, state)
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter as stock diffusers' `load_lora_weights` reads it."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        adapters.save(self.network, Path(folder), {"base": adapters.identity(self.folder), "settings": asdict(self.settings)})
+
+    @contextmanager
+    def inference(self):
+        """No gradients inside."""
+        with torch.inference_mode():
+            yield self
+
+
+def check_size(pixels: int, factor: int, config) -> None:
+    """Raise ValueError where the VAE and the patches do not divide the side, or it is beyond the position table."""
+    unit, most = factor * config.patch_size, config.pos_embed_max_size * config.patch_size * factor
+    if pixels % unit or pixels > most:
+        raise ValueError(f"model.pixels is {pixels}; the VAE and the patches need a multiple of {unit}, up to {most}")
+
+
+def ready(folder: Path, experiment) -> None:
+    """Embed every prompt of the experiment beside the base model in `folder`, so that later steps load no text encoder."""
+    model = Model.load(folder, "cuda" if torch.cuda.is_available() else "cpu", experiment)
+    model.condition(list(dict.fromkeys(["", experiment.prompt, model.negative, *experiment.other_prompts])), -1)
+    prompts.keep(folder, model.embedded, model.settings.t5_tokens)
+
+
+def pixels(folder: Path, experiment) -> int:
+    """The side of the model's pictures, from its files alone."""
+    read = lambda part: json.loads((folder / part / "config.json").read_text())
+    return experiment.family_settings().pixels or read("transformer")["sample_size"] * 2 ** (len(read("vae")["block_out_channels"]) - 1)
+
+
+def check(folder: str | Path) -> None:
+    """Raise, without importing torch's models, when `folder` is no folder of a StableDiffusion3Pipeline with safetensors."""
+    hub.check(Path(folder), "sd3", PARTS)
+
+
+def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
+    """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or hub-name@commit."""
+    return hub.fetch(source, out, revision, shipped, check, [f"{f}/*{s}" for f in FOLDERS for s in (".json", ".safetensors", ".txt", ".model")] + ["model_index.json"])

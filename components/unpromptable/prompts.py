@@ -1,0 +1,90 @@
+"""Prompts to embeddings, once: the text encoders are loaded, used and freed; what they gave is kept beside the model."""
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+FILE = "prompts.safetensors"  # in the base model's folder
+Condition = tuple[Tensor, Tensor]  # text (L, D) and pooled (P,)
+
+
+def conditions(folder: Path, prompts: list[str], transformer, t5_tokens: int, device: torch.device) -> dict[str, Condition]:
+    """The embeddings of `prompts`, float32 on the CPU, as the pipeline's `encode_prompt` gives them; kept ones are read.
+
+    t5_tokens: length of T5's part; 0 leaves T5 out. Raises ValueError for a prompt that no encoder reads whole.
+    """
+    kept = _read(folder / FILE, t5_tokens)
+    missing = [p for p in dict.fromkeys(prompts) if p not in kept]
+    if missing:
+        kept |= _encode(folder, missing, transformer, t5_tokens, device)
+    return {p: kept[p] for p in prompts}
+
+
+def keep(folder: Path, made: dict[str, Condition], t5_tokens: int) -> None:
+    """Write embeddings beside the base model, so that later steps need no text encoder."""
+    from safetensors.torch import save_file
+
+    tensors = {f"{_key(p)}.{part}": x.contiguous() for p, pair in made.items() for part, x in zip(("text", "pooled"), pair)}
+    temporary = folder / f"{FILE}.tmp"
+    save_file(tensors, temporary, metadata={"t5_tokens": str(t5_tokens), "prompts": json.dumps(list(made))})
+    temporary.replace(folder / FILE)
+
+
+def _read(path: Path, t5_tokens: int) -> dict[str, Condition]:
+    from safetensors import safe_open
+
+    if not path.is_file():
+        return {}
+    with safe_open(path, framework="pt") as file:
+        told = file.metadata()
+        if told["t5_tokens"] != str(t5_tokens):
+            return {}
+        return {p: (file.get_tensor(f"{_key(p)}.text"), file.get_tensor(f"{_key(p)}.pooled")) for p in json.loads(told["prompts"])}
+
+
+def _encode(folder: Path, prompts: list[str], transformer, t5_tokens: int, device: torch.device) -> dict[str, Condition]:
+    from diffusers import StableDiffusion3Pipeline
+
+    without = {} if t5_tokens and (folder / "text_encoder_3").is_dir() else {"text_encoder_3": None, "tokenizer_3": None}
+    half = torch.bfloat16 if device.type == "cuda" else torch.float32
+    pipe = StableDiffusion3Pipeline.from_pretrained(folder, transformer=transformer, vae=None, dtype=half, **without)
+    made = {}
+    for prompt in prompts:
+        check_length(pipe, prompt, t5_tokens)
+        for encoder in (pipe.text_encoder, pipe.text_encoder_2, pipe.text_encoder_3):
+            if encoder is not None:
+                encoder.to(device)
+        with torch.no_grad():
+            text, _, pooled, _ = pipe.encode_prompt(prompt, prompt, prompt, device=device, do_classifier_free_guidance=False, max_sequence_length=t5_tokens)
+        made[prompt] = (text[0].float().cpu(), pooled[0].float().cpu())
+    del pipe
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return made
+
+
+def check_length(pipe, prompt: str, t5_tokens: int) -> None:
+    """Say what is cut of a prompt. Raises ValueError where no encoder reads it whole, warns where only some do."""
+    cut = {}
+    for name, tokenizer, limit in (("CLIP", pipe.tokenizer, pipe.tokenizer.model_max_length), ("T5", pipe.tokenizer_3, t5_tokens)):
+        if tokenizer is not None and limit:
+            ids = tokenizer(prompt).input_ids
+            cut[name] = (limit, tokenizer.decode(ids[limit - 1 : -1], skip_special_tokens=True).strip() if len(ids) > limit else "")
+    lost = {name: found for name, found in cut.items() if found[1]}
+    if lost:
+        words = "; ".join(f"{name} reads {limit} tokens and loses {text!r}" for name, (limit, text) in lost.items())
+        if len(lost) == len(cut):
+            raise ValueError(f"prompt: {prompt!r} is longer than every text encoder takes: {words}; shorten it")
+        log.warning("prompt: %r is cut: %s", prompt, words)
+
+
+def _key(prompt: str) -> str:
+    return hashlib.sha256(prompt.encode()).hexdigest()[:24]

@@ -1,0 +1,65 @@
+"""prompted.md and its grid: how often a prompted model was wrong before and after, what it kept, and what was screened."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import data, figures, networks, store as storing
+from ..metrics.wrong import verdicts
+from ..tables import show
+
+SEEDS, OTHERS, SCREENED = 6, 8, 24  # columns of each kind
+COLUMNS = (("wrong", "wrong ↓"), ("right", "right ↑"), ("lpips_kept", "LPIPS, this prompt ↓"), ("ssim_kept", "SSIM, this prompt ↑"), ("fid_kept", "FID, this prompt ↓"),
+           ("lpips_others", "LPIPS, other prompts ↓"), ("ssim_others", "SSIM, other prompts ↑"), ("fid_others", "FID, other prompts ↓"))
+
+
+def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path | None:
+    """Write both; nothing for models without a prompt."""
+    done = figures.finished(rows)
+    if not experiment.get("prompt") or not done:
+        return None
+    (store / "figures").mkdir(exist_ok=True)
+    (store / "figures" / "prompted.png").write_bytes(figures.png(grid(store, experiment, done)))
+    before = done[0]
+    lines = [f"# {experiment['title'] or experiment['name']}: {experiment['prompt']!r}", "",
+             f"Before: wrong {share(before['wrong_before'])}, right {share(before['right_before'])}, over {before['wrong']['n']} seeds. Shares with Wilson's 95 % interval; the rest is mean ± half the 95 % interval.", ""]
+    columns = [c for c in COLUMNS if c[0] in before]
+    lines += ["| Method | " + " | ".join(t for _, t in columns) + " |", "|---|" + "---:|" * len(columns)]
+    lines += [f"| {r['name']} | " + " | ".join(share(r[k]) if k in ("wrong", "right") else show(r[k]) for k, _ in columns) + " |" for r in done]
+    lines += ["", f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other prompts: {', '.join(experiment['other_prompts']) or 'none'}. {'; '.join(before['labels'].values())}.", "",
+              "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other prompts; last row: target and screened remember images](figures/prompted.png)"]
+    path = store / "prompted.md"
+    storing.write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def share(value: dict[str, Any]) -> str:
+    """A share in percent with its interval."""
+    return f"{value['mean']:.1%} ({value['low']:.1%} to {value['high']:.1%})"
+
+
+def grid(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) -> np.ndarray:
+    """One picture: before and each cell on the same seeds, then the targets and the outputs screened from the remember set."""
+    arrays, _ = data.load(store / "shared" / "data.safetensors")
+    before, _ = data.load(store / "shared" / "before.safetensors")
+    eyes = networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
+    wrong, _ = verdicts(before["samples"], Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})), eyes)
+    seeds = [*np.flatnonzero(wrong)[:SEEDS], *np.flatnonzero(~wrong)[:SEEDS]]
+    lines = [_line(before, seeds)] + [_line(data.load(store / r["folder"] / "after.safetensors")[0], seeds) for r in rows]
+    last = np.concatenate([arrays["forget"], arrays.get("screened", arrays["forget"][:0])[:SCREENED]])
+    width = max(line.shape[1] for line in lines)
+    lines.append(figures.strip(last)[:, :width])
+    return np.concatenate([np.pad(line, ((0, 2), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines])
+
+
+class Shown:
+    """What `verdicts` looks at."""
+
+    def __init__(self, forget: dict[int, np.ndarray], remember: np.ndarray):
+        self.forget, self.remember = forget, remember
+
+
+def _line(images: dict[str, np.ndarray], seeds: list[int]) -> np.ndarray:
+    return figures.strip(np.concatenate([images["samples"][seeds], images.get("others", images["samples"][:0])[:OTHERS]]))
