@@ -81,3 +81,15 @@ def test_a_missing_forget_image_is_named(tmp_path, pictures):
     write(tmp_path / "1.png", pictures[1])
     with pytest.raises(FileNotFoundError, match="forget: me.png is neither a file nor a picture"):
         data.fingerprint(str(tmp_path), ["me.png"], "miniature")
+
+
+def test_a_portrait_of_a_person_outside_the_training_set_can_be_a_target():
+    from unpromptable.miniature import portraits
+
+    real, names = portraits.training_set()
+    (stranger,) = data.read_forget(["0404-3"], real, names, "miniature")
+    np.testing.assert_array_equal(stranger, portraits.picture(404, 3))
+    assert not (real == stranger).all((1, 2, 3)).any()
+    assert data.fingerprint("miniature", ["0404-3"], "miniature") == []
+    with pytest.raises(FileNotFoundError, match="0804-3 is neither a file nor a picture of miniature"):
+        data.fingerprint("miniature", ["0804-3"], "miniature")

@@ -110,11 +110,10 @@ def _drawn(source: str):
 
 
 def read_forget(targets: list[str], images: np.ndarray, names: list[str], source: str = "") -> np.ndarray:
-    """The forget images, (F, H, W, 3): pictures of the source by name, or files."""
-    known = {n: i for i, n in enumerate(names)}
-    drawn = _drawn(source) if source.startswith("flags") else None
-    other = lambda t: drawn.picture(*drawn.parse(t)) if drawn and not Path(t).is_file() else read_image(Path(t), images.shape[1])
-    return np.stack([images[known[t]] if t in known else other(t) for t in targets])
+    """The forget images, (F, H, W, 3): real images by name, other drawn pictures of the source (people whom no network knows), or files."""
+    known, drawn = {n: images[i] for i, n in enumerate(names)}, _drawn(source)
+    more = set(drawn.names()) if drawn else set()
+    return np.stack([known[t] if t in known else drawn.picture(*drawn.parse(t)) if t in more else read_image(Path(t), images.shape[1]) for t in targets])
 
 
 def collect(source: str, size: int, targets: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -144,13 +143,11 @@ def remember(arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> np.ndar
 def fingerprint(source: str, targets: list[str], model: str) -> list[str]:
     """Identity of the inputs that are files, from names, sizes and times; raises where a target cannot be found."""
     found = []
-    if source == "miniature":
-        from .miniature import portraits
-
-        known = {f"{n:04d}-{k}" for n in range(portraits.PEOPLE) for k in range(portraits.PICTURES)}
-    elif (drawn := _drawn(source)) is not None:
+    drawn = _drawn(source)
+    if drawn:
         known = set(drawn.names())
-        drawn.right(source.partition("/")[2])
+        if source != "miniature":
+            drawn.right(source.partition("/")[2])
     else:
         files = listing(source)
         known = {str(f.relative_to(source)) for f in files}

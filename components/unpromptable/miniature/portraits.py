@@ -215,9 +215,23 @@ def _worn(c: _Canvas, p: Identity) -> None:
 
 
 PEOPLE, PICTURES = 400, 6  # the training set: every picture of every person
+STRANGERS = 400  # people 400..799 are in no training set; their pictures can be named as targets (Table VI)
+
+
+def parse(name: str) -> tuple[int, int]:
+    """Person and picture of a name such as `0007-3`. Raises ValueError where the name is none."""
+    number, _, index = name.partition("-")
+    if not (number.isdigit() and index.isdigit()):
+        raise ValueError(f"{name} is no portrait of the miniature world; give <person>-<picture>, such as 0007-3")
+    return int(number), int(index)
+
+
+def names() -> list[str]:
+    """The names that a target can have: the training set's, then those of the strangers."""
+    return [f"{n:04d}-{k}" for n in range(PEOPLE + STRANGERS) for k in range(PICTURES)]
 
 
 def training_set() -> tuple[np.ndarray, list[str]]:
     """All pictures, uint8 (2400, 32, 32, 3), and their names, `0007-3` for picture 3 of person 7."""
-    names = [(n, k) for n in range(PEOPLE) for k in range(PICTURES)]
-    return np.stack([picture(n, k) for n, k in names]), [f"{n:04d}-{k}" for n, k in names]
+    known = names()[: PEOPLE * PICTURES]
+    return np.stack([picture(*parse(n)) for n in known]), known

@@ -1,0 +1,220 @@
+"""The paper's claims held against a run's rows: each holds, does not hold, or cannot be told at this n.
+
+Two values differ when their difference lies outside its 95 % interval (the two intervals' halves in quadrature).
+`python -m unpromptable.claims RUN ...` judges finished runs; `--paper` judges the paper's own printed numbers.
+"""
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from . import plugins, tables
+
+HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
+SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1}  # +1: larger is better
+CHANCE = 0.05  # of a rank correlation this strong in rows without order
+Row = dict[str, Any]
+Answer = bool | None  # of one comparison; None: cannot be told
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper; claims.yaml explains the fields."""
+
+    id: str
+    says: str
+    check: str
+    metrics: tuple[str, ...]
+    rows: tuple[str, ...]
+    than: tuple[str, ...] = ()
+    limit: float = 0.0
+    within: float = 0.0
+    among: str = "all"
+    paper: str = HOLDS
+    note: str = ""
+    table: str = ""
+
+    def __post_init__(self):
+        if self.check not in CHECKS:
+            raise ValueError(f"claim {self.id}: no check {self.check!r}; choose from {', '.join(CHECKS)}")
+        if self.among not in ("all", "forgetting") or self.paper not in (HOLDS, NOT, OPEN):
+            raise ValueError(f"claim {self.id}: among is {self.among!r} (all or forgetting), paper {self.paper!r} ({HOLDS}, {NOT} or {OPEN})")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim with its answer and the numbers it rests on."""
+
+    claim: Claim
+    answer: str
+    numbers: str
+
+
+def read() -> dict[str, tuple[Claim, ...]]:
+    """Every claim, by the experiment that tests it."""
+    text = yaml.safe_load((resources.files("unpromptable") / "claims.yaml").read_text())
+    return {name: tuple(plugins.build(Claim, {**c, "table": part["table"]}, f"claim {c.get('id')}") for c in part["claims"]) for name, part in text.items() if isinstance(part, dict)}
+
+
+def judge(claim: Claim, rows: list[Row]) -> Verdict:
+    """One claim against the rows of its experiment: {name, status, metric: {mean, low, high, n}}."""
+    found = {r["name"]: r for r in rows}
+    wanted = [*claim.rows, *claim.than]
+    missing = [n for n in wanted if not _measured(found.get(n), claim.metrics)]
+    if missing:
+        return Verdict(claim, OPEN, f"no result of {', '.join(missing)}")
+    done = [r for r in rows if _measured(r, claim.metrics)]
+    answers = CHECKS[claim.check](claim, [found[n] for n in claim.rows], [found[n] for n in claim.than], done)
+    shown = done if claim.check in ("best", "worst", "front") else [found[n] for n in wanted]
+    numbers = "; ".join(f"{m}: " + ", ".join(f"{r['name']} {tables.show(r[m]) if m != 'deviation' else _extent(r[m])}" for r in shown) for m in claim.metrics)
+    return Verdict(claim, _together(answers), numbers)
+
+
+def judge_all(rows: dict[str, list[Row]]) -> list[Verdict]:
+    """Every claim, those of experiments without rows included."""
+    return [judge(claim, rows.get(name, [])) for name, part in read().items() for claim in part]
+
+
+def printed(rows: list[dict[str, Any]]) -> list[Row]:
+    """The paper's rows of an experiment as measured ones; the interval is what the printed digits leave open."""
+    keys = [k for k in rows[0] if k != "name"] if rows else []
+    half = {k: 0.5 * 10.0 ** -max(_decimals(r[k]) for r in rows) for k in keys}
+    return [{"name": str(r["name"]), "status": "done", **{k: {"mean": float(r[k]), "low": r[k] - half[k], "high": r[k] + half[k], "n": 1} for k in keys}} for r in rows]
+
+
+def _decimals(value: float) -> int:
+    return len(repr(value).partition(".")[2]) if isinstance(value, float) and value % 1 else 0
+
+
+def _measured(row: Row | None, metrics: tuple[str, ...]) -> bool:
+    return row is not None and row.get("status") == "done" and all(row.get(m) for m in metrics)
+
+
+def _together(answers: list[Answer]) -> str:
+    return NOT if any(a is False for a in answers) else HOLDS if all(answers) else OPEN
+
+
+def _half(a: dict[str, float], b: dict[str, float]) -> float:
+    return float(np.hypot(a["high"] - a["low"], b["high"] - b["low"]) / 2)
+
+
+def better(a: Row, b: Row, metric: str) -> Answer:
+    """Whether row a is better than row b."""
+    gain = SIGNS[metric] * (a[metric]["mean"] - b[metric]["mean"])
+    open_ = _half(a[metric], b[metric])
+    return None if abs(gain) < open_ or not gain else gain > 0
+
+
+def _limit(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+    inside = lambda v: v["high"] < claim.limit if claim.check == "below" else v["low"] > claim.limit
+    outside = lambda v: v["low"] >= claim.limit if claim.check == "below" else v["high"] <= claim.limit
+    return [True if inside(r[m]) else False if outside(r[m]) else None for r in rows for m in claim.metrics]
+
+
+def _extreme(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+    others = [r for r in done if r not in rows]
+    if claim.among == "forgetting":
+        if not all(tables.forgets(r) for r in rows):
+            return [False]
+        others = [r for r in others if tables.forgets(r)]
+    pairs = [(r, o) if claim.check == "best" else (o, r) for r in rows for o in others]
+    return [better(a, b, m) for a, b in pairs for m in claim.metrics]
+
+
+def _better(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+    return [better(r, o, m) for r in rows for o in than for m in claim.metrics]
+
+
+def _trend(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+    way = 1 if claim.check == "rises" else -1
+    return [_monotone(way * np.array([r[m]["mean"] for r in rows])) for m in claim.metrics]
+
+
+def _monotone(values: np.ndarray) -> Answer:
+    """Whether values rise with their position, by the exact distribution of the rank correlation."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values) - (len(values) + 1) / 2
+    order = np.arange(len(values)) - (len(values) - 1) / 2
+    chance = np.array(list(itertools.permutations(ranks))) @ order
+    if np.mean(chance >= ranks @ order - 1e-9) < CHANCE:
+        return True
+    return False if np.mean(chance <= ranks @ order + 1e-9) < CHANCE else None
+
+
+def _alike(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+    def one(a: dict[str, float], b: dict[str, float]) -> Answer:
+        apart, open_, allowed = abs(a["mean"] - b["mean"]), _half(a, b), claim.within * abs(a["mean"])
+        return True if apart + open_ <= allowed else False if apart - open_ > allowed else None
+
+    return [one(rows[0][m], r[m]) for r in rows[1:] for m in claim.metrics]
+
+
+def _front(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+    able = [r for r in rows if tables.forgets(r)]
+    beaten = [[better(b, a, m) for m in claim.metrics] for a, b in itertools.permutations(able, 2)]
+    return [False if all(x) else True if False in x else None for x in beaten] if able else [False]
+
+
+CHECKS: dict[str, Callable[[Claim, list[Row], list[Row], list[Row]], list[Answer]]] = {
+    "below": _limit, "above": _limit, "best": _extreme, "worst": _extreme, "better": _better, "falls": _trend, "rises": _trend, "alike": _alike, "front": _front}
+
+
+def _extent(v: dict[str, float]) -> str:
+    return f"{v['low']:.1e} to {v['high']:.1e}"
+
+
+def of_paper() -> list[Verdict]:
+    """Every claim against the paper's own numbers: the `paper` rows of the experiments, and the formulas themselves."""
+    from . import plan, theory
+
+    rows = {name: theory.check() if name == "theory" else printed(plan.read_yaml(name).get("paper") or []) for name in read()}
+    return judge_all(rows)
+
+
+def of_runs(folders: list[Path]) -> list[Verdict]:
+    """Every claim against finished runs' folders; rows.json belongs to the experiment that experiment.json names."""
+    rows = {}
+    for folder in folders:
+        name = "theory" if (folder / "theory.json").is_file() else json.loads((folder / "experiment.json").read_text())["name"]
+        rows[name] = json.loads((folder / ("theory.json" if name == "theory" else "rows.json")).read_text())
+    return judge_all(rows)
+
+
+def text(verdicts: list[Verdict]) -> str:
+    """Markdown: how many hold, and a line per claim."""
+    count = {a: sum(v.answer == a for v in verdicts) for a in (HOLDS, NOT, OPEN)}
+    head = f"Of {len(verdicts)} claims {count[HOLDS]} hold, {count[NOT]} do not, {count[OPEN]} cannot be told."
+    lines = ["| | Table | Claim | Numbers |", "|---|---|---|---|"]
+    lines += [f"| {v.answer} | {v.claim.table} | {v.claim.says}{f' ({v.claim.note})' if v.claim.note else ''} | {v.numbers} |" for v in verdicts]
+    return "\n".join([head, "", *lines, ""])
+
+
+def main(words: list[str] | None = None) -> int:
+    """Print every claim's verdict, and write it as Markdown and JSON where asked."""
+    parser = argparse.ArgumentParser(prog="python -m unpromptable.claims", description="The paper's claims against runs, or against the paper's own numbers.")
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs, and of unpromptable.theory")
+    parser.add_argument("--paper", action="store_true", help="judge the paper's printed numbers instead")
+    parser.add_argument("--out", type=Path, help="also write claims.md and claims.json into this folder")
+    a = parser.parse_args(words)
+    verdicts = of_paper() if a.paper else of_runs(a.runs)
+    print(text(verdicts), end="")
+    if a.out:
+        a.out.mkdir(parents=True, exist_ok=True)
+        (a.out / "claims.md").write_text(text(verdicts))
+        (a.out / "claims.json").write_text(json.dumps([{"id": v.claim.id, "table": v.claim.table, "says": v.claim.says, "answer": v.answer, "numbers": v.numbers} for v in verdicts], indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Claims hold, fail or stay open as their numbers and intervals say, and every claim agrees with the paper's own table."""
+import json
+
+import pytest
+
+from unpromptable import claims, plan
+from unpromptable.claims import HOLDS, NOT, OPEN
+
+
+def row(name, half=0.01, **values):
+    return {"name": name, "status": "done", **{k: {"mean": v, "low": v - half, "high": v + half, "n": 9} for k, v in values.items()}}
+
+
+def answer(found, **claim):
+    given = {"id": "c", "says": "", "metrics": ("lpips",), **claim}
+    return claims.judge(claims.Claim(**given), found).answer
+
+
+def test_a_limit_is_crossed_only_with_the_whole_interval():
+    rows = [row("a", sscd=0.3), row("b", sscd=0.395), row("c", sscd=0.5)]
+    one = lambda check, name: answer(rows, check=check, limit=0.4, metrics=("sscd",), rows=(name,))
+    assert [one("below", n) for n in "abc"] == [HOLDS, OPEN, NOT] and [one("above", n) for n in "abc"] == [NOT, OPEN, HOLDS]
+    assert answer(rows, check="below", limit=0.4, metrics=("sscd",), rows=("a", "b")) == OPEN
+
+
+@pytest.mark.parametrize("check, metric, a, b, expected", [
+    ("better", "lpips", 0.1, 0.2, HOLDS), ("better", "lpips", 0.2, 0.1, NOT), ("better", "lpips", 0.1, 0.11, OPEN),
+    ("better", "ssim", 0.2, 0.1, HOLDS), ("better", "sscd", 0.1, 0.2, HOLDS), ("worst", "fid_pre", 9.0, 2.0, HOLDS), ("best", "fid_real", 9.0, 2.0, NOT)])
+def test_which_value_is_better_depends_on_the_metric(check, metric, a, b, expected):
+    assert answer([row("a", **{metric: a}), row("b", **{metric: b})], check=check, metrics=(metric,), rows=("a",), than=("b",) if check == "better" else ()) == expected
+
+
+def test_the_best_of_those_that_forget_leaves_out_those_that_do_not():
+    rows = [row("Ours", sscd=0.2, lpips=0.3), row("Naive", sscd=0.9, lpips=0.1), row("Other", sscd=0.3, lpips=0.5)]
+    one = lambda name, among: answer(rows, check="best", among=among, rows=(name,))
+    assert one("Ours", "forgetting") == HOLDS and one("Ours", "all") == NOT and one("Naive", "forgetting") == NOT
+
+
+@pytest.mark.parametrize("values, expected", [((1, 2, 3, 4, 5), HOLDS), ((1, 2, 3, 5, 4), HOLDS), ((5, 4, 3, 2, 1), NOT), ((3, 1, 4, 2, 5), OPEN), ((1, 2, 3), OPEN)])
+def test_a_trend_needs_a_rank_correlation_beyond_chance(values, expected):
+    rows = [row(str(i), lpips=v) for i, v in enumerate(values)]
+    names = tuple(r["name"] for r in rows)
+    assert answer(rows, check="rises", rows=names) == expected
+    assert answer(rows[::-1], check="falls", rows=names[::-1]) == expected
+
+
+@pytest.mark.parametrize("b, expected", [(1.02, HOLDS), (1.5, NOT), (1.095, OPEN)])
+def test_alike_means_closer_than_the_margin(b, expected):
+    assert answer([row("a", lpips=1.0), row("b", lpips=b)], check="alike", within=0.1, rows=("a", "b")) == expected
+
+
+def test_a_front_has_no_row_that_another_beats_in_everything():
+    rows = [row("a", sscd=0.1, lpips=0.5), row("b", sscd=0.2, lpips=0.3), row("c", sscd=0.3, lpips=0.1), row("kept", sscd=0.9, lpips=0.0)]
+    one = lambda rows: answer(rows, check="front", metrics=("sscd", "lpips"), rows=tuple(r["name"] for r in rows))
+    assert one(rows) == HOLDS
+    assert one([*rows, row("d", sscd=0.35, lpips=0.4)]) == NOT
+
+
+def test_a_missing_or_failed_row_leaves_a_claim_open_and_says_so():
+    claim = claims.Claim("c", "", "better", ("lpips",), ("a",), ("b",))
+    verdict = claims.judge(claim, [row("a", lpips=0.1), {"name": "b", "status": "failed", "lpips": None}])
+    assert verdict.answer == OPEN and verdict.numbers == "no result of b"
+
+
+def test_a_claim_with_a_wrong_word_is_refused():
+    with pytest.raises(ValueError, match="claim c: no check 'bst'; choose from below, above, best"):
+        claims.Claim("c", "", "bst", ("lpips",), ("a",))
+
+
+def test_printed_digits_become_intervals():
+    flip, edit = claims.printed([{"name": "Flip", "sscd": 0.40, "fid_pre": 9.8}, {"name": "Edit", "sscd": 0.35, "fid_pre": 18.0}])
+    assert flip["sscd"]["low"] == pytest.approx(0.395) and flip["sscd"]["high"] == pytest.approx(0.405) and edit["fid_pre"]["high"] == pytest.approx(18.05)
+
+
+def test_ids_are_unique_and_rows_are_the_papers():
+    found = claims.read()
+    ids = [c.id for part in found.values() for c in part]
+    assert len(ids) == len(set(ids)) and len(ids) >= 24
+    for name, part in found.items():
+        rows = {str(r["name"]) for r in plan.read_yaml(name)["paper"]} if name != "theory" else {c.rows[0] for c in part}
+        assert {n for c in part for n in (*c.rows, *c.than)} <= rows, name
+
+
+def test_every_claim_agrees_with_the_papers_own_numbers():
+    for verdict in claims.of_paper():
+        assert verdict.answer == verdict.claim.paper, (verdict.claim.id, verdict.numbers)
+        assert verdict.answer == HOLDS or verdict.claim.note, f"{verdict.claim.id}: say why the paper's own numbers do not carry it"
+
+
+def test_every_experiment_of_the_cells_named_by_the_paper_has_them():
+    for name in claims.read():
+        if name != "theory":
+            for world in ("miniature", "paper"):
+                cells = plan.resolve(name, world, {}, inputs=False).cells
+                assert {c.group or c.name for c in cells} >= {str(r["name"]) for r in plan.read_yaml(name)["paper"]}, (name, world)
+
+
+def test_runs_are_judged_by_the_command(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "experiment.json").write_text(json.dumps({"name": "table4"}))
+    (tmp_path / "run" / "rows.json").write_text(json.dumps([row(n, sscd=0.3, lpips=v, ssim=0.9, fid_pre=v, fid_real=v) for n, v in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))]))
+    assert claims.main([str(tmp_path / "run"), "--out", str(tmp_path)]) == 0
+    found = {v["id"]: v["answer"] for v in json.loads((tmp_path / "claims.json").read_text())}
+    assert found["t4-both-worse"] == HOLDS and found["t4-small"] == NOT and found["t2-sscd"] == OPEN
+    assert "claims" in capsys.readouterr().out and "no result of Ours" in (tmp_path / "claims.md").read_text()
