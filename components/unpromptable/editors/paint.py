@@ -30,11 +30,8 @@ class Editor:
     def _portrait(self, target: str, original: np.ndarray) -> np.ndarray:
         from ..miniature import portraits
 
-        number, _, index = target.partition("-")
-        if not (number.isdigit() and index.isdigit()):
-            raise ValueError(f"paint.folder: {target} is no portrait of the miniature world; give a folder with its painted image")
-        person = portraits.identity(int(number))
-        painted = portraits.draw(portraits.repaint(person, int(number)), portraits.nuisance(int(number), int(index)))
+        number, index = portraits.parse(target)
+        painted = portraits.draw(portraits.repaint(portraits.identity(number), number), portraits.nuisance(number, index))
         painting.check("paint.folder: miniature", target, painted, original)
         return painted
 

@@ -26,6 +26,11 @@ class Editor:
         if self.steps < 1 or self.guidance < 1:
             raise ValueError(f"sdedit.steps is {self.steps}, sdedit.guidance {self.guidance}; both must be at least 1")
 
+    @property
+    def base_calls(self) -> int:
+        """Forward passes of the base model per target, draws filled up to whole batches."""
+        return (self.draws + -self.draws % 8) * (min(int(self.strength * 1000), 999) + 1)
+
     def edit(self, scene) -> np.ndarray:
         """Variations of the targets, uint8 (F, H, W, 3)."""
         model = scene.model()

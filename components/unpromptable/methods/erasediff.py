@@ -14,6 +14,7 @@ class Method:
     """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was U[0, 1)."""
 
     reads_surrogate: ClassVar[bool] = False
+    passes: ClassVar[tuple[int, int]] = (2, 2)  # of the network per image and update: forward, backward
     eta: float = 1e-3  # the least descent asked of the forget loss; the SISS code's value, the paper states none
 
     def __post_init__(self):

@@ -12,6 +12,7 @@ class Method:
     """Gradient descent on the remember loss alone (Eq. 8)."""
 
     reads_surrogate: ClassVar[bool] = False
+    passes: ClassVar[tuple[int, int]] = (1, 1)  # of the network per image and update: forward, backward
 
     def update(self, model, batch) -> dict[str, float]:
         """Write the gradient of the remember loss."""

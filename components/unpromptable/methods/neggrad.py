@@ -21,6 +21,11 @@ class Method:
         if self.weight <= 0:
             raise ValueError(f"neggrad.weight is {self.weight}; it must be above 0, or nothing is forgotten")
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Of the network per image and update: forward, backward."""
+        return (1, 1) if self.mode == "pure" else (2, 2)
+
     def update(self, model, batch) -> dict[str, float]:
         """Write the gradient that raises the forget loss."""
         (g_f,), (forget,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.forget, b.forget).mean(),))

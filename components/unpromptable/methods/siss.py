@@ -20,6 +20,7 @@ class Method:
     """
 
     reads_surrogate: ClassVar[bool] = False
+    passes: ClassVar[tuple[int, int]] = (1, 2)  # of the network per image and update: forward, backward
     mixture: float = 0.5  # share of forget images in the mixture
     scaling_norm: float = 500.0  # the norm the forget gradient is set to, with reduction sum at 256 x 256 (the SISS code)
     relative_norm: float = 0.0  # above 0: that share of the keep gradient's norm instead (the SISS README: about 0.1)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .. import diffusion, gradients
 
@@ -10,6 +11,7 @@ from .. import diffusion, gradients
 class Method:
     """Surrogate-based forgetting with timestep-aware weighting and gradient surgery."""
 
+    passes: ClassVar[tuple[int, int]] = (2, 2)  # of the network per image and update: forward, backward
     beta: float = 5e-5  # forget weight per timestep, lambda(t) = 1 - beta*t, t in 0..999 (IV-A; SD3: 2e-4)
     constant_lambda: float = 0.0  # above 0: one lambda for every t instead (Table III's 0.95 and 0.99)
     projection: str = "forget"  # none | forget | both (Table IV); the paper projects the forget gradient

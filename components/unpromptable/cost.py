@@ -1,0 +1,145 @@
+"""What a plan costs in operations, from the shapes of its networks: 1 multiply-add is 2 FLOP, matrix products and convolutions alone.
+
+Counted with torch's flop counter at the sizes named; nothing here was timed. The rate at which a GPU works through
+them is the reader's to state.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import config, plan, plugins
+
+RATE = 400.0  # TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
+FILL = 8  # images per network call are filled up to a multiple of it (sampling.MULTIPLE)
+REAL = {"miniature": 2_400, "celeba_hq_256": 30_000}  # images of the data sets that the worlds name
+
+
+@dataclass(frozen=True)
+class Network:
+    """FLOP of a base model per image."""
+
+    forward: float
+    backward: float  # of a whole backward pass to the weights that train
+    encode: float = 0.0  # picture to model space
+    decode: float = 0.0
+    guidance: int = 1  # network calls per sampling step
+
+
+NETWORKS = {
+    ("ddpm", "google/ddpm-celebahq-256", 256): Network(497.03e9, 1.999 * 497.03e9),
+    ("ddpm", "miniature", 32): Network(193.990656e6, 1.9954 * 193.990656e6),
+    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 1024): Network(8.982e12, 11.881e12, 4.88e12, 10.47e12, 2),  # LoRA of rank 32, 333 text tokens
+    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 512): Network(2.127e12, 2.392e12, 1.12e12, 2.51e12, 2),
+}
+EYES = {  # FLOP per image (lpips: per pair) of the metric networks
+    "paper": {"sscd": 13.5e9, "lpips": 2 * 1.74e9, "fid": 11.42e9},  # ResNet-50 at 288, AlexNet at 256, Inception at 299
+    "miniature": {"sscd": 21.84e6, "lpips": 2 * 21.84e6, "fid": 21.82e6},
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the DAG: what it runs, how often, and its FLOP; None where the network's operations are not known."""
+
+    step: str
+    cell: str  # '' for what all cells share
+    work: str
+    flop: float | None
+
+    def hours(self, rate: float = RATE) -> float | None:
+        """GPU hours at `rate` TFLOP/s."""
+        return None if self.flop is None else self.flop / (rate * 1e12 * 3600)
+
+
+def network(experiment: config.Experiment) -> Network | None:
+    """The base model's operations: of a published network, or counted from a diffusers folder here; None for another."""
+    source = experiment.model
+    known = {size: n for (family, name, size), n in NETWORKS.items() if (family, name) == (source.name, source.source)}
+    if known:
+        return known.get(pixels(experiment) or max(known))
+    return count(Path(source.source)) if source.name == "ddpm" and Path(source.source).is_dir() else None
+
+
+def pixels(experiment: config.Experiment) -> int:
+    """The side of the pictures that the experiment asks for; 0 is the model's own."""
+    return int(getattr(experiment.model, "settings", {}).get("pixels", 0))
+
+
+def count(folder: Path) -> Network:
+    """A UNet2DModel's operations from its configuration alone, its weights left where they are."""
+    import torch
+    from diffusers import UNet2DModel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    root = folder / "unet" if (folder / "unet").is_dir() else folder
+    with torch.device("meta"):
+        unet = UNet2DModel.from_config(json.loads((root / "config.json").read_text()))
+        side, channels = unet.config.sample_size, unet.config.in_channels
+        with FlopCounterMode(display=False) as forward:
+            output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
+        with FlopCounterMode(display=False) as backward:
+            output.sum().backward()
+    return Network(float(forward.get_total_flops()), float(backward.get_total_flops()))
+
+
+def steps(resolved: plan.Plan) -> Iterator[Step]:
+    """Every step that costs a GPU anything, those of all cells first."""
+    experiment, base = resolved.experiment, network(resolved.experiment)
+    eyes = EYES.get(experiment.networks.name)
+    yield from _sample(experiment, base, "", resolved.targets())
+    yield _features(experiment, eyes)
+    for cell in resolved.cells:
+        yield _edit(cell, base)
+        yield _unlearn(cell, base)
+        yield from _sample(experiment, base, cell.name, cell.forget)
+        yield _score(experiment, cell, eyes)
+
+
+def _sample(experiment: config.Experiment, base: Network | None, cell: str, targets: tuple[str, ...]) -> Iterator[Step]:
+    s, test = experiment.sampling, experiment.injection
+    draws = test.draws + -test.draws % FILL
+    calls = test.t + 1 if experiment.model.name == "ddpm" else min(28, test.t)
+    one = base and base.guidance * s.steps * base.forward + base.decode
+    yield Step("sample", cell, f"{s.images:,} images of {s.steps} {s.sampler} steps", base and s.images * one)
+    denoised = base and len(targets) * draws * (base.encode + base.decode + calls * base.guidance * base.forward)
+    yield Step("inject", cell, f"{number(len(targets), 'target')}, {number(test.draws, 'draw')} of {calls} steps from t = {test.t}", denoised)
+
+
+def _edit(cell: config.Cell, base: Network | None) -> Step:
+    editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
+    calls, own = getattr(editor, "base_calls", 0), getattr(editor, "flop", 0.0)
+    flop = None if calls and base is None else len(cell.forget) * (own + (calls * base.forward if calls else 0.0))
+    return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
+
+
+def _unlearn(cell: config.Cell, base: Network | None) -> Step:
+    passes = getattr(plugins.make("method", cell.method.name, cell.method.settings), "passes", None)
+    t, updates = cell.training, cell.training.steps * len(cell.forget)
+    words = f"{updates:,} updates of {t.batch} images, " + ("{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say")
+    each = base and passes and passes[0] * base.forward + passes[1] * base.backward
+    return Step("unlearn", cell.name, words, each and updates * t.batch * each)
+
+
+def _features(experiment: config.Experiment, eyes: dict[str, float] | None) -> Step:
+    real = REAL.get(experiment.real)
+    if real is None and Path(experiment.real).is_dir():
+        from . import data
+
+        real = len(data.listing(experiment.real))
+    seen = experiment.sampling.images + (real or 0)
+    words = f"features of {experiment.sampling.images:,} images before and of " + (f"{real:,} real ones" if real is not None else "the real ones, whose number is not known here")
+    return Step("score", "", words, eyes and seen * eyes["fid"])
+
+
+def _score(experiment: config.Experiment, cell: config.Cell, eyes: dict[str, float] | None) -> Step:
+    pairs, faces = experiment.sampling.images, len(cell.forget) * (2 * experiment.injection.draws + 2)
+    flop = eyes and pairs * (eyes["lpips"] + eyes["fid"]) + faces * eyes["sscd"]
+    return Step("score", cell.name, f"{pairs:,} pairs by LPIPS and SSIM, {pairs:,} images by FID, {faces} by SSCD", flop)
+
+
+def number(n: int, word: str) -> str:
+    """A count with its word, in the plural where it needs it."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
