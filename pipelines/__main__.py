@@ -71,7 +71,7 @@ def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, pending
 def _pending(out: Path, resolved) -> bool:
     from unpromptable import store
 
-    return any(not store.finished(store.place(str(out), s, "row.json"), s["key"]) for s in resolved.cell_specs())
+    return any(not store.finished(store.place(str(out), s, "row.json"), s["row_key"]) for s in resolved.cell_specs())
 
 
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import frechet, networks, plugins, scoring, weights
+from unpromptable import frechet, networks, plugins, sampling, scoring, weights
 from unpromptable.metrics import ssim
 from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits
 
@@ -127,9 +127,25 @@ def test_sscd_of_a_model_with_itself_is_one_and_n_counts_draws():
     assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate"}
 
 
+QUICK = {"sscd_worst": {"times": (2, 3), "draws": 2}, "likelihood": {"probes": 2, "tolerance": 0.05}, "relearn": {"updates": 2, "every": 1, "draws": 2}}
+
+
+def shipped():
+    """Evidence with the shipped model before and after, of one person with two other pictures among the real ones."""
+    from importlib import resources
+
+    from unpromptable import config
+
+    folder = resources.files("unpromptable") / "miniature" / "ddpm"
+    experiment = config.Experiment("t", "miniature", "miniature", ("p-9",))
+    one = {"p-9": images(3, seed=2)}
+    return evidence(injected_before=one, injected_after=one, forget={"p-9": images(1, seed=4)[0]}, surrogates={"p-9": images(1, seed=5)[0]}, names=tuple(f"{'p' if i < 2 else 'q'}-{i}" for i in range(60)),
+                    models=scoring.Models(experiment, folder, folder), injection=config.Injection(t=2, draws=2))
+
+
 @pytest.mark.parametrize("name", plugins.names("metric"))
 def test_every_metric_gives_its_own_name_with_an_interval_around_its_mean(name):
-    found = plugins.make("metric", name).measure(evidence(prompted=True), networks.load("miniature"))
+    found = plugins.make("metric", name, QUICK.get(name, {})).measure(shipped(), networks.load("miniature"))
     assert name in found and all(e.low <= e.mean <= e.high and e.n > 0 for e in found.values())
 
 
@@ -142,7 +158,7 @@ def test_rates_count_what_the_forget_and_the_remember_images_show():
     wrong, right = flags.picture("japan", 5), np.stack([flags.repaint(f"japan-{k:04d}") for k in range(20)])
     other = flags.picture("peru", 0)
     before, after = np.stack([wrong, wrong, right[0], other]), np.stack([right[1], wrong, right[2], other])
-    shown = evidence(before=before, after=after, forget={"t": wrong}, remember=right, prompted=True, others_before=None, others_after=None)
+    shown = evidence(before=before, after=after, forget={"t": wrong}, remember=right, others_before=None, others_after=None)
     for eyes in ("flags", "miniature"):
         network = networks.load("flags")
         network = network if eyes == "flags" else dataclasses.replace(network, classify=None)
@@ -207,3 +223,50 @@ def test_an_unreachable_publisher_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(URLError("no network")))
     with pytest.raises(FileNotFoundError, match="cannot be reached.*set networks.folder"):
         weights.find("vgg16-397923af.pth")
+
+
+def test_the_nearest_sample_is_the_target_itself_where_it_was_drawn():
+    seen = shipped()
+    copied = images(40, seed=1)
+    copied[7] = seen.forget["p-9"]
+    found = plugins.make("metric", "nearest").measure(evidence(after=copied, forget=seen.forget, names=seen.names), networks.load("miniature"))
+    assert found["nearest"].mean == pytest.approx(1, abs=1e-5) and found["nearest"].n == 40 and found["nearest_before"].mean < 0.99
+
+
+def test_the_same_model_is_as_likely_as_itself_and_a_portrait_likelier_than_noise(tmp_path):
+    measure = lambda image: plugins.make("metric", "likelihood", {"probes": 2, "tolerance": 1e-3}).measure(evidence(forget={"a": image}, models=shipped().models, cache=tmp_path), networks.load("miniature"))
+    known, noise = measure(portraits.picture(4, 3)), measure(images(1)[0])
+    assert known["likelihood_change"].mean == 0 and known["likelihood"].mean < noise["likelihood"].mean - 1
+    assert len(list(tmp_path.glob("likelihood-*.json"))) == 2
+
+
+def test_a_model_that_forgot_nothing_needs_no_update_to_relearn():
+    from unpromptable import config
+
+    seen = shipped()
+    image = portraits.picture(4, 3)
+    before = sampling.inject(seen.models.load("before"), image, 20, 4, 0)
+    given = evidence(forget={"0004-3": image}, injected_before={"0004-3": before}, names=tuple(f"0004-{i}" for i in range(60)), models=seen.models, injection=config.Injection(t=20, draws=4))
+    found = plugins.make("metric", "relearn", {"updates": 2, "every": 1, "draws": 4}).measure(given, networks.load("miniature"))
+    assert found["relearn"].mean == 0 and found["relearn_sscd"].mean == pytest.approx(1, abs=1e-5)
+
+
+def test_worst_sscd_is_a_maximum_over_times_and_draws():
+    found = plugins.make("metric", "sscd_worst", QUICK["sscd_worst"]).measure(shipped(), networks.load("miniature"))
+    assert found["sscd_worst"].mean == found["sscd_worst_ceiling"].mean and found["sscd_worst"].n == 4
+    assert found["sscd_t2"].mean == pytest.approx(1, abs=1e-5) and found["sscd_t2"].n == 2
+
+
+@pytest.mark.parametrize("name, change, words", [
+    ("likelihood", {"models": None}, "the evidence holds images alone"), ("relearn", {"names": ("q-0",) * 60}, "no other picture of p-9 among the real images; name a folder")])
+def test_a_metric_without_what_it_needs_says_so(name, change, words):
+    import dataclasses
+
+    with pytest.raises(ValueError, match=words):
+        plugins.make("metric", name, QUICK[name]).measure(dataclasses.replace(shipped(), **change), networks.load("miniature"))
+
+
+@pytest.mark.parametrize("name, settings, words", [("sscd_worst", {"draws": 0}, "draws 0"), ("likelihood", {"probes": 0}, "probes are 0"), ("relearn", {"every": 3}, "every must divide updates")])
+def test_wrong_settings_of_a_metric_are_named(name, settings, words):
+    with pytest.raises(ValueError, match=words):
+        plugins.make("metric", name, settings)

@@ -134,3 +134,18 @@ def test_a_familys_settings_are_checked_when_the_plan_is_made():
     assert plan.resolve("figure8", overrides={"model.rank": 16}).experiment.family_settings().rank == 16
     with pytest.raises(ValueError, match="model: no setting 'rnak'.*did you mean rank"):
         plan.resolve("figure8", overrides={"model.rnak": 16})
+
+
+def test_measuring_more_needs_no_other_training_or_images():
+    five = ["sscd", "lpips", "ssim", "fid_pre", "fid_real"]
+    one, more = resolve(), resolve(metrics=[*five, "nearest"])
+    assert [c.name for c in one.experiment.metrics] == five
+    a, b = one.cell_specs()[0], more.cell_specs()[0]
+    assert a["key"] == b["key"] and a["row_key"] != b["row_key"]
+
+
+@pytest.mark.parametrize("metrics, words", [(["sscd"], "lpips, ssim, fid_pre, fid_real are missing"), (["sscd", "lpips", "ssim", "fid_pre", "fid_real", "sscdd"], "metrics: no 'sscdd'; .*did you mean sscd"),
+                                            (["sscd", "lpips", "ssim", "fid_pre", {"name": "fid_real", "n": 3}], "fid_real: no setting 'n'")])
+def test_a_wrong_list_of_metrics_is_explained(metrics, words):
+    with pytest.raises(ValueError, match=words):
+        resolve(metrics=metrics)

@@ -7,6 +7,8 @@ from typing import Any
 
 from . import plugins
 
+METRICS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real")  # the paper's, which every table and verdict needs
+
 
 def _positive(where: str, thing: Any, *names: str) -> None:
     for name in names:
@@ -178,6 +180,7 @@ class Experiment:
     other_prompts: tuple[str, ...] = ()  # whose outputs are to stay as they are, in turn over the seeds
     remember: Remember = Remember()
     quality: Quality = Quality()
+    metrics: tuple[Choice, ...] = tuple(Choice(m) for m in METRICS)  # what is measured: files of metrics/ with their settings
     size: int = 0  # pixels a side to which folders of images are brought; 0 is the model's own
     title: str = ""
     description: str = ""
@@ -193,6 +196,10 @@ class Experiment:
         if bool(self.prompt) != prompted or self.other_prompts and not prompted:
             raise ValueError(f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)}; the family {self.model.name} {'needs a prompt' if prompted else 'takes none'}")
         self.family_settings()
+
+        missing = [m for m in METRICS if m not in [c.name for c in self.metrics]]
+        if missing:
+            raise ValueError(f"experiment.metrics: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; list the paper's five ({', '.join(METRICS)}), and others beside them")
 
     def family_settings(self) -> Any:
         """The model's settings as its family's dataclass; None for a family without settings."""
@@ -228,6 +235,10 @@ def read_experiment(value: dict[str, Any]) -> Experiment:
         given = parts.get(key) or {}
         given = {"name": given} if isinstance(given, str) else dict(given)
         parts[key] = plugins.build(cls, _with_settings(given) if cls is Source else given, key)
+    if "metrics" in parts:
+        parts["metrics"] = tuple(_choice(m, "metrics") for m in parts["metrics"])
+        for choice in parts["metrics"]:
+            plugins.make("metric", choice.name, choice.settings)
     return plugins.build(Experiment, parts, "experiment")
 
 
@@ -246,6 +257,6 @@ def _choice(value: Any, kind: str) -> Choice:
     if isinstance(value, str):
         return Choice(value)
     if not isinstance(value, dict) or "name" not in value:
-        raise ValueError(f"cell.{kind}: got {value!r}; give a name, or a mapping with `name` and its settings")
+        raise ValueError(f"{kind}: got {value!r}; give a name, or a mapping with `name` and its settings")
     rest = {k: v for k, v in value.items() if k not in ("name", "settings")}
     return Choice(value["name"], {**value.get("settings", {}), **rest})

@@ -89,6 +89,9 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
     """Every step that costs a GPU anything, those of all cells first."""
     experiment, base = resolved.experiment, network(resolved.experiment)
     eyes = EYES.get(experiment.networks.name)
+    kept, s = experiment.remember, experiment.sampling
+    if kept.source == "model":
+        yield Step("prepare", "", f"{kept.images:,} remember images of {s.steps} {s.sampler} steps", base and kept.images * (base.guidance * s.steps * base.forward + base.decode))
     yield from _sample(experiment, base, "", resolved.targets())
     yield _features(experiment, eyes)
     for cell in resolved.cells:
@@ -100,10 +103,11 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
 
 def _sample(experiment: config.Experiment, base: Network | None, cell: str, targets: tuple[str, ...]) -> Iterator[Step]:
     s, test = experiment.sampling, experiment.injection
+    images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
     calls = test.t + 1 if experiment.model.name == "ddpm" else min(28, test.t)
     one = base and base.guidance * s.steps * base.forward + base.decode
-    yield Step("sample", cell, f"{s.images:,} images of {s.steps} {s.sampler} steps", base and s.images * one)
+    yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", base and images * one)
     denoised = base and len(targets) * draws * (base.encode + base.decode + calls * base.guidance * base.forward)
     yield Step("inject", cell, f"{number(len(targets), 'target')}, {number(test.draws, 'draw')} of {calls} steps from t = {test.t}", denoised)
 

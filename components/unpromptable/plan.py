@@ -32,10 +32,14 @@ class Plan:
         """The JSON text that steps before the cells read."""
         return json.dumps({"experiment": config.to_json(self.experiment), "targets": self.targets(), "folder": "shared", "key": self.key, "name": "before"})
 
+    def _row_key(self, cell: config.Cell) -> str:
+        """Identity of a cell's row: measuring something else needs no other training or images."""
+        return _digest([self._cell_key(cell), config.to_json(self.experiment)["metrics"]])
+
     def cell_specs(self) -> list[dict[str, Any]]:
         """One mapping per cell: what its steps read, and the folder its results go to."""
         shared = {"experiment": config.to_json(self.experiment)}
-        return [{**shared, "cell": config.to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{c.slug}-{k[:8]}", "surrogates": self._surrogates_key(c)} for c, k in zip(self.cells, map(self._cell_key, self.cells))]
+        return [{**shared, "cell": config.to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{c.slug}-{k[:8]}", "surrogates": self._surrogates_key(c), "row_key": self._row_key(c)} for c, k in zip(self.cells, map(self._cell_key, self.cells))]
 
     def _cell_key(self, cell: config.Cell) -> str:
         return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}])
@@ -62,7 +66,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     cells = tuple(config.read_cell(row) for row in rows)
     _check_names(cells)
     targets = tuple(t for c in cells for t in c.forget)
-    shared = {k: v for k, v in config.to_json(experiment).items() if k not in ("name", "title", "description", "paper")}
+    shared = {k: v for k, v in config.to_json(experiment).items() if k not in ("name", "title", "description", "paper", "metrics")}
     files = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source) if inputs else None
     key = _digest([shared, sorted(set(targets)), code_digest(), files])
     return Plan(experiment, cells, key)

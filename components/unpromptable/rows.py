@@ -45,17 +45,15 @@ def collect(where: str) -> list[dict[str, Any]]:
     found = []
     for spec in specs:
         path = store.place(where, spec, "row.json")
-        found.append(json.loads(path.read_text()) if store.finished(path, spec["key"]) else failed(spec, where))
+        found.append(json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else failed(spec, where))
     return found
 
 
 def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
     """The row of a cell that has no result."""
-    from . import plugins
-
     note = store.fetch(store.place(where, spec, "failed.json"))
     error = json.loads(note.read_text()) if note.is_file() else {"step": "", "error": "did not finish"}
-    return {**head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m: None for m in plugins.names("metric")}}
+    return {**head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m["name"]: None for m in spec["experiment"]["metrics"]}}
 
 
 def head(spec: dict[str, Any]) -> dict[str, Any]:

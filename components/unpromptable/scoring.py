@@ -1,6 +1,9 @@
 """A cell's evidence, its metrics, and the row they make."""
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,26 @@ def estimate(values: np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values))
 
 
+def over_targets(values: np.ndarray, n: int) -> Estimate:
+    """Mean and interval of one value per target, (T,), each of them taken from n measurements, such as their maximum."""
+    found = estimate(values)
+    return Estimate(found.mean, found.low, found.high, n)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where the two models of a cell lie, for metrics that run them."""
+
+    experiment: config.Experiment
+    before: Path
+    after: Path
+    device: str = "cpu"
+
+    def load(self, which: str) -> Any:
+        """The model 'before' or 'after', a copy of the caller's own."""
+        return plugins.module("model", self.experiment.model.name).Model.load(store.fetch(getattr(self, which)), self.device, self.experiment, store.fetch(self.before))
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What metrics measure. Arrays are uint8 (n, H, W, 3); before and after are pairs by seed; dicts are by target."""
@@ -38,10 +61,13 @@ class Evidence:
     injected_after: dict[str, np.ndarray]
     forget: dict[str, np.ndarray]  # (H, W, 3)
     surrogates: dict[str, np.ndarray]
-    cache: Path | None = None  # folder where features of before and real are kept for other cells
+    cache: Path | None = None  # folder where what is the same for every cell is kept
+    names: tuple[str, ...] = ()  # of the real images
+    models: Models | None = None
+    training: config.Training = config.Training()  # the cell's
+    injection: config.Injection = config.Injection()
     kept: dict[str, np.ndarray] = field(default_factory=dict)
-    prompted: bool = False
-    remember: np.ndarray | None = None  # of prompted models
+    remember: np.ndarray | None = None  # (R, H, W, 3)
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
     others_after: np.ndarray | None = None
 
@@ -53,19 +79,36 @@ class Evidence:
             self.kept[which] = _features(path, images, eyes)
         return self.kept[which]
 
+    def model(self, which: str) -> Any:
+        """The model 'before' or 'after', a copy that the metric may change. Raises ValueError where the evidence is images alone."""
+        if self.models is None:
+            raise ValueError(f"metrics: this one runs the model {which} unlearning, but the evidence holds images alone")
+        return self.models.load(which)
 
-def score(cell: config.Cell, experiment: config.Experiment, data_path: str, before_path: str, after_path: str, surrogates_path: str, cache: Path) -> dict[str, Any]:
-    """The measured part of a cell's row: every file of metrics/, labels, surrogate distances, identities of inputs."""
+    def shared(self, name: str, settings: Any, compute: Callable[[], dict[str, list[float]]]) -> dict[str, list[float]]:
+        """`compute()`, once for all cells of the experiment that ask for `name` with the same settings."""
+        key = hashlib.sha256(json.dumps([name, settings, {t: data.sha256(i) for t, i in self.forget.items()}], sort_keys=True, default=str).encode()).hexdigest()[:16]
+        path = self.cache / f"{name}-{key}.json" if self.cache else None
+        if path is not None and store.fetch(path).exists():
+            return json.loads(path.read_text())
+        found = compute()
+        if path is not None:
+            store.write_text(path, json.dumps(found))
+        return found
+
+
+def score(cell: config.Cell, experiment: config.Experiment, data_path: str, before_path: str, after_path: str, surrogates_path: str, cache: Path, models: Models) -> dict[str, Any]:
+    """The measured part of a cell's row: the experiment's metrics, labels, surrogate distances, identities of inputs."""
     arrays, manifest = data.load(data_path)
     (before, before_made), (after, after_made), (painted, painted_made) = (data.load(p) for p in (before_path, after_path, surrogates_path))
     if before_made["seeds"] != after_made["seeds"]:
         raise ValueError("before and after were drawn from other seeds; remove the cell's after.safetensors and run again")
     injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
     forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget}
-    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache,
-                        prompted=bool(experiment.prompt), remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"))
+    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache, tuple(manifest["names"]), models, cell.training, experiment.injection,
+                        remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"))
     eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
-    values = {key: asdict(e) for name in plugins.names("metric") for key, e in plugins.make("metric", name).measure(evidence, eyes).items()}
+    values = {key: asdict(e) for m in experiment.metrics for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, eyes).items()}
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
     return {**values, "labels": eyes.labels, "surrogates": painted_made["distances"], "seconds": {"edit": painted_made["seconds"], "sample": after_made["seconds"]},
             "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()}}

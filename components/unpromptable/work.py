@@ -181,14 +181,15 @@ def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: 
         from . import scoring
 
         cell, experiment = _parse(spec)
-        values = scoring.score(cell, experiment, data_path, before_path, after, surrogates_path, path.parent.parent.parent / "shared")
+        models = scoring.Models(experiment, Path(where) / "shared" / "pretrained", Path(unlearned_path), _device())
+        values = scoring.score(cell, experiment, data_path, before_path, after, surrogates_path, path.parent.parent.parent / "shared", models)
         summary = json.loads((Path(unlearned_path) / "training.json").read_text())
         made = {**rows.head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
         row.write_text(json.dumps(made, indent=1))
         reporting.page(where, made)
 
-    once.guarded(spec, where, "score", "row.json", "", make)
-    found = json.loads(path.read_text()) if store.finished(path, whole["key"]) else rows.failed(whole, where)
+    once.guarded(json.dumps({**whole, "key": whole["row_key"]}), where, "score", "row.json", "", make)
+    found = json.loads(path.read_text()) if store.finished(path, whole["row_key"]) else rows.failed(whole, where)
     for name, to in (("page.md", summary_to), ("page.html", page_to)):
         page = store.fetch(path.with_name(name))
         if to and page.is_file():

@@ -18,6 +18,7 @@ class Method:
     """
 
     reads_reference: ClassVar[bool] = True
+    passes: ClassVar[tuple[int, int]] = (6, 3)  # of the network per image and update: forward, backward
     beta: float = 500.0  # strength of the preference (the DUO code)
     integrity: float = 5e6  # weight of the squared change of the output on pure noise without a prompt (its base_lambda 1e6 * beta/100)
     prompt: str = "given"  # given: the experiment's; empty: as the released scripts train

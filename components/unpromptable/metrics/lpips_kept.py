@@ -11,12 +11,10 @@ from .ssim import similarity
 
 @dataclass(frozen=True)
 class Metric:
-    """Prompted models only: LPIPS and SSIM by pairs, and the Frechet distance between the two sets."""
+    """LPIPS and SSIM by pairs, and the Frechet distance between the two sets."""
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
         """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts, of `_others`."""
-        if not evidence.prompted:
-            return {}
         kept = ~verdicts(evidence.before, evidence, networks)[0]
         sides = {"kept": (evidence.before[kept], evidence.after[kept]), "others": (evidence.others_before, evidence.others_after)}
         found = {}

@@ -11,7 +11,7 @@ from ..scoring import Estimate
 
 @dataclass(frozen=True)
 class Metric:
-    """Prompted models only. Networks that name what they see decide by name, others by the nearer descriptor.
+    """Networks that name what they see decide by name, others by the nearer descriptor.
 
     Wrong is what the forget images show, right what most remember images show; all else is neither.
     """
@@ -20,8 +20,6 @@ class Metric:
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
         """wrong, wrong_before, right, right_before: shares over the seeds with Wilson's 95 % interval."""
-        if not evidence.prompted:
-            return {}
         found = {}
         for suffix, images in (("", evidence.after), ("_before", evidence.before)):
             wrong, right = verdicts(images, evidence, networks, self.alike)
