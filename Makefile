@@ -8,9 +8,12 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 include images/base.env
 
-.PHONY: demo test test-slow ui compile lock images pin
+.PHONY: demo paper test test-slow ui compile lock images pin
 demo: $(VENV)/.installed
 	$(RUN) -m pipelines local pipelines/experiments/demo.yaml --out $(OUT)
+
+paper: $(VENV)/.installed
+	$(RUN) -m pipelines paper --out runs/paper
 
 test: $(VENV)/.installed
 	$(RUN) -m pytest -q

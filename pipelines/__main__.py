@@ -1,4 +1,4 @@
-"""python -m pipelines local | plan | submit | doctor | compile | train | paint: run an experiment here or on a cluster, and what one needs."""
+"""python -m pipelines local | plan | paper | submit | doctor | compile | train | paint: run an experiment here or on a cluster, and what one needs."""
 from __future__ import annotations
 
 import argparse
@@ -154,10 +154,10 @@ def _short(path: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from pipelines import cluster, paint, preview
+    from pipelines import cluster, paint, paper, preview
 
     parser = argparse.ArgumentParser(prog="python -m pipelines", description="Make a diffusion model forget images that no prompt can name.")
-    verbs = parser.add_subparsers(required=True, metavar="local | plan | submit | doctor | compile | train | paint")
+    verbs = parser.add_subparsers(required=True, metavar="local | plan | paper | submit | doctor | compile | train | paint")
     one = verbs.add_parser("local", help="run an experiment on this machine")
     one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
     one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
@@ -175,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     two.set_defaults(run=compile_)
     cluster.add(verbs)
     preview.add(verbs, override)
+    paper.add(verbs, local)
     paint.add(verbs)
     three = verbs.add_parser("train", help="train a DDPM on a folder of images")
     three.add_argument("folder")

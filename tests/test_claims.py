@@ -30,6 +30,17 @@ def test_which_value_is_better_depends_on_the_metric(check, metric, a, b, expect
     assert answer([row("a", **{metric: a}), row("b", **{metric: b})], check=check, metrics=(metric,), rows=("a",), than=("b",) if check == "better" else ()) == expected
 
 
+def test_rows_with_the_same_targets_are_compared_target_by_target():
+    """a is 0.01 below b at each of three very different targets: no interval of the means could tell."""
+    each = lambda shift: {str(i): {"lpips": v + shift + e} for i, (v, e) in enumerate(((0.1, 0.0), (0.5, 0.001), (0.9, -0.001)))}
+    a, b = ({**row(n, half=1.0, lpips=v), "each": each(v - 0.5)} for n, v in (("a", 0.49), ("b", 0.5)))
+    b["each"] = {k: {"lpips": v["lpips"] + 0.001 * (int(k) - 1)} for k, v in b["each"].items()}
+    alone = [{k: v for k, v in r.items() if k != "each"} for r in (a, b)]
+    ask = {"check": "better", "rows": ("a",), "than": ("b",)}
+    assert answer([a, b], **ask) == HOLDS and answer([b, a], **{**ask, "rows": ("b",), "than": ("a",)}) == NOT and answer(alone, **ask) == OPEN
+    assert answer([a, b], check="alike", within=0.05, rows=("a", "b")) == HOLDS
+
+
 def test_the_best_of_those_that_forget_leaves_out_those_that_do_not():
     rows = [row("Ours", sscd=0.2, lpips=0.3), row("Naive", sscd=0.9, lpips=0.1), row("Other", sscd=0.3, lpips=0.5)]
     one = lambda name, among: answer(rows, check="best", among=among, rows=(name,))
@@ -98,7 +109,7 @@ def test_every_experiment_of_the_cells_named_by_the_paper_has_them():
 def test_runs_are_judged_by_the_command(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "experiment.json").write_text(json.dumps({"name": "table4"}))
-    (tmp_path / "run" / "rows.json").write_text(json.dumps([row(n, sscd=0.3, lpips=v, ssim=0.9, fid_pre=v, fid_real=v) for n, v in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))]))
+    (tmp_path / "run" / "rows.json").write_text(json.dumps([{**row(n, sscd=0.3, lpips=v, ssim=0.9, fid_pre=v, fid_real=v), "settings": {"method.projection": n}} for n, v in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))]))
     assert claims.main([str(tmp_path / "run"), "--out", str(tmp_path)]) == 0
     found = {v["id"]: v["answer"] for v in json.loads((tmp_path / "claims.json").read_text())}
     assert found["t4-both-worse"] == HOLDS and found["t4-small"] == NOT and found["t2-sscd"] == OPEN

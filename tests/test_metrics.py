@@ -149,11 +149,6 @@ def test_every_metric_gives_its_own_name_with_an_interval_around_its_mean(name):
     assert name in found and all(e.low <= e.mean <= e.high and e.n > 0 for e in found.values())
 
 
-@pytest.mark.parametrize("name", ["wrong", "lpips_kept"])
-def test_models_without_a_prompt_have_no_rates(name):
-    assert plugins.make("metric", name).measure(evidence(), networks.load("miniature")) == {}
-
-
 def test_rates_count_what_the_forget_and_the_remember_images_show():
     wrong, right = flags.picture("japan", 5), np.stack([flags.repaint(f"japan-{k:04d}") for k in range(20)])
     other = flags.picture("peru", 0)

@@ -1,6 +1,7 @@
 """The paper's claims held against a run's rows: each holds, does not hold, or cannot be told at this n.
 
-Two values differ when their difference lies outside its 95 % interval (the two intervals' halves in quadrature).
+Two values differ when their difference lies outside its 95 % interval: Student's over targets that both rows have
+(the same target, base model and seeds make a pair), otherwise the two intervals' halves in quadrature.
 `python -m unpromptable.claims RUN ...` judges finished runs; `--paper` judges the paper's own printed numbers.
 """
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from . import plugins, tables
+from . import groups, plugins, tables
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1}  # +1: larger is better
@@ -43,6 +44,7 @@ class Claim:
     paper: str = HOLDS
     note: str = ""
     table: str = ""
+    finding: str = ""  # where it does not hold in the miniature world: whether the stage, the setting or the claim is at fault
 
     def __post_init__(self):
         if self.check not in CHECKS:
@@ -104,21 +106,28 @@ def _together(answers: list[Answer]) -> str:
     return NOT if any(a is False for a in answers) else HOLDS if all(answers) else OPEN
 
 
-def _half(a: dict[str, float], b: dict[str, float]) -> float:
-    return float(np.hypot(a["high"] - a["low"], b["high"] - b["low"]) / 2)
-
-
 def better(a: Row, b: Row, metric: str) -> Answer:
     """Whether row a is better than row b."""
-    gain = SIGNS[metric] * (a[metric]["mean"] - b[metric]["mean"])
-    open_ = _half(a[metric], b[metric])
+    apart, open_ = _difference(a, b, metric)
+    gain = SIGNS[metric] * apart
     return None if abs(gain) < open_ or not gain else gain > 0
+
+
+def _difference(a: Row, b: Row, metric: str) -> tuple[float, float]:
+    """Row a minus row b, and half of its 95 % interval."""
+    from scipy.stats import t
+
+    pairs = [a["each"][k][metric] - b["each"][k][metric] for k in a.get("each", {}) if k in b.get("each", {})]
+    if len(pairs) < 2:
+        return a[metric]["mean"] - b[metric]["mean"], float(np.hypot(a[metric]["high"] - a[metric]["low"], b[metric]["high"] - b[metric]["low"]) / 2)
+    return float(np.mean(pairs)), float(t.ppf(0.975, len(pairs) - 1) * np.std(pairs, ddof=1) / np.sqrt(len(pairs)))
 
 
 def _limit(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
     inside = lambda v: v["high"] < claim.limit if claim.check == "below" else v["low"] > claim.limit
     outside = lambda v: v["low"] >= claim.limit if claim.check == "below" else v["high"] <= claim.limit
-    return [True if inside(r[m]) else False if outside(r[m]) else None for r in rows for m in claim.metrics]
+    values = [r[m] for r in rows for m in claim.metrics]
+    return [None if v["low"] is None else True if inside(v) else False if outside(v) else None for v in values]
 
 
 def _extreme(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
@@ -153,11 +162,12 @@ def _monotone(values: np.ndarray) -> Answer:
 
 
 def _alike(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
-    def one(a: dict[str, float], b: dict[str, float]) -> Answer:
-        apart, open_, allowed = abs(a["mean"] - b["mean"]), _half(a, b), claim.within * abs(a["mean"])
-        return True if apart + open_ <= allowed else False if apart - open_ > allowed else None
+    def one(a: Row, b: Row, metric: str) -> Answer:
+        apart, open_ = _difference(a, b, metric)
+        allowed = claim.within * abs(a[metric]["mean"])
+        return True if abs(apart) + open_ <= allowed else False if abs(apart) - open_ > allowed else None
 
-    return [one(rows[0][m], r[m]) for r in rows[1:] for m in claim.metrics]
+    return [one(rows[0], r, m) for r in rows[1:] for m in claim.metrics]
 
 
 def _front(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
@@ -183,21 +193,34 @@ def of_paper() -> list[Verdict]:
 
 
 def of_runs(folders: list[Path]) -> list[Verdict]:
-    """Every claim against finished runs' folders; rows.json belongs to the experiment that experiment.json names."""
+    """Every claim against finished runs' folders: a line per group of rows; rows.json is of the experiment that experiment.json names."""
     rows = {}
     for folder in folders:
-        name = "theory" if (folder / "theory.json").is_file() else json.loads((folder / "experiment.json").read_text())["name"]
-        rows[name] = json.loads((folder / ("theory.json" if name == "theory" else "rows.json")).read_text())
+        if (folder / "theory.json").is_file():
+            rows["theory"] = json.loads((folder / "theory.json").read_text())
+        else:
+            rows[json.loads((folder / "experiment.json").read_text())["name"]] = groups.collect(json.loads((folder / "rows.json").read_text()))
     return judge_all(rows)
 
 
 def text(verdicts: list[Verdict]) -> str:
     """Markdown: how many hold, and a line per claim."""
-    count = {a: sum(v.answer == a for v in verdicts) for a in (HOLDS, NOT, OPEN)}
-    head = f"Of {len(verdicts)} claims {count[HOLDS]} hold, {count[NOT]} do not, {count[OPEN]} cannot be told."
     lines = ["| | Table | Claim | Numbers |", "|---|---|---|---|"]
     lines += [f"| {v.answer} | {v.claim.table} | {v.claim.says}{f' ({v.claim.note})' if v.claim.note else ''} | {v.numbers} |" for v in verdicts]
-    return "\n".join([head, "", *lines, ""])
+    return "\n".join([summary(verdicts), "", *lines, ""])
+
+
+def summary(verdicts: list[Verdict]) -> str:
+    """How many of the claims hold, in one sentence."""
+    count = {a: sum(v.answer == a for v in verdicts) for a in (HOLDS, NOT, OPEN)}
+    return f"Of {len(verdicts)} claims {count[HOLDS]} hold, {count[NOT]} do not, {count[OPEN]} cannot be told at this number of targets and images."
+
+
+def write(out: Path, verdicts: list[Verdict]) -> None:
+    """claims.md and claims.json."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "claims.md").write_text(text(verdicts))
+    (out / "claims.json").write_text(json.dumps([{"id": v.claim.id, "table": v.claim.table, "says": v.claim.says, "answer": v.answer, "numbers": v.numbers} for v in verdicts], indent=1))
 
 
 def main(words: list[str] | None = None) -> int:
@@ -210,9 +233,7 @@ def main(words: list[str] | None = None) -> int:
     verdicts = of_paper() if a.paper else of_runs(a.runs)
     print(text(verdicts), end="")
     if a.out:
-        a.out.mkdir(parents=True, exist_ok=True)
-        (a.out / "claims.md").write_text(text(verdicts))
-        (a.out / "claims.json").write_text(json.dumps([{"id": v.claim.id, "table": v.claim.table, "says": v.claim.says, "answer": v.answer, "numbers": v.numbers} for v in verdicts], indent=1))
+        write(a.out, verdicts)
     return 0
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .rows import scalars
+
 
 def collect(rows: list[dict[str, Any]], paper: list[dict[str, Any]] | tuple[dict[str, Any], ...] = ()) -> list[dict[str, Any]]:
     """One line per group in order of first use, shaped like a row; a row of its own group is a line as it is.
 
-    A line also has `members` (names of its rows), `finished` (how many of them), and `paper`, the paper's row of that name.
+    A line also has `members` (names of its rows), `finished` (how many of them), `each` (its metrics' means by target),
+    and `paper`, the paper's row of that name.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -39,7 +42,8 @@ def short(names: list[str]) -> list[str]:
 
 def _line(members: list[dict[str, Any]]) -> dict[str, Any]:
     names, done = [m["name"] for m in members], [m for m in members if m["status"] == "done"]
-    shared = {"members": names, "finished": len(done), "targets": [m["settings"].get("forget", "") for m in members]}
+    each = {m["settings"].get("forget", ""): scalars(m) for m in done}
+    shared = {"members": names, "finished": len(done), "targets": [m["settings"].get("forget", "") for m in members], "each": each}
     if len(members) == 1:
         return {**members[0], **shared}
     first = (done or members)[0]

@@ -76,7 +76,8 @@ def split(spec: str, images_per_shard: int = 0) -> list[str]:
     """One JSON text per shard of a model's images; 0 images per shard leaves their number to the experiment."""
     from . import config
 
-    return [json.dumps(piece) for piece in config.shards(config.read_experiment(json.loads(spec)["experiment"]).sampling, images_per_shard)]
+    sampling = config.Sampling(**json.loads(spec)["experiment"]["sampling"])  # not the whole experiment, whose model imports torch
+    return [json.dumps(piece) for piece in config.shards(sampling, images_per_shard)]
 
 
 @store.opened

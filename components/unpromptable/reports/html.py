@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import base64
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import figures, groups, pareto, store as storing, tables
+from . import prompted
 
 MORE = (("sscd_ceiling", "target, before"), ("sscd_target", "target, after"), ("sscd_surrogate", "surrogate, after"), ("fid_real_floor", "FID_real of the base model"))
 
@@ -22,22 +22,44 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
 
 def render(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path) -> str:
     """The page of these rows, one line per group; plots are also left in `folder` as PNG."""
+    return template("report").render(found(store, experiment, rows, state, folder))
+
+
+def result(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> str:
+    """The part of the page that a page of several runs shows: verdict, table, plots and pictures."""
+    return template("result").render(found(store, experiment, rows, state, store / "figures"))
+
+
+def template(name: str) -> Any:
+    """A page of templates/; text is escaped, and a word without a value is an error."""
     import jinja2
 
-    text = (resources.files("unpromptable") / "reports" / "templates" / "report.html.j2").read_text()
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(text)
+    loader = jinja2.PackageLoader("unpromptable", "reports/templates")
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template(f"{name}.html.j2")
+
+
+def found(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path) -> dict[str, Any]:
+    """What the templates show."""
     done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or [])
-    return page.render(
+    return dict(
         experiment=experiment, rows=rows, done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
         more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
-        labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, **_pictures(store, done, rows, lines, folder))
+        labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
+
+
+def _rates(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of a prompted model: how often it was wrong and right before and after, and what other prompts kept."""
+    if not experiment.get("prompt") or not done or "wrong" not in done[0]:
+        return None
+    titles, cells = prompted.table(done)
+    return {"titles": titles, "cells": cells, "before": [prompted.share(done[0][k]) for k in ("wrong_before", "right_before")], "grid": embedded(prompted.picture(store, experiment, done))}
 
 
 def _pictures(store: Path, done: list[dict[str, Any]], rows: list[dict[str, Any]], lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     curves = figures.curves_plot(store, rows, lines, folder) if rows else None
-    shown = {"curves": _file(curves) if curves else None, "plots": [], "comparison": [], "surrogates": {"columns": [], "targets": []}}
+    shown = {"curves": embedded(curves) if curves else None, "plots": [], "comparison": [], "surrogates": {"columns": [], "targets": []}}
     if done:
-        shown["plots"] = [_file(figures.forgetting_plot(folder, lines)), _file(pareto.plot(folder, lines))]
+        shown["plots"] = [embedded(figures.forgetting_plot(folder, lines)), embedded(pareto.plot(folder, lines))]
         shown["comparison"] = _embed(figures.comparison(store, rows, lines))
         shown["surrogates"] = _embed(figures.surrogates(store, rows, lines))
     return shown
@@ -56,5 +78,6 @@ def _uri(image: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(figures.png(image)).decode()
 
 
-def _file(path: Path) -> str:
+def embedded(path: Path) -> str:
+    """A PNG file as text that a page can hold."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

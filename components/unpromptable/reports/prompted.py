@@ -20,18 +20,31 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     done = figures.finished(rows)
     if not experiment.get("prompt") or not done:
         return None
-    (store / "figures").mkdir(exist_ok=True)
-    (store / "figures" / "prompted.png").write_bytes(figures.png(grid(store, experiment, done)))
+    picture(store, experiment, done)
     before = done[0]
     lines = [f"# {experiment['title'] or experiment['name']}: {experiment['prompt']!r}", "",
              f"Before: wrong {share(before['wrong_before'])}, right {share(before['right_before'])}, over {before['wrong']['n']} seeds. Shares with Wilson's 95 % interval; the rest is mean ± half the 95 % interval.", ""]
-    columns = [c for c in COLUMNS if c[0] in before]
-    lines += ["| Method | " + " | ".join(t for _, t in columns) + " |", "|---|" + "---:|" * len(columns)]
-    lines += [f"| {r['name']} | " + " | ".join(share(r[k]) if k in ("wrong", "right") else show(r[k]) for k, _ in columns) + " |" for r in done]
+    titles, cells = table(done)
+    lines += ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1)]
+    lines += ["| " + " | ".join(line) + " |" for line in cells]
     lines += ["", f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other prompts: {', '.join(experiment['other_prompts']) or 'none'}. {'; '.join(before['labels'].values())}.", "",
               "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other prompts; last row: target and screened remember images](figures/prompted.png)"]
     path = store / "prompted.md"
     storing.write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def table(done: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Titles and, per finished row, its name and texts."""
+    columns = [c for c in COLUMNS if c[0] in done[0]]
+    return ["Method", *(t for _, t in columns)], [[r["name"], *(share(r[k]) if k in ("wrong", "right") else show(r[k]) for k, _ in columns)] for r in done]
+
+
+def picture(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> Path:
+    """figures/prompted.png, the grid."""
+    path = store / "figures" / "prompted.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(figures.png(grid(store, experiment, done)))
     return path
 
 

@@ -1,0 +1,34 @@
+"""One page of all tables and figures: the paper's claims on top, then every run's result beside the paper's numbers."""
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from . import claims, figures
+from .reports import html
+
+
+def write(out: Path, names: list[str], world: str) -> tuple[Path, list[claims.Verdict]]:
+    """overview.html, claims.md and claims.json in `out`, whose subfolders are the runs of `names`, and `theory`."""
+    made = [name for name in names if (out / name / "rows.json").is_file()]
+    theory = _theory(out / "theory")
+    verdicts = claims.of_runs([*(out / n for n in made), *([out / "theory"] if theory else [])])
+    page = out / "overview.html"
+    tables = [(table, list(part)) for table, part in groupby(verdicts, key=lambda v: v.claim.table)]
+    page.write_text(html.template("overview").render(world=world, summary=claims.summary(verdicts), claims=tables, runs=[_run(out, n) for n in made], theory=theory))
+    claims.write(out, verdicts)
+    return page, verdicts
+
+
+def _run(out: Path, name: str) -> dict[str, Any]:
+    experiment, rows = (json.loads((out / name / f).read_text()) for f in ("experiment.json", "rows.json"))
+    state = "SUCCEEDED" if len(figures.finished(rows)) == len(rows) else "FAILED"
+    return {"name": name, "title": experiment["title"] or name, "description": experiment["description"], "report": f"{name}/report.html", "html": html.result(out / name, experiment, rows, state)}
+
+
+def _theory(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "theory.json").is_file():
+        return None
+    return {"rows": json.loads((folder / "theory.json").read_text()), "figure": html.embedded(folder / "figure4.png")}
