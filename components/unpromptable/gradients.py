@@ -1,13 +1,12 @@
 """Gradients as lists of tensors, one per trained parameter: measure, dot, project, combine (Eqs. 12-13)."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 Gradient = list[Tensor]
-JOINED = 1 << 22  # elements of a vector made of many tensors: 32 MiB in double precision
 
 
 def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
@@ -33,25 +32,12 @@ def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
 
 def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     """<a, b> over all parameters, accumulated in double precision."""
-    return float(sum(x.double() @ y.double() for x, y in zip(_joined(a), _joined(b))))
-
-
-def _joined(g: Sequence[Tensor]) -> Iterator[Tensor]:
-    """The gradient as a few long vectors: hundreds of small tensors cost more to launch than to multiply."""
-    part, size = [], 0
-    for x in g:
-        part.append(x.reshape(-1))
-        size += x.numel()
-        if size >= JOINED:
-            yield torch.cat(part)
-            part, size = [], 0
-    if part:
-        yield torch.cat(part)
+    return float(sum((x.double() * y.double()).sum() for x, y in zip(a, b)))
 
 
 def add(a: Sequence[Tensor], b: Sequence[Tensor], scale: float = 1.0) -> Gradient:
     """a + scale*b."""
-    return list(torch._foreach_add(list(a), list(b), alpha=scale))
+    return [x + scale * y for x, y in zip(a, b)]
 
 
 def project(g: Sequence[Tensor], away_from: Sequence[Tensor]) -> Gradient:
