@@ -19,33 +19,39 @@ class File:
     sha256: str
 
 
+DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="  # without `confirm` a large file is a page that asks
 FILES = {f.name: f for f in (
     File("sscd_disc_mixup.torchscript.pt", "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt", ""),
     File("alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
     File("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af"),
+    File("styleganinv_ffhq256_generator.pth", f"{DRIVE}1SjWD4slw612z2cXa3-n38JwKZXqDUerG", ""),
+    File("styleganinv_ffhq256_encoder.pth", f"{DRIVE}1gij7xy05crnyA-tUTQ2F3yYlAlu6p9bO", ""),
+    File("vgg16.pth", f"{DRIVE}1qQ-r7MYZ8ZcjQQFe17eQfJbOAuE3eS0y", ""),
     File("pt_inception-2015-12-05-6726825d.pth", "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth", "6726825d"),
 )}
 
 
-def find(name: str, folder: str | Path | None = None) -> Path:
+def find(name: str, folder: str | Path | None = None, setting: str = "networks.folder", instead: str = "") -> Path:
     """The verified local path of a published file: from `folder`, torch hub's cache, or fetched into that cache.
 
+    setting, instead: the setting that names the folder and what does without the file, for the messages.
     Raises FileNotFoundError when it is nowhere and cannot be fetched, ValueError when its checksum is wrong.
     """
     import torch
 
     file, cache = FILES[name], Path(torch.hub.get_dir()) / "checkpoints"
+    instead = f"; {instead}" if instead else ""
     places = [Path(folder)] if folder else [cache]
     for place in places:
         if (place / name).is_file():
             return verify(place / name, file)
     if folder:
-        raise FileNotFoundError(f"weights: {name} is not in {folder}; copy it there from {file.url}{_sum(file)}, or leave networks.folder empty to fetch it")
+        raise FileNotFoundError(f"weights: {name} is not in {folder}; copy it there from {file.url}{_sum(file)}, or leave {setting} empty to fetch it{instead}")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(file.url, str(cache / name), file.sha256 or None)
     except OSError as error:  # URLError and HTTPError are OSErrors
-        raise FileNotFoundError(f"weights: {name} is not in {cache} and {file.url} cannot be reached ({error}); on a machine that can, fetch it{_sum(file)}, put it in a folder and set networks.folder to that") from error
+        raise FileNotFoundError(f"weights: {name} is not in {cache} and {file.url} cannot be reached ({error}); on a machine that can, fetch it{_sum(file)}, put it in a folder and set {setting} to that{instead}") from error
     except RuntimeError as error:  # download_url_to_file's word for a wrong checksum
         raise ValueError(f"weights: {name} from {file.url} has the wrong checksum ({error}); fetch it again") from error
     return verify(cache / name, file)
@@ -75,7 +81,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:  # torch raises RuntimeError for a truncated archive
-        raise ValueError(f"{path}: not a file of tensors ({str(error).splitlines()[0]}); fetch it again") from error
+        raise ValueError(f"{path}: not a file of tensors ({str(error).splitlines()[0]}); remove it and fetch it again") from error
 
 
 def fit(network: Any, state: dict[str, Any], path: Path) -> None:
@@ -89,4 +95,4 @@ def fit(network: Any, state: dict[str, Any], path: Path) -> None:
 
 
 def _sum(file: File) -> str:
-    return f" (SHA-256 {file.sha256}...)" if file.sha256 else ""
+    return f" (SHA-256 {file.sha256}...)" if file.sha256 else " (no checksum is published)"
