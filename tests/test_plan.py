@@ -22,6 +22,14 @@ def test_world_defaults_lie_under_the_experiment_and_the_overrides_on_top():
     assert p.experiment.sampling.images == 9
 
 
+def test_a_worlds_defaults_of_an_editor_lie_under_what_the_experiment_says_of_it():
+    at = lambda editor, overrides=None, world="": plan.resolve(yaml.safe_dump({**BASE, "cells": [{"method": "surrogate", "editor": editor}]}), world, overrides or {}, inputs=False).cells[0].editor.settings
+    shipped = plan.read_world("miniature")["editors"]["tedigan"]
+    assert at("tedigan") == shipped and at("flip") == {} and at("tedigan", world="paper") == {}
+    assert at({"name": "tedigan", "folder": "mine"}) == at({"name": "tedigan", "settings": {"folder": "mine"}}) == shipped | {"folder": "mine"}
+    assert at("flip", {"editor": "tedigan", "editor.folder": "other", "editor.steps": 9}) == shipped | {"folder": "other", "steps": 9}
+
+
 def test_a_sweep_is_the_product_of_its_lists_and_names_its_points():
     p = resolve(cells=[{"method": "surrogate"}], sweep={"method.beta": [1e-5, 2e-5], "method.projection": ["none", "forget"]})
     assert [c.name for c in p.cells] == ["beta 1e-05, projection none", "beta 1e-05, projection forget", "beta 2e-05, projection none", "beta 2e-05, projection forget"]

@@ -137,7 +137,7 @@ def _in_world(given: dict, world: str) -> dict:
 
 def _merge(world: dict, given: dict, overrides: dict) -> tuple[dict, list[dict]]:
     per_cell = {k: v for k, v in overrides.items() if k.split(".")[0] in CELL}
-    known = ("cell", "methods", "base", "cells", "sweep")
+    known = ("cell", "methods", "editors", "base", "cells", "sweep")
     common = _deep({k: v for k, v in world.items() if k not in known}, {k: v for k, v in given.items() if k not in known})
     common["world"] = world["world"]
     for key, value in overrides.items():
@@ -167,6 +167,8 @@ def _row(world: dict, given: dict, row: dict, point: dict, overrides: dict, forg
         kind, _, name = key.partition(".")
         if kind in ("training", "forget") or not name or name == "name" or name in _fields(kind, cell[kind]["name"]):
             _assign(cell, key, {"name": value} if kind in ("method", "editor") and not name else value)
+    chosen, defaults = cell["editor"], (world.get("editors") or {}).get(cell["editor"]["name"]) or {}
+    cell["editor"] = {**chosen, "settings": {**defaults, **chosen.get("settings", {})}}
     setting = ", ".join(f"{k.split('.')[-1].replace('_', ' ')} {v}" for k, v in point.items() if k != "forget")
     cell["name"] = " ".join(x for x in (row.get("name", ""), setting) if x) or cell["method"]["name"]
     if "forget" in point:
