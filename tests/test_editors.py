@@ -14,7 +14,7 @@ def scene(tmp_path, pictures, tiny):
     return Scene(("0001-0", "0002-0"), pictures[:2], pictures[2:], tmp_path / "m", config.Experiment("flags", "miniature", "miniature", ("0001-0",)), 0)
 
 
-@pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n != "paint"])
+@pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n not in ("paint", "tedigan")])  # these two need portraits: below, and test_tedigan.py
 def test_every_editor_repeats_and_keeps_the_shape(scene, name):
     settings = {"strength": 0.01} if name == "sdedit" else {}
     first, again = (plugins.make("editor", name, settings).edit(scene) for _ in range(2))

@@ -25,7 +25,7 @@ class Clip:
     @torch.no_grad()
     def text(self, prompt: str) -> Tensor:
         """The caption's unit embedding, (D,). Raises ValueError where it has more tokens than this CLIP reads."""
-        tokens = self.words(prompt, return_tensors="pt").to(self.model.device)
+        tokens = self.words(prompt, return_tensors="pt", verbose=False).to(self.model.device)
         count, most = tokens.input_ids.shape[1], self.model.config.text_config.max_position_embeddings
         if count > most:
             raise ValueError(f"clip: the prompt {prompt[:40]!r}... has {count} tokens with start and end, and this CLIP reads {most}; shorten it by {count - most}")

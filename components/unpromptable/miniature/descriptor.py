@@ -43,10 +43,13 @@ class Descriptor(nn.Module):
         pooled = self.layers(x)[-1].clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3)
         return F.normalize(self.head(pooled), dim=1)
 
+    def compared(self, x: Tensor) -> list[Tensor]:
+        """The activations with channels of length sqrt(C) at every place, so that means of squares are LPIPS's sums."""
+        return [F.normalize(layer, dim=1) * layer.shape[1] ** 0.5 for layer in self.layers(x)]
+
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """LPIPS's form without its fitted weights: unit channels, squared difference, mean over places and layers, (N,)."""
-        pairs = zip(self.layers(a), self.layers(b))
-        each = [(F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean((1, 2)) for x, y in pairs]
+        each = [(x - y).square().flatten(1).mean(1) for x, y in zip(self.compared(a), self.compared(b))]
         return torch.stack(each).mean(0)
 
     def features(self, x: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ from . import descriptor, portraits
 
 SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)
 PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
-BATCH, NOISE = 16, 0.1  # noise: most standard deviation on the codes, whose own is 1
+BATCH = 16
+NOISE = (0.1, 0.5)  # most deviation on the codes, whose own is 1: in the first two fifths of the training, for features to be learned fast,
+# and, after a rise, in the last fifth, so that codes between and beside those of people are people too, and an edit stays one
 RATES = {"generator": 3e-2, "encoder": 2e-3}  # the generator's weights have deviation 1 and are scaled when it runs, so they bear a large step
 
 
@@ -49,7 +51,7 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
         for group, rate in zip(optimizer.param_groups, RATES.values()):
             group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
         x = data[torch.randint(len(data), (BATCH,), generator=g)].contiguous(memory_format=torch.channels_last)
-        loss = reconstruction(generator, encoder, x, g, eyes)
+        loss = reconstruction(generator, encoder, x, g, eyes, noise(step / steps))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -64,10 +66,16 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
     resume.unlink(missing_ok=True)
 
 
-def reconstruction(generator, encoder, x: Tensor, g: torch.Generator, eyes) -> Tensor:
-    """How badly pictures come back from noised codes: absolute pixels plus the descriptor's layers."""
+def noise(part: float) -> float:
+    """The most deviation when `part` of the training, 0..1, is done."""
+    first, last = NOISE
+    return first + (last - first) * min(max(2.5 * part - 1, 0), 1)
+
+
+def reconstruction(generator, encoder, x: Tensor, g: torch.Generator, eyes, most: float) -> Tensor:
+    """How badly pictures come back from codes under noise of deviation up to `most`: absolute pixels plus the descriptor's layers."""
     z = encoder(x)
-    strength = NOISE * torch.rand((len(z), 1, 1), generator=g)
+    strength = most * torch.rand((len(z), 1, 1), generator=g)
     y = generator(z + strength * torch.randn(z.shape, generator=g))
     return (x - y).abs().mean() + 0.5 * eyes.distance(x / 2 + 0.5, y / 2 + 0.5).mean()
 
@@ -111,4 +119,4 @@ def save(out: Path, generator, encoder, training: dict) -> None:
 if __name__ == "__main__":
     from .retrain import command
 
-    command("generator and encoder", train, steps=5000)
+    command("generator and encoder", train, steps=7000)

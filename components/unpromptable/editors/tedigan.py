@@ -1,0 +1,76 @@
+"""TediGAN: the target inverted into StyleGAN's codes and moved towards a caption (Tables I, II and V)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+BATCH = 16  # edits optimised at once; an edit does not depend on the others
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Its defaults are the reference code's, for the published networks; a world may have others for its own."""
+
+    together: ClassVar[str] = "clip_weight"  # all its values are optimised in one batch
+    prompt: str = "a person with white hair"  # the paper says "fixed prompts" and gives none
+    clip_weight: float = 2.0  # of 1 - cosine with the caption; Table II has 0.5 to 32
+    steps: int = 200
+    lr: float = 0.01  # Adam's
+    pixel: float = 1.0  # of the mean squared pixel difference, in [-1, 1]
+    perceptual: float = 5e-5  # of the mean squared feature difference; tied to the network that makes the features
+    latent: float = 2.0  # of the mean squared difference between the code and the encoder's code of the edit
+    spread: float = 0.0  # deviation of noise on the first code, with which every `seed` gives another edit; the reference has none
+    seed: int = 0
+    folder: str = ""  # miniature | a folder with the weights; empty fetches the published ones
+
+    def __post_init__(self):
+        if not self.prompt.strip():
+            raise ValueError("tedigan.prompt is empty; say what the surrogate should show, such as 'a person with white hair'")
+        for name in ("clip_weight", "pixel", "perceptual", "latent", "spread"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"tedigan.{name} is {getattr(self, name)}; it must be finite and not below 0")
+        if self.steps < 1 or not self.lr > 0:
+            raise ValueError(f"tedigan: steps is {self.steps} and lr is {self.lr}; steps must be at least 1 and lr above 0")
+
+    def edit(self, scene) -> np.ndarray:
+        """The edited targets, uint8 (F, H, W, 3)."""
+        return self.edit_many(scene, [self.clip_weight])[0]
+
+    def edit_many(self, scene, values: list[float]) -> list[np.ndarray]:
+        """The edited targets at each caption weight of `values`."""
+        import torch
+
+        from .. import inversion
+
+        networks = inversion.load(self.folder, device := "cuda" if torch.cuda.is_available() else "cpu")
+        x, z = self._start(scene, networks, device)
+        items = [(w, i) for w in values for i in range(len(x))]
+        made = []
+        for first in range(0, len(items), BATCH):
+            part = items[first : first + BATCH]
+            which = [i for _, i in part]
+            task = inversion.Task(tuple(scene.targets[i] for i in which), x[which], torch.tensor([w for w, _ in part], device=device), self.prompt)
+            objective = inversion.Objective(networks, task, inversion.Balance(self.pixel, self.perceptual, self.latent))
+            show = lambda step, text: scene.progress(first // BATCH * self.steps + step, -(-len(items) // BATCH) * self.steps, f"{len(part)} edits, {text}")
+            made.append(inversion.invert(objective, z[which], self.steps, self.lr, show))
+        return list(_levels(torch.cat(made)).reshape(len(values), *scene.forget.shape))
+
+    def _start(self, scene, networks, device: str):
+        """The targets in [-1, 1] and the codes to start from."""
+        import torch
+
+        size, drawn = networks.generator.shape.resolution, scene.forget.shape[1:3]
+        if drawn != (size, size):
+            raise ValueError(f"tedigan: the targets are {drawn[1]} x {drawn[0]} pixels, but this generator makes {size} x {size}; name a generator of another size in editor.folder, or choose the editor sdedit or paint")
+        x = torch.from_numpy(scene.forget).permute(0, 3, 1, 2).to(device).float().div(127.5).sub(1)
+        with torch.no_grad():
+            z = networks.encoder(x)
+        noise = [np.random.default_rng((scene.seed, i, self.seed)).normal(size=z.shape[1:]) for i in range(len(x))]
+        return x, z + self.spread * torch.from_numpy(np.stack(noise)).to(z)
+
+
+def _levels(x) -> np.ndarray:
+    """[-1, 1] to uint8 (B, H, W, 3), halves rounded up as in the reference."""
+    return x.add(1).mul(127.5).add(0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
