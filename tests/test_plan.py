@@ -16,7 +16,7 @@ def resolve(overrides=None, **change):
 def test_world_defaults_lie_under_the_experiment_and_the_overrides_on_top():
     p = resolve({"training.lr": 0.5, "method.beta": 1e-4, "sampling.images": 9}, base={"training": {"batch": 4}})
     ours, neggrad = p.cells
-    assert (ours.training.steps, neggrad.training.steps) == (240, 10)
+    assert (ours.training.steps, neggrad.training.steps) == (160, 10)
     assert ours.training.batch == neggrad.training.batch == 4 and ours.training.lr == 0.5
     assert ours.method.settings == {"beta": 1e-4} and "beta" not in neggrad.method.settings
     assert p.experiment.sampling.images == 9

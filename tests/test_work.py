@@ -82,5 +82,5 @@ def test_shards_cover_every_image_once(specs):
 
 def test_flat_settings_have_one_value_per_key(specs):
     flat = rows.flat(specs[0])
-    assert flat["method"] == "surrogate" and flat["training.steps"] == 240 and flat["sampling.sampler"] == "ddim"
+    assert flat["method"] == "surrogate" and flat["training.steps"] == 160 and flat["sampling.sampler"] == "ddim"
     assert all(not isinstance(v, (dict, list, tuple)) for v in flat.values())

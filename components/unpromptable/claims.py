@@ -22,7 +22,7 @@ import yaml
 from . import groups, plugins, tables
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
-SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1}  # +1: larger is better
+SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1, "wrong": -1, "right": 1, "lpips_others": -1, "ssim_others": 1}  # +1: larger is better
 CHANCE = 0.05  # of a rank correlation this strong in rows without order
 Row = dict[str, Any]
 Answer = bool | None  # of one comparison; None: cannot be told

@@ -1,0 +1,52 @@
+"""The page of all tables: claims on top, each run beside the paper's numbers, one run after another with failures let through."""
+import json
+import re
+from argparse import Namespace
+
+import pytest
+from rich.console import Console
+
+from pipelines import paper
+from unpromptable import overview, plan, theory
+from test_reports import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
+
+PAPER = plan.read_yaml("table4")["paper"]
+
+
+def fill(out, names=("good", "better", "keeps")):
+    """A finished run of Table IV in the folder that the fixture made."""
+    rows = [{**row(p["name"], p["sscd"], p["lpips"]), "group": p["name"], "cell": c, "folder": f"cells/{c}"} for p, c in zip(PAPER, names)]
+    (out / "rows.json").write_text(json.dumps(rows))
+    (out / "experiment.json").write_text(json.dumps({**EXPERIMENT, "name": "table4", "title": "Table IV, gradient surgery", "paper": PAPER}))
+
+
+def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewhere(store, tmp_path_factory):  # noqa: F811
+    out = tmp_path_factory.mktemp("paper")
+    store.rename(out / "table4")
+    fill(out / "table4")
+    (out / "theory").mkdir()
+    theory.main(["--out", str(out / "theory"), "--problems", "20"])
+    page, verdicts = overview.write(out, ["table1", "table4"], "miniature")
+    text = page.read_text()
+    assert not re.search(r'(src|href)="(?!data:|#|table4/report.html)', text)
+    assert "Table IV, gradient surgery" in text and "the paper&#39;s" in text or "the paper's" in text
+    assert text.count("<tr><td><span class=\"badge") == len(verdicts) == len(json.loads((out / "claims.json").read_text()))
+    found = {v.claim.id: v.answer for v in verdicts}
+    assert found["theorem-1"] == "holds" and found["t4-same-forgetting"] in ("holds", "cannot be told") and found["t1-lpips"] == "cannot be told"
+
+
+def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_factory, store):  # noqa: F811
+    ran, out = [], tmp_path_factory.mktemp("paper")
+
+    def local(a, console):
+        ran.append(a.experiment)
+        if a.experiment == "table4":
+            store.rename(out / "table4")
+            fill(out / "table4")
+        return 1 if a.experiment == "table3" else 0
+
+    a = Namespace(world="miniature", out=str(out), only=["table3", "table4"], set=[], threads=0)
+    assert paper.run(a, Console(quiet=True), local) == 1 and ran == ["table3", "table4"]
+    assert "Table IV" in (out / "overview.html").read_text()
+    with pytest.raises(ValueError, match="--only tabel4: no such experiment; choose from figure8, table1"):
+        paper.run(Namespace(**{**vars(a), "only": ["tabel4"]}), Console(quiet=True), local)
