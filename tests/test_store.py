@@ -81,7 +81,7 @@ def test_a_failure_noted_by_one_pod_is_passed_by_in_the_next(address, pod):
     pod()
     there = write(address, calls)
     assert len(calls) == 1
-    spec = {**SPEC, "cell": {"method": {"name": "naive", "settings": {}}, "editor": {"name": "flip", "settings": {}}, "training": {}, "forget": []}, "experiment": {"name": "demo", "networks": {"name": "miniature"}}}
+    spec = {**SPEC, "cell": {"method": {"name": "naive", "settings": {}}, "editor": {"name": "flip", "settings": {}}, "training": {}, "forget": []}, "experiment": {"name": "demo", "networks": {"name": "miniature"}, "metrics": []}}
     assert "remember is nan" in rows.failed(spec, there)["error"]
 
 

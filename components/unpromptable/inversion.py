@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -72,10 +71,10 @@ def load(folder: str, device: str) -> Networks:
 
 def _miniature(device: str) -> Networks:
     from .miniature import descriptor
+    from .miniature.inversion import FOLDER, shipped
 
-    folder, eyes = Path(str(resources.files("unpromptable") / "miniature" / "tedigan")), descriptor.load().to(device)
-    pair = encoding.load(folder / "generator.safetensors", folder / "encoder.safetensors", _shape(folder / "shape.json"))
-    return Networks(*(n.to(device) for n in pair), lambda x: eyes.compared(x / 2 + 0.5), clipping.load(folder / "clip", device))
+    eyes = descriptor.load().to(device)
+    return Networks(*(n.to(device) for n in shipped()), lambda x: eyes.compared(x / 2 + 0.5), clipping.load(FOLDER / "clip", device))
 
 
 def _shape(path: Path) -> stylegan.Shape:

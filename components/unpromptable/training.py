@@ -80,7 +80,7 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
     method = plugins.make("method", cell.method.name, cell.method.settings)
     redraws = getattr(plugins.make("editor", cell.editor.name, cell.editor.settings), "redraws", False)
-    optimizer = torch.optim.AdamW(model.trained(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, eps=settings.eps, fused=True)
+    optimizer = torch.optim.AdamW(model.trained(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, eps=settings.eps)
     total = settings.steps * len(images.targets)
     reference = model.reference() if getattr(method, "reads_reference", False) else None
     start = _resume(folder, model, optimizer)

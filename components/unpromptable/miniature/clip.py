@@ -19,6 +19,7 @@ from . import portraits
 
 log = logging.getLogger(__name__)
 SIDE, LENGTH, BATCH, RATE = 28, 40, 128, 1e-3
+FURTHER, MOVED = 300, 0.6  # steps with generated pictures; the most deviation of the noise that moves their codes, whose own is 1
 
 
 def phrases(person: portraits.Identity) -> list[str]:
@@ -79,24 +80,56 @@ def loss(logits: Tensor, true: Tensor) -> Tensor:
 
 
 def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
-    """Train on people whom the base model never saw and save a transformers folder."""
-    from ..clip import view
-    from .inversion import PEOPLE, PICTURES, pictures
+    """Train on people whom the base model never saw and save a transformers folder; a folder that is there is trained further.
 
-    words, people = tokenizer(), [portraits.identity(n) for n in PEOPLE]
+    First on pictures, then, for FURTHER steps, with half of each batch given back by the shipped generator from moved
+    codes: an edit follows CLIP's gradient through the generator, whose pictures are softer than the portraits.
+    """
+    from transformers import CLIPModel
+
+    from .inversion import pictures
+
+    words = tokenizer()
+    data = torch.from_numpy(pictures()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    if not (out / "config.json").is_file():
+        _save(_fit(build(words, seed), words, data, steps, RATE, seed, progress), words, out)
+    model = CLIPModel.from_pretrained(out, dtype=torch.float32)
+    _save(_fit(model, words, data, FURTHER, RATE / 2, seed + 1, progress, given_back()), words, out)
+
+
+def given_back():
+    """A function that replaces every second picture of a batch by the shipped generator's picture of its code, moved by noise."""
+    from .inversion import shipped
+
+    generator, encoder = shipped()
+
+    @torch.no_grad()
+    def through(x: Tensor, g: torch.Generator) -> Tensor:
+        z = encoder(x[::2])
+        x = x.clone()
+        x[::2] = generator(z + MOVED * torch.rand((len(z), 1, 1), generator=g) * torch.randn(z.shape, generator=g))
+        return x
+
+    return through
+
+
+def _fit(model, words, data: Tensor, steps: int, rate: float, seed: int, progress, through=lambda x, g: x):
+    from ..clip import view
+    from .inversion import PEOPLE, PICTURES
+
+    people = [portraits.identity(n) for n in PEOPLE]
     known = sorted({s for p in people for s in phrases(p)})
     index = {s: i for i, s in enumerate(known)}
     has = torch.zeros(len(people), len(known))
     for i, p in enumerate(people):
         has[i, [index[s] for s in phrases(p)]] = 1
-    data = torch.from_numpy(pictures()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    model, rng = build(words, seed), np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05, betas=(0.9, 0.98))
+    rng = np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-        who = rng.choice(len(people), BATCH, replace=False)
-        x = augment(data[who * PICTURES + rng.integers(PICTURES, size=BATCH)], torch.Generator().manual_seed(seed * 1_000_003 + step))
+            group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
+        who, g = rng.choice(len(people), BATCH, replace=False), torch.Generator().manual_seed(seed * 1_000_003 + step)
+        x = augment(through(data[who * PICTURES + rng.integers(PICTURES, size=BATCH)], g), g)
         said = [some(phrases(people[i]), rng) for i in who]
         says = torch.zeros(BATCH, len(known))
         for row, one in enumerate(said):
@@ -111,6 +144,10 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
             model.logit_scale.clamp_(max=math.log(100))
         if (step + 1) % 50 == 0 and progress:
             progress(step + 1, steps, f"loss {value.item():.3f}")
+    return model
+
+
+def _save(model, words, out: Path) -> None:
     model.half().save_pretrained(out, safe_serialization=True)  # half precision: the miniature world is small in git
     words.save_pretrained(out)
 

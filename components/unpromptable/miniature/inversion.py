@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,13 @@ PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
 BATCH = 16
 NOISE = (0.1, 0.5)  # most deviation on the codes, whose own is 1: in the first two fifths of the training, for features to be learned fast,
 # and, after a rise, in the last fifth, so that codes between and beside those of people are people too, and an edit stays one
+FOLDER = Path(str(resources.files("unpromptable") / "miniature" / "tedigan"))
 RATES = {"generator": 3e-2, "encoder": 2e-3}  # the generator's weights have deviation 1 and are scaled when it runs, so they bear a large step
+
+
+def shipped() -> tuple[stylegan.Generator, encoding.Encoder]:
+    """The trained pair that ships, frozen."""
+    return encoding.load(FOLDER / "generator.safetensors", FOLDER / "encoder.safetensors", stylegan.Shape(**json.loads((FOLDER / "shape.json").read_text())))
 
 
 def pictures() -> np.ndarray:
