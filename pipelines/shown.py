@@ -11,7 +11,7 @@ def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     lines = groups.collect(rows, paper)
-    ours = " (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0]["networks"] == "miniature" else ""
+    ours = " (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0]["networks"] != "paper" else ""
     shown = Table(title=f"Metric networks: {rows[0]['networks']}{ours}", caption="mean over targets ± half the 95 % interval over them; single cells are in the report" if groups.grouped(lines) else None)
     for name in ("Method", *(title for _, title, _ in tables.COLUMNS), "targets" if groups.grouped(lines) else "n"):
         shown.add_column(name, justify="left" if name == "Method" else "right")

@@ -46,4 +46,5 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     text = prompted.write(tmp_path, told, [row], "SUCCEEDED").read_text()
     assert "| Ours | 12.5% (10.0% to 20.0%) |" in text and "n = 9" in text and "other prompts ↓" not in text
     assert prompted.grid(tmp_path, told, [row]).shape[0] == 3 * 34
+    assert [name for name, _ in prompted.strips(tmp_path, told, [row])] == ["before", row["name"], "target, screened"]
     assert prompted.write(tmp_path, {**told, "prompt": ""}, [row], "SUCCEEDED") is None

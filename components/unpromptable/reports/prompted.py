@@ -54,17 +54,23 @@ def share(value: dict[str, Any]) -> str:
 
 
 def grid(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) -> np.ndarray:
-    """One picture: before and each cell on the same seeds, then the targets and the outputs screened from the remember set."""
+    """The strips beneath each other, one picture."""
+    parts = [part for _, part in strips(store, experiment, rows)]
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(part, ((0, 2), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in parts])
+
+
+def strips(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) -> list[tuple[str, np.ndarray]]:
+    """Names and pictures side by side: before and each cell on the same seeds, then the targets and the outputs screened from the remember set."""
     arrays, _ = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
     eyes = networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
     wrong, _ = verdicts(before["samples"], Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})), eyes)
     seeds = [*np.flatnonzero(wrong)[:SEEDS], *np.flatnonzero(~wrong)[:SEEDS]]
-    lines = [_line(before, seeds)] + [_line(data.load(store / r["folder"] / "after.safetensors")[0], seeds) for r in rows]
+    made = [("before", before), *((r["name"], data.load(store / r["folder"] / "after.safetensors")[0]) for r in rows)]
+    lines = [(name, _line(images, seeds)) for name, images in made]
     last = np.concatenate([arrays["forget"], arrays.get("screened", arrays["forget"][:0])[:SCREENED]])
-    width = max(line.shape[1] for line in lines)
-    lines.append(figures.strip(last)[:, :width])
-    return np.concatenate([np.pad(line, ((0, 2), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines])
+    return [*lines, ("target, screened", figures.strip(last)[:, : lines[0][1].shape[1]])]
 
 
 class Shown:
