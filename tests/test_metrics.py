@@ -249,7 +249,7 @@ def test_a_model_that_forgot_nothing_needs_no_update_to_relearn():
 def test_worst_sscd_is_a_maximum_over_times_and_draws():
     found = plugins.make("metric", "sscd_worst", QUICK["sscd_worst"]).measure(shipped(), networks.load("miniature"))
     assert found["sscd_worst"].mean == found["sscd_worst_ceiling"].mean and found["sscd_worst"].n == 4
-    assert found["sscd_t2"].mean == pytest.approx(1, abs=1e-5) and found["sscd_t2"].n == 2
+    assert found["sscd_worst_t2"].mean == pytest.approx(1, abs=1e-5) and found["sscd_worst_t2"].n == 2
 
 
 @pytest.mark.parametrize("name, change, words", [

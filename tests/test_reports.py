@@ -69,3 +69,11 @@ def test_the_verdict_says_who_forgot_and_who_did_not():
 def test_a_run_without_any_result_still_has_a_page(store):
     text = html.write(store, EXPERIMENT, [rows()[3]], "FAILED").read_text()
     assert "No cell finished" in text
+
+
+def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(store):
+    value = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 12}
+    more = [{**r, "nearest": value, "nearest_before": value} for r in rows()[:2]]
+    text = html.write(store, {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]}, more, "SUCCEEDED").read_text()
+    assert "<th>nearest_before</th>" in text and "does any of the model&#39;s ordinary samples show the target?" in text
+    assert "Beyond the paper" not in html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()

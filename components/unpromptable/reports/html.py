@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import figures, groups, pareto, store as storing, tables
+from .. import figures, groups, pareto, plugins, store as storing, tables
 from . import prompted
 
 MORE = (("sscd_ceiling", "target, before"), ("sscd_target", "target, after"), ("sscd_surrogate", "surrogate, after"), ("fid_real_floor", "FID_real of the base model"))
@@ -43,8 +43,16 @@ def found(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or [])
     return dict(
         experiment=experiment, rows=rows, done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
-        more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
+        more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], beyond=_beyond(experiment, done), show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
         labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
+
+
+def _beyond(experiment: dict[str, Any], done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The metrics that an experiment lists beside the paper's five and a prompted model's rates: what each is, and its values' names."""
+    shown = {key for key, _, _ in tables.COLUMNS} | {"wrong", "lpips_kept"}
+    names = [m["name"] for m in experiment.get("metrics", ()) if m["name"] not in shown]
+    keys = [k for r in done[:1] for k, v in r.items() if isinstance(v, dict) and "mean" in v]
+    return [{"name": n, "what": (plugins.module("metric", n).__doc__ or "").split("\n")[0], "keys": [k for k in keys if k == n or k.startswith(f"{n}_")]} for n in names]
 
 
 def _rates(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> dict[str, Any] | None:
