@@ -87,7 +87,7 @@ def read_folder(folder: str | Path, size: int) -> tuple[np.ndarray, list[str]]:
 
 def read_real(source: str, size: int) -> tuple[np.ndarray, list[str]]:
     """The real images of a world: the shipped portraits, the right flags of a country (`flags/japan`), or a folder."""
-    drawn = _drawn(source)
+    drawn = drawn_by(source)
     if drawn is None:
         return read_folder(source, size)
     images, names = drawn.training_set() if source == "miniature" else drawn.right(source.partition("/")[2])
@@ -96,7 +96,7 @@ def read_real(source: str, size: int) -> tuple[np.ndarray, list[str]]:
     return images, names
 
 
-def _drawn(source: str):
+def drawn_by(source: str):
     """The module that draws a shipped source; None for a folder."""
     if source == "miniature":
         from .miniature import portraits
@@ -111,7 +111,7 @@ def _drawn(source: str):
 
 def read_forget(targets: list[str], images: np.ndarray, names: list[str], source: str = "") -> np.ndarray:
     """The forget images, (F, H, W, 3): real images by name, other drawn pictures of the source (people whom no network knows), or files."""
-    known, drawn = {n: images[i] for i, n in enumerate(names)}, _drawn(source)
+    known, drawn = {n: images[i] for i, n in enumerate(names)}, drawn_by(source)
     more = set(drawn.names()) if drawn else set()
     return np.stack([known[t] if t in known else drawn.picture(*drawn.parse(t)) if t in more else read_image(Path(t), images.shape[1]) for t in targets])
 
@@ -143,7 +143,7 @@ def remember(arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> np.ndar
 def fingerprint(source: str, targets: list[str], model: str) -> list[str]:
     """Identity of the inputs that are files, from names, sizes and times; raises where a target cannot be found."""
     found = []
-    drawn = _drawn(source)
+    drawn = drawn_by(source)
     if drawn:
         known = set(drawn.names())
         if source != "miniature":

@@ -16,15 +16,14 @@ VISIBLE = 8  # of 255: a pixel that differs by less in every channel counts as u
 
 def open_target(target: str, real: str, size: int) -> np.ndarray:
     """A picture of the real images by name, or a file, uint8 (H, W, 3) at `size`; 0 leaves a file as large as it is."""
-    if real == "miniature" and not Path(target).is_file():
-        from .miniature import portraits
-
-        number, _, index = target.partition("-")
-        if not (number.isdigit() and index.isdigit() and int(number) < portraits.PEOPLE and int(index) < portraits.PICTURES):
-            raise FileNotFoundError(f"{target}: neither a file nor a portrait of the miniature world (such as 0004-3)")
-        if size not in (0, portraits.SIZE):
-            raise ValueError(f"--size {size}: the portraits of the miniature world are {portraits.SIZE} pixels a side; leave it out")
-        return portraits.picture(int(number), int(index))
+    drawn = data.drawn_by(real)
+    if drawn and not Path(target).is_file():
+        if target not in (names := drawn.names()):
+            raise FileNotFoundError(f"{target}: neither a file nor a picture of {real} (such as {names[0]})")
+        if size not in (0, drawn.SIZE):
+            raise ValueError(f"--size {size}: the pictures of {real} are {drawn.SIZE} pixels a side; leave it out")
+        return drawn.picture(*drawn.parse(target))
+    path = Path(target) if Path(target).is_file() or drawn else Path(real) / target
     path = Path(target) if Path(target).is_file() or real == "miniature" else Path(real) / target
     return data.read_image(path, size or _side(path))
 
