@@ -77,6 +77,18 @@ def test_a_forget_image_from_elsewhere_is_brought_to_size(tmp_path, pictures):
     assert arrays["forget"].shape == (1, 8, 8, 3) and manifest["removed"] == []
 
 
+def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_path, pictures):
+    for name, picture in zip(("s1/1", "s1/2", "s2/1", "s3/1"), pictures):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / f"{name}.png", picture)
+    arrays, manifest = data.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}/*",))
+    assert manifest["removed"] == ["s1/1.png", "s1/2.png"] and len(data.remember(arrays, manifest)) == 2
+    _, drawn = data.collect("miniature", 32, ["0004-3", "0104-3"], ("{group}-*",))
+    assert drawn["removed"] == [f"{n}-{k}" for n in ("0004", "0104") for k in range(6)]
+    with pytest.raises(ValueError, match=r"remember.leave_out: s1-\* fit none of the images"):
+        data.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}-*",))
+
+
 def test_a_missing_forget_image_is_named(tmp_path, pictures):
     write(tmp_path / "1.png", pictures[1])
     with pytest.raises(FileNotFoundError, match="forget: me.png is neither a file nor a picture"):

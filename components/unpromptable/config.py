@@ -95,6 +95,7 @@ class Remember:
     source: str = "real"  # real | model
     images: int = 100  # drawn from the base model
     first_seed: int = 1_000_000  # apart from the seeds that are judged
+    leave_out: tuple[str, ...] = ()  # patterns of real images to leave out too, such as "{group}-*": a target's name up to its last dash or slash
     screen: float = 0.5  # outputs whose descriptor is at least so similar to a forget image are left out, and shown
 
     def __post_init__(self):

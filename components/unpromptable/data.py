@@ -5,6 +5,8 @@ import hashlib
 import json
 import logging
 import os
+import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -116,17 +118,24 @@ def read_forget(targets: list[str], images: np.ndarray, names: list[str], source
     return np.stack([known[t] if t in known else drawn.picture(*drawn.parse(t)) if t in more else read_image(Path(t), images.shape[1]) for t in targets])
 
 
-def collect(source: str, size: int, targets: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def collect(source: str, size: int, targets: list[str], leave_out: tuple[str, ...] = ()) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Real and forget images; a forget image among the real ones is removed from the remember set, and that is said.
+
+    leave_out: patterns of names that are removed as well, {group} being a target's name up to its last dash or slash:
+    other pictures of the person would teach the forgotten one again.
 
     Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names and removed.
     """
     images, names = read_real(source, size)
     forget = read_forget(targets, images, names, source)
     hashes = {sha256(f) for f in forget}
-    removed = [n for n, image in zip(names, images) if sha256(image) in hashes]
-    if removed:
-        log.info("forget images found among the %d real ones and removed from the remember set: %s", len(names), ", ".join(removed))
+    found = [n for n, image in zip(names, images) if sha256(image) in hashes]
+    if found:
+        log.info("forget images found among the %d real ones and removed from the remember set: %s", len(names), ", ".join(found))
+    patterns = [p.replace("{group}", re.split(r"[-/][^-/]*$", t)[0]) for p in leave_out for t in targets]
+    removed = [n for n in names if n in found or any(fnmatchcase(n, p) for p in patterns)]
+    if leave_out and len(removed) == len(found):
+        raise ValueError(f"remember.leave_out: {', '.join(patterns[:3])} fit none of the images of {source} (such as {names[0]}); correct the pattern or leave it out")
     if len(removed) == len(names):
         raise ValueError(f"real: all {len(names)} images of {source} are forget images, so the remember set would be empty; add images to keep")
     return {"real": images, "forget": forget}, {"names": names, "forget_names": list(targets), "removed": removed, "source": source}

@@ -65,7 +65,7 @@ def _collect(path: Path, pretrained: Path, resolved: Any, bar: Callable) -> None
 
     experiment = resolved.experiment
     size = plugins.module("model", experiment.model.name).pixels(pretrained, experiment)
-    arrays, manifest = data.collect(experiment.real, size, list(resolved.targets()))
+    arrays, manifest = data.collect(experiment.real, size, list(resolved.targets()), experiment.remember.leave_out)
     if experiment.remember.source == "model":
         drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], _device(), bar)
         arrays, manifest = {**arrays, **drawn}, {**manifest, **told}
