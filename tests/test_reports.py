@@ -77,3 +77,9 @@ def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(sto
     text = html.write(store, {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]}, more, "SUCCEEDED").read_text()
     assert "<th>nearest_before</th>" in text and "does any of the model&#39;s ordinary samples show the target?" in text
     assert "Beyond the paper" not in html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
+
+
+def test_a_doubtful_surrogate_is_named_where_a_method_reads_it():
+    near = [{"target": "a", "note": "a near copy"}]
+    two = [{**row("Ours", 0.2, 0.3), "surrogates": near}, {**row("SISS", 0.2, 0.3), "method": "siss", "surrogates": near}]
+    assert tables.doubts(two) == [("Ours", "a", "a near copy")]
