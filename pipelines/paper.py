@@ -33,7 +33,7 @@ def run(a: argparse.Namespace, console: Console, local: Callable) -> int:
 
     Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit code tells.
     """
-    from unpromptable import overview, theory
+    from unpromptable import claims, overview, theory
 
     known, out = names(), Path(a.out).resolve()
     wrong = [n for n in a.only if n not in known]
@@ -46,8 +46,6 @@ def run(a: argparse.Namespace, console: Console, local: Callable) -> int:
         codes[name] = local(argparse.Namespace(experiment=name, world=a.world, set=a.set, out=str(out / name), threads=a.threads), console)
         page, verdicts = overview.write(out, known, a.world)
         console.print(f"{name} took {(time.monotonic() - began) / 60:.1f} minutes", highlight=False)
-    from unpromptable import claims
-
     console.print(claims.summary(verdicts))
     console.print(f"page     {page}", highlight=False, soft_wrap=True)
     return 1 if any(codes.values()) else 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import config, data, painting, plugins
+from . import config, data, device, painting, plugins
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,7 @@ class Scene:
 
     def model(self) -> Any:
         """The base model, loaded when an editor asks for it."""
-        import torch
-
-        return plugins.module("model", self.experiment.model.name).Model.load(self.pretrained, "cuda" if torch.cuda.is_available() else "cpu", self.experiment)
+        return plugins.module("model", self.experiment.model.name).Model.load(self.pretrained, device.best(), self.experiment)
 
 
 def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str, pretrained: str, progress: Callable[..., None] = _silent) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:

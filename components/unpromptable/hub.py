@@ -41,12 +41,17 @@ def _download(name: str, out: Path, revision: str, patterns: list[str]) -> str:
 def check(folder: Path, family: str, parts: dict[str, str]) -> None:
     """Raise when `folder` lacks one of `parts` (subfolder to class) or its safetensors weights, naming what was found."""
     for part, kind in parts.items():
-        config = folder / part / "config.json"
-        if not config.is_file():
-            found = sorted(p.name for p in folder.iterdir())[:6] if folder.is_dir() else "nothing"
-            raise FileNotFoundError(f"model: {folder} holds no {part}/config.json (found {found}); give a diffusers folder of the family {family} or a hub name")
-        got = json.loads(config.read_text()).get("_class_name")
-        if got != kind:
-            raise ValueError(f"model: {config} is a {got}, but the family {family} needs a {kind}; choose the family that fits, or another folder")
-        if not list(config.parent.glob("*.safetensors")):
-            raise ValueError(f"model: {config.parent} holds no .safetensors weights; convert it with diffusers' save_pretrained(safe_serialization=True), since nothing is unpickled")
+        check_part(folder, part, kind, family, folder / part)
+
+
+def check_part(folder: Path, part: str, kind: str, family: str, where: Path) -> None:
+    """The same for one network of class `kind`, whose files are in `where`: the subfolder `part`, or `folder` itself in the oldest layout."""
+    config = where / "config.json"
+    if not config.is_file():
+        found = sorted(p.name for p in folder.iterdir())[:6] if folder.is_dir() else "nothing"
+        raise FileNotFoundError(f"model: {folder} holds no {part}/config.json (found {found}); give a diffusers folder of the family {family} or a hub name")
+    got = json.loads(config.read_text()).get("_class_name")
+    if got != kind:
+        raise ValueError(f"model: {config} is a {got}, but the family {family} needs a {kind}; choose the family that fits, or another folder")
+    if not list(where.glob("*.safetensors")):
+        raise ValueError(f"model: {where} holds no .safetensors weights; convert it with diffusers' save_pretrained(safe_serialization=True), since nothing is unpickled")

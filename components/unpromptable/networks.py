@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import device as devices
+
 LABELS = {
     "paper": {"sscd": "SSCD (disc_mixup)", "lpips": "LPIPS (AlexNet, v0.1)", "fid": "FID (Inception 2015)"},
     "flags": {"sscd": "similarity by our miniature descriptor of flags", "lpips": "perceptual distance by our miniature descriptor of flags", "fid": "Fréchet distance by our miniature descriptor of flags", "classify": "designs named by our miniature descriptor of flags"},
@@ -62,7 +64,7 @@ def _miniature(name: str) -> Networks:
 
 
 def _paper(folder: str | Path | None) -> Networks:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = devices.best()
     sscd, trunk, inception = (network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder)))
     return Networks(
         "paper",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import once, reporting, rows, store
+from . import device, once, reporting, rows, store
 from .warm import warmed
 
 
@@ -67,7 +67,7 @@ def _collect(path: Path, pretrained: Path, resolved: Any, bar: Callable) -> None
     size = plugins.module("model", experiment.model.name).pixels(pretrained, experiment)
     arrays, manifest = data.collect(experiment.real, size, list(resolved.targets()), experiment.remember.leave_out)
     if experiment.remember.source == "model":
-        drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], _device(), bar)
+        drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], device.best(), bar)
         arrays, manifest = {**arrays, **drawn}, {**manifest, **told}
     data.save(path, arrays, manifest)
 
@@ -104,7 +104,7 @@ def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrai
 
         cell, experiment = _parse(spec)
         images = training.Images.load(cell, data_path, surrogates_path)
-        model = plugins.module("model", experiment.model.name).Model.load(pretrained_path, _device(), experiment)
+        model = plugins.module("model", experiment.model.name).Model.load(pretrained_path, device.best(), experiment)
         folder = path.parent / "training"
         began = time.monotonic()
         with tracking.live(json.loads(spec).get("run_id"), folder / "history.jsonl"):
@@ -129,7 +129,7 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
         whole = json.loads(spec)
         experiment = config.read_experiment(whole["experiment"])
         base = store.fetch(Path(where) / "shared" / "pretrained")
-        model = plugins.module("model", experiment.model.name).Model.load(model_path, _device(), experiment, base)
+        model = plugins.module("model", experiment.model.name).Model.load(model_path, device.best(), experiment, base)
         arrays, manifest = data.load(data_path)
         began, extra = time.monotonic(), {}
         targets = whole["targets"] if piece["injection"] else ()
@@ -182,7 +182,7 @@ def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: 
         from . import scoring
 
         cell, experiment = _parse(spec)
-        models = scoring.Models(experiment, Path(where) / "shared" / "pretrained", Path(unlearned_path), _device())
+        models = scoring.Models(experiment, Path(where) / "shared" / "pretrained", Path(unlearned_path), device.best())
         values = scoring.score(cell, experiment, data_path, before_path, after, surrogates_path, path.parent.parent.parent / "shared", models)
         summary = json.loads((Path(unlearned_path) / "training.json").read_text())
         made = {**rows.head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
@@ -216,9 +216,3 @@ def _parse(spec: str) -> tuple[Any, Any]:
 
     whole = json.loads(spec)
     return config.read_cell(whole["cell"]), config.read_experiment(whole["experiment"])
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

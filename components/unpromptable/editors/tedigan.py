@@ -42,9 +42,10 @@ class Editor:
         """The edited targets at each caption weight of `values`."""
         import torch
 
+        from .. import device as devices
         from .. import inversion
 
-        networks = inversion.load(self.folder, device := "cuda" if torch.cuda.is_available() else "cpu")
+        networks = inversion.load(self.folder, device := devices.best())
         x, z = self._start(scene, networks, device)
         items = [(w, i) for w in values for i in range(len(x))]
         made = []

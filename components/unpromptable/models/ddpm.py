@@ -128,19 +128,8 @@ class Model:
 
 def check(folder: str | Path) -> None:
     """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with safetensors."""
-    import json
-
     root = Path(folder)
-    unet = root / "unet" if (root / "unet").is_dir() else root
-    config = unet / "config.json"
-    if not config.is_file():
-        found = sorted(p.name for p in root.iterdir())[:6] if root.is_dir() else "nothing"
-        raise FileNotFoundError(f"model: {root} holds no unet/config.json (found {found}); give a diffusers folder or a hub name")
-    kind = json.loads(config.read_text()).get("_class_name")
-    if kind != CLASS:
-        raise ValueError(f"model: {config} is a {kind}, but the family ddpm needs a {CLASS}; choose the family that fits, or another folder")
-    if not list(unet.glob("*.safetensors")) and not list(unet.glob("*.safetensors.index.json")):
-        raise ValueError(f"model: {unet} holds no .safetensors weights; convert it with diffusers' save_pretrained(safe_serialization=True), since nothing is unpickled")
+    hub.check_part(root, "unet", CLASS, "ddpm", root / "unet" if (root / "unet").is_dir() else root)
 
 
 def pixels(folder: Path, experiment) -> int:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import adapters, data, diffusion, hub, prompts
+from .. import device as devices
 
 log = logging.getLogger(__name__)
 CLASS, SAMPLERS = "SD3Transformer2DModel", ("euler",)
@@ -262,7 +263,7 @@ def check_size(pixels: int, factor: int, config) -> None:
 
 def ready(folder: Path, experiment) -> None:
     """Embed every prompt of the experiment beside the base model in `folder`, so that later steps load no text encoder."""
-    model = Model.load(folder, "cuda" if torch.cuda.is_available() else "cpu", experiment)
+    model = Model.load(folder, devices.best(), experiment)
     model.condition(list(dict.fromkeys(["", experiment.prompt, model.negative, *experiment.other_prompts])), -1)
     prompts.keep(folder, model.embedded, model.settings.t5_tokens)
 
