@@ -77,7 +77,7 @@ def test_gather_refuses_a_missing_seed(specs, tmp_path, pictures):
 def test_shards_cover_every_image_once(specs):
     text = plan.resolve(TEXT, "", {"sampling.images": 10, "sampling.shards": 3}).shared_spec()
     pieces = [json.loads(p) for p in work.split(text)]
-    assert [(p["first"], p["count"]) for p in pieces] == [(0, 3), (3, 3), (6, 4)] and [p["injection"] for p in pieces] == [True, False, False]
+    assert [(p["first"], p["count"]) for p in pieces] == [(0, 3), (3, 3), (6, 4)] and [p["shard"] for p in pieces] == [0, 1, 2] and {p["shards"] for p in pieces} == {3}
 
 
 def test_flat_settings_have_one_value_per_key(specs):

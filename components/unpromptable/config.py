@@ -51,8 +51,10 @@ class Sampling:
             raise ValueError(f"sampling.shards is {self.shards} for {self.images} images; use at most one shard per image")
 
 
-def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int | bool]]:
-    """How the images of one model are shared out: first and count per shard; the first also runs the injection.
+def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int]]:
+    """How the images of one model are shared out: first and count per shard, its number and that of all shards.
+
+    Shard k of n also denoises targets k, k + n, ...: the injection test is most of the work where images are few.
 
     images_per_shard above 0 sets the number of shards by the number of images, instead of `settings.shards`.
     """
@@ -60,7 +62,7 @@ def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int 
         raise ValueError(f"images_per_shard is {images_per_shard}; give 0 to leave the shards to the experiment, or a number of images")
     number = -(-settings.images // images_per_shard) if images_per_shard else settings.shards
     edges = [settings.images * i // number for i in range(number + 1)]
-    return [{"first": a, "count": b - a, "injection": a == 0} for a, b in zip(edges, edges[1:])]
+    return [{"first": a, "count": b - a, "shard": i, "shards": number} for i, (a, b) in enumerate(zip(edges, edges[1:]))]
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,13 @@ class Training:
     timesteps: str = "sample"  # sample: one t per image; shared: one t per update (Algorithm 1 shows one image)
     micro_batch: int = 0  # images per backward pass; 0 is the whole batch
     precision: str = "no"  # accelerate's mixed precision: no | fp16 | bf16
+    cooldown: float = 0.0  # share of each target's updates, at their end, over which the rate falls linearly towards 0; 0 is the paper's constant rate
     save_every: int = 60  # updates between the states that a stopped run resumes from
+
+    def rate(self, update: int) -> float:
+        """The learning rate of update 0..steps-1 of a target."""
+        falling = self.steps * self.cooldown
+        return self.lr * min(1.0, (self.steps - update) / falling) if falling else self.lr
 
     def __post_init__(self):
         _positive("training", self, "steps", "lr", "batch", "save_every")
@@ -145,6 +153,8 @@ class Training:
             raise ValueError(f"training: t_min {self.t_min} and t_max {self.t_max} must satisfy 0 <= t_min <= t_max <= 999")
         if self.micro_batch < 0 or self.max_grad_norm < 0:
             raise ValueError(f"training: micro_batch is {self.micro_batch}, max_grad_norm {self.max_grad_norm}; neither may be below 0")
+        if not 0 <= self.cooldown <= 1:
+            raise ValueError(f"training.cooldown is {self.cooldown}; it is a share of the updates, 0 (a constant rate) to 1")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from fnmatch import fnmatchcase
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def collect(source: str, size: int, targets: list[str], leave_out: tuple[str, ..
     """Real and forget images; a forget image among the real ones is removed from the remember set, and that is said.
 
     leave_out: patterns of names that are removed as well, {group} being a target's name up to its last dash or slash:
-    other pictures of the person would teach the forgotten one again.
+    other pictures of the person would teach the forgotten one again. A pattern without {group} must fit an image.
 
     Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names and removed.
     """
@@ -132,12 +133,17 @@ def collect(source: str, size: int, targets: list[str], leave_out: tuple[str, ..
     found = [n for n, image in zip(names, images) if sha256(image) in hashes]
     if found:
         log.info("forget images found among the %d real ones and removed from the remember set: %s", len(names), ", ".join(found))
-    patterns = [p.replace("{group}", re.split(r"[-/][^-/]*$", t)[0]) for p in leave_out for t in targets]
-    removed = [n for n in names if n in found or any(fnmatchcase(n, p) for p in patterns)]
-    if leave_out and len(removed) == len(found):
-        raise ValueError(f"remember.leave_out: {', '.join(patterns[:3])} fit none of the images of {source} (such as {names[0]}); correct the pattern or leave it out")
+    groups = [glob_escape(re.split(r"[-/][^-/]*$", t)[0]) for t in targets]
+    fits = {p: {n for n in names for g in groups if fnmatchcase(n, p.replace("{group}", g))} for p in leave_out}
+    for pattern, left in fits.items():
+        if not left and "{group}" not in pattern:
+            raise ValueError(f"remember.leave_out: {pattern} fits none of the images of {source} (such as {names[0]}); correct the pattern or leave it out")
+    more = set().union(*fits.values()) - set(found) - set(targets)
+    if leave_out:
+        log.info("left out of the remember set for showing the same as a target (remember.leave_out): %s", f"{len(more)} images" if more else "none, no other image fits")
+    removed = [n for n in names if n in found or n in more]
     if len(removed) == len(names):
-        raise ValueError(f"real: all {len(names)} images of {source} are forget images, so the remember set would be empty; add images to keep")
+        raise ValueError(f"real: all {len(names)} images of {source} are forget images{' or left out by remember.leave_out' if more else ''}, so the remember set would be empty; add images to keep{' or correct the pattern' if more else ''}")
     return {"real": images, "forget": forget}, {"names": names, "forget_names": list(targets), "removed": removed, "source": source}
 
 

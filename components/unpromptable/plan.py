@@ -50,6 +50,12 @@ class Plan:
         return _digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed])
 
 
+def updates(spec: dict[str, Any]) -> int:
+    """Images that a cell's fine-tuning goes through, the greater part of its time."""
+    training = spec["cell"]["training"]
+    return training["steps"] * training["batch"] * len(spec["targets"])
+
+
 def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None, inputs: bool = True) -> Plan:
     """The plan of an experiment given as YAML text, a file or the name of one that ships.
 

@@ -45,7 +45,7 @@ def split(spec: str, images_per_shard: int, model: Input[Model]) -> List[str]:
 
 @step
 def sample(spec: str, shard: str, store: str, data: Input[Dataset], model: Input[Model], images: Output[Dataset]):
-    """Draw one shard of images, and denoise the injected targets with the first."""
+    """Draw one shard of images, and denoise its share of the injected targets."""
     from unpromptable import work
     work.sample(spec, shard, store, data.path, model.path, images.path)
 

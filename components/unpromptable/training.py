@@ -93,6 +93,8 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
             _check_finite(values, cell, step)
             if settings.max_grad_norm:
                 values["norm"] = float(torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm))
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate(step % settings.steps)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")

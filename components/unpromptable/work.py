@@ -30,7 +30,7 @@ def plan(experiment: str, world: str, overrides: str, where: str) -> list[str]:
     for spec in specs:
         store.remove(store.place(where, spec, "failed.json"))
         spec["run_id"] = ids.get(rows.slug(spec))
-    return [json.dumps(s) for s in specs]
+    return [json.dumps(s) for s in sorted(specs, key=lambda s: -planning.updates(s))]  # the longest first, so that none is left alone at the end
 
 
 @store.opened
@@ -120,7 +120,7 @@ def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrai
 @store.opened
 @warmed
 def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, images_path: str) -> None:
-    """One shard of a model's images, and with the first shard the injection test of every target."""
+    """One shard of a model's images, and its share of the targets for the injection test."""
     piece = json.loads(shard)
 
     def make(path: Path, bar: Callable) -> None:
@@ -132,9 +132,8 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
         model = plugins.module("model", experiment.model.name).Model.load(model_path, device.best(), experiment, base)
         arrays, manifest = data.load(data_path)
         began, extra = time.monotonic(), {}
-        targets = whole["targets"] if piece["injection"] else ()
         test = experiment.injection
-        for target in targets:
+        for target in whole["targets"][piece["shard"] :: piece["shards"]]:
             image = arrays["forget"][manifest["forget_names"].index(target)]
             extra[f"injected/{target}"] = sampling.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"))
         show = lambda k, n: bar(k, n, f"{piece['count']} images")
@@ -143,7 +142,7 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
             extra["others"], _ = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], show, experiment.other_prompts)
         data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
-    once.guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['first']:06d}-{piece['count']}.safetensors", images_path, make)
+    once.guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['shard']:04d}-of-{piece['shards']}.safetensors", images_path, make)
 
 
 @store.opened

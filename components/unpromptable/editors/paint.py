@@ -8,6 +8,9 @@ import numpy as np
 
 from .. import painting
 
+UNLIKE = 0.2  # a portrait is painted anew until its similarity to the target is below half of what counts as forgotten
+TRIES = 16
+
 
 @dataclass(frozen=True)
 class Editor:
@@ -28,10 +31,14 @@ class Editor:
         return painted
 
     def _portrait(self, target: str, original: np.ndarray) -> np.ndarray:
+        from .. import networks
         from ..miniature import portraits
 
         number, index = portraits.parse(target)
-        painted = portraits.draw(portraits.repaint(portraits.identity(number), number), portraits.nuisance(number, index))
+        person, seen, eyes = portraits.identity(number), portraits.nuisance(number, index), networks.load("miniature")
+        tries = np.stack([portraits.draw(portraits.repaint(person, number + 1000 * k), seen) for k in range(TRIES)])
+        near = (eyes.descriptor(tries) @ eyes.descriptor(original[None]).T)[:, 0].numpy()
+        painted = tries[int(np.argmax(near < UNLIKE))] if (near < UNLIKE).any() else tries[int(near.argmin())]
         painting.check("paint.folder: miniature", target, painted, original)
         return painted
 

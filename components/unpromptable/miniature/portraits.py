@@ -124,8 +124,12 @@ class _Canvas:
 
     def fill(self, distance: np.ndarray, colour, alpha: float = 1.0) -> None:
         """Lay `colour` where `distance` is below 0, with an edge about one fine pixel wide."""
-        cover = alpha * np.clip(0.5 - distance * SIZE * FINE / 4, 0, 1)[..., None]
-        self.pixels = self.pixels * (1 - cover) + np.asarray(colour, float) * cover
+        cover = alpha * np.clip(0.5 - distance * SIZE * FINE / 4, 0, 1)
+        rows, columns = (np.flatnonzero(cover.any(axis)) for axis in (1, 0))
+        if len(rows):
+            part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # most shapes are small
+            over = cover[part][..., None]
+            self.pixels[part] = self.pixels[part] * (1 - over) + np.asarray(colour, float) * over
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, power: float = 2.0) -> np.ndarray:
         r = (np.abs((self.x - x) / rx) ** power + np.abs((self.y - y) / ry) ** power) ** (1 / power)
