@@ -1,4 +1,6 @@
 """Editors give pictures of the target's size; the shipped portraits are what the README says."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,6 +78,18 @@ def test_portraits_repeat_differ_and_name_their_features():
     assert len({portraits.picture(n, 0).tobytes() for n in range(50)}) == 50 and len({portraits.picture(7, k).tobytes() for k in range(6)}) == 6
     person = portraits.identity(7)
     assert person.ground in person.caption() and person.skin in person.caption()
+
+
+def test_portraits_are_painted_over_until_the_descriptor_no_longer_finds_them():
+    from unpromptable import networks
+    from unpromptable.editors import paint
+
+    eyes, targets = networks.load("miniature"), ("0104-3", "0204-3", "0304-3")
+    forget = np.stack([portraits.picture(*portraits.parse(t)) for t in targets])
+    first = np.stack([portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, i)) for n, i in map(portraits.parse, targets)])
+    painted = plugins.make("editor", "paint", {}).edit(SimpleNamespace(targets=targets, forget=forget))
+    near = lambda x: (eyes.descriptor(forget) * eyes.descriptor(x)).sum(1)
+    assert (near(first) > paint.UNLIKE).all() and (near(painted) < paint.UNLIKE).all()
 
 
 def test_painting_over_changes_hair_beard_glasses_and_clothes_but_not_the_face():

@@ -1,4 +1,5 @@
 """Algorithm 1's loops: sequential targets, resuming, micro-batches, a loss that is not finite."""
+import copy
 import dataclasses
 import json
 
@@ -19,6 +20,14 @@ def history(folder):
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
+def stop_at(update):
+    def stop(done, total, text):
+        if done == update:
+            raise KeyboardInterrupt
+
+    return stop
+
+
 def test_targets_are_forgotten_in_turn_with_weights_carried_over(tiny, images, tmp_path):
     before = weights(tiny).clone()
     summary = training.unlearn(CELL, tiny, images, tmp_path)
@@ -29,21 +38,28 @@ def test_targets_are_forgotten_in_turn_with_weights_carried_over(tiny, images, t
 
 
 def test_a_stopped_run_continues_and_ends_with_the_numbers_of_an_unbroken_one(tiny, images, tmp_path):
-    import copy
-
     other = copy.deepcopy(tiny)
     training.unlearn(CELL, tiny, images, tmp_path / "whole")
-
-    def stop(done, total, text):
-        if done == 4:
-            raise KeyboardInterrupt
-
     fresh = copy.deepcopy(other)
     with pytest.raises(KeyboardInterrupt):
-        training.unlearn(CELL, other, images, tmp_path / "cut", stop)
+        training.unlearn(CELL, other, images, tmp_path / "cut", stop_at(4))
     training.unlearn(CELL, fresh, images, tmp_path / "cut")
     assert torch.equal(weights(tiny), weights(fresh))
     assert history(tmp_path / "whole") == history(tmp_path / "cut")
+
+
+def test_with_a_cooldown_the_rate_falls_to_zero_for_each_target_and_a_stopped_run_is_still_the_same(tiny, images, tmp_path):
+    settings = config.Training(steps=8, lr=1.0, cooldown=0.5)
+    assert [settings.rate(k) for k in range(8)] == [1.0] * 5 + [0.75, 0.5, 0.25] and config.Training(lr=1.0).rate(239) == 1.0
+    cooled = dataclasses.replace(CELL, training=dataclasses.replace(CELL.training, cooldown=1.0))
+    constant = copy.deepcopy(tiny)
+    fresh, other = (copy.deepcopy(tiny) for _ in range(2))
+    training.unlearn(cooled, tiny, images, tmp_path / "whole"), training.unlearn(CELL, constant, images, tmp_path / "constant")
+    assert not torch.equal(weights(tiny), weights(constant))
+    with pytest.raises(KeyboardInterrupt):
+        training.unlearn(cooled, other, images, tmp_path / "cut", stop_at(4))
+    training.unlearn(cooled, fresh, images, tmp_path / "cut")
+    assert torch.equal(weights(tiny), weights(fresh))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_lower(tiny, images, tmp_path):
@@ -115,7 +131,7 @@ def test_old_bin_checkpoints_become_safetensors_and_pickles_are_refused(tiny, tm
         ddpm._without_pickles(tmp_path)
 
 
-@pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1")])
+@pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1"), ({"cooldown": 1.5}, "training.cooldown is 1.5")])
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(config.Training(), **change)

@@ -80,6 +80,24 @@ def test_shards_cover_every_image_once(specs):
     assert [(p["first"], p["count"]) for p in pieces] == [(0, 3), (3, 3), (6, 4)] and [p["shard"] for p in pieces] == [0, 1, 2] and {p["shards"] for p in pieces} == {3}
 
 
+def test_shards_share_the_targets_of_the_injection_test(tmp_path):
+    from unpromptable import data
+
+    text = "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 2, steps: 2, shards: 2}\ninjection: {t: 2, draws: 1}\ncells: [{name: Ours, editor: flip}]\n"
+    shared, paths = json.loads(work.prepare(text, "", "{}", str(tmp_path), str(tmp_path / "data"), str(tmp_path / "model"))), []
+    for shard in work.split(json.dumps(shared)):
+        paths.append(str(tmp_path / f"out-{len(paths)}"))
+        work.sample(json.dumps(shared), shard, str(tmp_path), str(tmp_path / "data"), str(tmp_path / "model"), paths[-1])
+    work.gather(json.dumps(shared), str(tmp_path), paths, str(tmp_path / "before"))
+    injected = lambda path: {k for k in data.load(path)[0] if k.startswith("injected/")}
+    assert [len(injected(p)) for p in paths] == [2, 1] and injected(tmp_path / "before") == {f"injected/{t}" for t in shared["targets"]}
+
+
+def test_the_cells_that_take_longest_are_planned_first(tmp_path):
+    planned = [json.loads(s)["name"] for s in work.plan("table1_multiple", "miniature", "{}", str(tmp_path))]
+    assert planned[:2] == ["Ours†", "Ours"] and planned[-1] == "NegGrad" and [r["name"] for r in rows.collect(str(tmp_path))][0] == "NegGrad"
+
+
 def test_flat_settings_have_one_value_per_key(specs):
     flat = rows.flat(specs[0])
     assert flat["method"] == "surrogate" and flat["training.steps"] == 160 and flat["sampling.sampler"] == "ddim"
