@@ -8,6 +8,7 @@ from typing import Any
 from . import figures, groups, tables
 
 AXES = (("ssim", "SSIM ↑", 1), ("lpips", "LPIPS ↓", -1))
+NEAR = {1: 5.0, -1: -14.0}  # points from a point's middle to the baseline of a label above or below it
 APART = 12.0  # points between the baselines of two labels that would overlap
 
 
@@ -40,7 +41,7 @@ def plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
         axis.margins(0.14)
         axis.grid(color=figures.GRID, lw=0.5)
         figures.open_corner(axis)
-        _names(axis, [(r["sscd"]["mean"], r[key]["mean"], names[r["name"]]) for r in done])
+        _names(axis, [(r["sscd"]["mean"], r[key]["mean"], names[r["name"]]) for r in done], -sign)
     axes[0].legend(frameon=False, fontsize=8, loc="best", title=_common(done), title_fontsize=8)
     figure.tight_layout()
     return figures.write(folder, figure, "tradeoff")
@@ -56,14 +57,15 @@ def _common(rows: list[dict[str, Any]]) -> str | None:
     return f"points: {' '.join(words)}" if words else None
 
 
-def _names(axis: Any, points: list[tuple[float, float, str]]) -> None:
-    """A label at the upper right of each point, pushed up where it would lie on another."""
+def _names(axis: Any, points: list[tuple[float, float, str]], side: int) -> None:
+    """A label to the right of each point, above (side 1) or below it (-1): off the front, and pushed on where it would lie on another."""
     to_screen, scale = axis.transData.transform, 72 / axis.figure.dpi
     placed: list[tuple[float, float, float]] = []
-    for x, y, text in sorted(points, key=lambda p: p[1]):
+    for x, y, text in sorted(points, key=lambda p: side * p[1]):
         left, bottom = to_screen((x, y)) * scale
-        width, lift = 5.2 * len(text), 5.0
+        width, lift = 5.2 * len(text), NEAR[side]
         while any(abs(left - a) < max(width, w) + 4 and abs(bottom + lift - b) < APART for a, b, w in placed):
-            lift += 2
+            lift += 2 * side
         placed.append((left, bottom + lift, width))
-        axis.annotate(text, (x, y), xytext=(7, lift), textcoords="offset points", fontsize=8.5, color=figures.INK, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "#aaa"} if lift > 12 else None)
+        line = {"arrowstyle": "-", "lw": 0.4, "color": "#aaa"} if abs(lift - NEAR[side]) > 7 else None
+        axis.annotate(text, (x, y), xytext=(7, lift), textcoords="offset points", fontsize=8.5, color=figures.INK, arrowprops=line, bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.4})
