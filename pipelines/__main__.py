@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     two.set_defaults(run=compile_)
     cluster.add(verbs)
     preview.add(verbs, override)
-    paper.add(verbs, local)
+    paper.add(verbs, local, override)
     paint.add(verbs)
     three = verbs.add_parser("train", help="train a DDPM on a folder of images")
     three.add_argument("folder")

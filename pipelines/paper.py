@@ -12,15 +12,15 @@ from rich.console import Console
 HERE = Path(__file__).parent
 
 
-def add(verbs: Any, local: Callable) -> None:
-    """The verb `paper` of the command line; `local` runs one experiment."""
+def add(verbs: Any, local: Callable, override: Callable) -> None:
+    """The verb `paper` of the command line; `local` runs one experiment, `override` reads one KEY=VALUE."""
     one = verbs.add_parser("paper", help="run every table and figure of the paper, and hold its claims against the results")
     one.add_argument("--world", default="miniature", help="miniature or paper (default miniature)")
     one.add_argument("--out", default="runs/paper", help="folder of the page; a subfolder per experiment (default runs/paper)")
     one.add_argument("--only", nargs="*", default=[], metavar="EXPERIMENT", help="run these only; the page shows all that is there")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting in every experiment")
     one.add_argument("--threads", type=int, default=0, help="threads per step, as for local")
-    one.set_defaults(run=lambda a, console: run(a, console, local))
+    one.set_defaults(run=lambda a, console: run(a, console, local, override))
 
 
 def names() -> list[str]:
@@ -28,12 +28,13 @@ def names() -> list[str]:
     return sorted(p.stem for p in (HERE / "experiments").glob("*.yaml") if p.stem != "demo")
 
 
-def run(a: argparse.Namespace, console: Console, local: Callable) -> int:
+def run(a: argparse.Namespace, console: Console, local: Callable, override: Callable) -> int:
     """Run them, each in a folder of its own, and write the page after each. Finished ones are not run again.
 
     Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit code tells.
     """
-    from unpromptable import claims, overview, theory
+    from pipelines import reuse
+    from unpromptable import claims, overview, plan, theory
 
     known, out = names(), Path(a.out).resolve()
     wrong = [n for n in a.only if n not in known]
@@ -43,6 +44,7 @@ def run(a: argparse.Namespace, console: Console, local: Callable) -> int:
     codes = {"theory": theory.main(["--out", str(out / "theory")])}
     for name in a.only or known:
         began = time.monotonic()
+        reuse.bring(out, name, plan.resolve(name, a.world, dict(map(override, a.set))), console)
         codes[name] = local(argparse.Namespace(experiment=name, world=a.world, set=a.set, out=str(out / name), threads=a.threads), console)
         page, verdicts = overview.write(out, known, a.world)
         console.print(f"{name} took {(time.monotonic() - began) / 60:.1f} minutes", highlight=False)

@@ -6,8 +6,10 @@ from argparse import Namespace
 import pytest
 from rich.console import Console
 
-from pipelines import paper
+from pipelines import paper, reuse
+from pipelines.__main__ import override
 from unpromptable import overview, plan, theory
+from unpromptable import store as files
 from test_reports import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 
 PAPER = plan.read_yaml("table4")["paper"]
@@ -46,7 +48,29 @@ def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_fac
         return 1 if a.experiment == "table3" else 0
 
     a = Namespace(world="miniature", out=str(out), only=["table3", "table4"], set=[], threads=0)
-    assert paper.run(a, Console(quiet=True), local) == 1 and ran == ["table3", "table4"]
+    assert paper.run(a, Console(quiet=True), local, override) == 1 and ran == ["table3", "table4"]
     assert "Table IV" in (out / "overview.html").read_text()
     with pytest.raises(ValueError, match="--only tabel4: no such experiment; choose from figure8, table1"):
-        paper.run(Namespace(**{**vars(a), "only": ["tabel4"]}), Console(quiet=True), local)
+        paper.run(Namespace(**{**vars(a), "only": ["tabel4"]}), Console(quiet=True), local, override)
+
+
+def test_a_cell_that_two_experiments_share_is_copied_with_its_marks_and_scored_anew(tmp_path):
+    made, wanted = (plan.resolve(n, "miniature") for n in ("table3", "table4"))
+    shared = next(s for s in made.cell_specs() if s["key"] in {w["key"] for w in wanted.cell_specs()})
+    (tmp_path / "table3").mkdir()
+    (tmp_path / "table3" / "experiment.json").write_text(json.dumps({"key": made.key, "cells": made.cell_specs()}))
+    for folder, file in (("shared", "before.safetensors"), *((s["folder"], f) for s in made.cell_specs() for f in ("after.safetensors", "row.json"))):
+        (tmp_path / "table3" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "table3" / folder / file).write_text(folder)
+        files.finish(tmp_path / "table3" / folder / file, shared["key"])
+    reuse.bring(tmp_path, "table4", wanted, Console(quiet=True))
+    ours = next(s for s in wanted.cell_specs() if s["key"] == shared["key"])
+    assert ours["name"] == "project g_f" and shared["name"] == "β = 1e-4" and ours["folder"] != shared["folder"]
+    after = tmp_path / "table4" / ours["folder"] / "after.safetensors"
+    assert files.finished(after, ours["key"]) and after.read_text() == shared["folder"] and (tmp_path / "table4" / "shared" / "before.safetensors").is_file()
+    assert sorted(p.name for p in after.parent.iterdir()) == [".after.safetensors.done", "after.safetensors"] and len(list((tmp_path / "table4" / "cells").iterdir())) == 1
+    after.write_text("ours")
+    reuse.bring(tmp_path, "table4", wanted, Console(quiet=True))
+    assert after.read_text() == "ours"
+    reuse.bring(tmp_path, "table6", plan.resolve("table6", "miniature"), Console(quiet=True))
+    assert not (tmp_path / "table6").exists()

@@ -77,6 +77,16 @@ def test_the_dagger_row_draws_a_new_surrogate_at_every_update(tiny, images):
     assert all((tiny.encode(images.remember) == d).flatten(1).all(1).any() for d in drawn[0])
 
 
+def test_earlier_targets_can_be_revisited_while_later_ones_are_forgotten(tiny, images):
+    pictures = lambda which, revisit: [training.draw_batch(tiny, config.Training(batch=16, revisit=revisit), images, which, s, False) for s in (0, 1)]
+    show = lambda x, kind: [next(i for i, k in enumerate(kind) if np.array_equal(k, p)) for p in tiny.decode(x)]
+    for which, revisit in ((0, 0.5), (1, 0.0)):
+        assert {k for b in pictures(which, revisit) for k in show(b.forget, images.forget)} == {which}
+    for b in pictures(1, 0.5):
+        shown = show(b.forget, images.forget)
+        assert set(shown) == {0, 1} and show(b.surrogate, images.surrogates) == shown
+
+
 def test_both_branches_share_timesteps_and_noise_within_the_range(tiny, images):
     b = training.draw_batch(tiny, config.Training(batch=64, t_min=10, t_max=12), images, 1, 0, False)
     assert set(b.t.tolist()) == {10, 11, 12} and b.eps.shape == b.remember.shape
@@ -131,7 +141,7 @@ def test_old_bin_checkpoints_become_safetensors_and_pickles_are_refused(tiny, tm
         ddpm._without_pickles(tmp_path)
 
 
-@pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1"), ({"cooldown": 1.5}, "training.cooldown is 1.5")])
+@pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1"), ({"cooldown": 1.5}, "training.cooldown is 1.5"), ({"revisit": 1.0}, "training.revisit is 1.0")])
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(config.Training(), **change)

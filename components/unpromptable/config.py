@@ -138,6 +138,7 @@ class Training:
     micro_batch: int = 0  # images per backward pass; 0 is the whole batch
     precision: str = "no"  # accelerate's mixed precision: no | fp16 | bf16
     cooldown: float = 0.0  # share of each target's updates, at their end, over which the rate falls linearly towards 0; 0 is the paper's constant rate
+    revisit: float = 0.0  # share of a batch's forget images that are earlier targets, so that these stay forgotten; 0 is the paper's plain sequence
     save_every: int = 60  # updates between the states that a stopped run resumes from
 
     def rate(self, update: int) -> float:
@@ -155,6 +156,8 @@ class Training:
             raise ValueError(f"training: micro_batch is {self.micro_batch}, max_grad_norm {self.max_grad_norm}; neither may be below 0")
         if not 0 <= self.cooldown <= 1:
             raise ValueError(f"training.cooldown is {self.cooldown}; it is a share of the updates, 0 (a constant rate) to 1")
+        if not 0 <= self.revisit < 1:
+            raise ValueError(f"training.revisit is {self.revisit}; it is a share of the forget images, from 0 (the present target alone) to below 1")
 
 
 @dataclass(frozen=True)

@@ -115,12 +115,20 @@ def draw_batch(model, settings: config.Training, images: Images, which: int, ste
     remember = model.encode(pick())
     t = torch.randint(settings.t_min, settings.t_max + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(size)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
-    forget = model.encode(np.repeat(images.forget[which : which + 1], size, 0))
-    surrogate = model.encode(pick()) if redraws else model.encode(np.repeat(images.surrogates[which : which + 1], size, 0))
+    now = _targets(settings, which, step)
+    forget = model.encode(images.forget[now])
+    surrogate = model.encode(pick() if redraws else images.surrogates[now])
     other = torch.randint(settings.t_min, settings.t_max + 1, (size,), generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 40)))
     t, other = (model.times(x.to(model.device)) for x in (t, other))
     batch = Batch(remember, forget, surrogate, t, eps.to(model.device), g, settings.reduction, settings.micro_batch, t_other=other)
     return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)
+
+
+def _targets(settings: config.Training, which: int, step: int) -> np.ndarray:
+    """Which target each forget image of an update shows, (B,): the present one, or with `revisit` an earlier one."""
+    g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 41))
+    earlier = torch.rand(settings.batch, generator=g) < settings.revisit if which else torch.zeros(settings.batch, dtype=torch.bool)
+    return torch.where(earlier, torch.randint(max(which, 1), (settings.batch,), generator=g), which).numpy()
 
 
 def _share(batch: Batch, accelerator) -> Batch:

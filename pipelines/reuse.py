@@ -1,0 +1,36 @@
+"""What one experiment has made serves the next of the same inputs: a line of Table III is one of Table IV, and is trained once."""
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+
+from unpromptable import plan
+
+OWN = ("row.json", ".row.json*", "cell.json", "failed.json", "page.*", "figures", "*.lock", "*.part*")  # each experiment's, with its names in them
+
+
+def bring(out: Path, name: str, resolved: plan.Plan, console: Console) -> None:
+    """Copy into `out`/`name` what its neighbours in `out` hold under the same keys, and say so.
+
+    A key is a digest of settings, input files and code, so equal keys mean equal results. What is there already stays.
+    """
+    for other in sorted(out.glob("*/experiment.json")):
+        told = json.loads(other.read_text())
+        if told["key"] == resolved.key and other.parent.name != name:
+            pairs = [("shared", "shared"), *((theirs["folder"], ours["folder"]) for ours in resolved.cell_specs() for theirs in told["cells"] if theirs["key"] == ours["key"])]
+            for source, target in pairs:
+                if _copy(other.parent / source, out / name / target):
+                    console.print(f"{name}: {target} is made already, taken from {other.parent.name}/{source}", highlight=False, soft_wrap=True)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    if target.exists() or not source.is_dir():
+        return False
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(source, part, ignore=shutil.ignore_patterns(*OWN))
+    part.rename(target)
+    return True
