@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 HERE = Path(__file__).parent
+ALONE = ("demo", "several")  # not of the paper's page
 
 
 def add(verbs: Any, local: Callable, override: Callable) -> None:
@@ -24,8 +25,8 @@ def add(verbs: Any, local: Callable, override: Callable) -> None:
 
 
 def names() -> list[str]:
-    """The experiments that ship, but the demo."""
-    return sorted(p.stem for p in (HERE / "experiments").glob("*.yaml") if p.stem != "demo")
+    """The experiments that ship, but those that are run on their own."""
+    return sorted(p.stem for p in (HERE / "experiments").glob("*.yaml") if p.stem not in ALONE)
 
 
 def run(a: argparse.Namespace, console: Console, local: Callable, override: Callable) -> int:
