@@ -96,6 +96,6 @@ def test_the_dry_run_shows_settings_seeds_shards_operations_and_hours(capsys):
         assert words in text, words
 
 
-@pytest.mark.parametrize("words, message", [(["plan", "table1", "--tflops", "0"], "--tflops is 0; it must be above 0"), (["plan", "tabel1"], "choose from demo, figure8, table1"), (["plan", "table3", "--set", "method.gamma=1"], "has a setting 'gamma'")])
+@pytest.mark.parametrize("words, message", [(["plan", "table1", "--tflops", "0"], "--tflops is 0; it must be above 0"), (["plan", "tabel1"], "choose from demo, figure8, several, table1"), (["plan", "table3", "--set", "method.gamma=1"], "has a setting 'gamma'")])
 def test_bad_words_are_explained(words, message, capsys):
     assert main(words) == 2 and message in capsys.readouterr().err
