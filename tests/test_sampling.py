@@ -35,6 +35,19 @@ def test_injection_repeats_exactly_and_its_draws_differ(tiny, pictures):
     assert len({i.tobytes() for i in first}) == 3
 
 
+def test_a_stride_takes_fewer_steps_of_the_variance_between_their_ends(tiny, pictures, monkeypatch):
+    """Ancestral variance from t to s (Ho 2020, Eq. 7): (1 - abar_s)/(1 - abar_t) * (1 - abar_t/abar_s)."""
+    seen = []
+    predict = tiny.predict
+    monkeypatch.setattr(tiny, "predict", lambda x, t: (seen.append(int(t[0])), predict(x, t))[1])
+    sampling.inject(tiny, pictures[0], 12, 1, seed=7, stride=5)
+    assert seen == [12, 7, 2, 0]
+    scheduler, _ = tiny.descent(12, 5)
+    abar = scheduler.alphas_cumprod
+    for t, s in ((12, 7), (7, 2), (2, 0)):
+        assert float(scheduler._get_variance(t)) == pytest.approx(float((1 - abar[s]) / (1 - abar[t]) * (1 - abar[t] / abar[s])), rel=1e-4)
+
+
 def test_siss_compat_starts_the_chain_with_the_injected_noise(tiny, pictures):
     assert not np.array_equal(sampling.inject(tiny, pictures[0], 12, 1, 7, siss_compat=True), sampling.inject(tiny, pictures[0], 12, 1, 7))
 

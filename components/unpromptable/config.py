@@ -71,11 +71,12 @@ class Injection:
 
     t: int = 250  # SISS's setting; the paper states none
     draws: int = 8  # noise draws per target
+    stride: int = 1  # timesteps per step of the chain; above 1 for small worlds, as their samplers take fewer steps too
     seed: int = 0
     siss_compat: bool = False  # one seed for injected and chain noise, as the SISS code has it
 
     def __post_init__(self):
-        _positive("injection", self, "t", "draws")
+        _positive("injection", self, "t", "draws", "stride")
 
 
 @dataclass(frozen=True)

@@ -32,17 +32,23 @@ def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
 
 def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     """<a, b> over all parameters, accumulated in double precision."""
-    return float(sum((x.double() * y.double()).sum() for x, y in zip(a, b)))
+    return float(torch.stack([x.double().flatten() @ y.double().flatten() for x, y in zip(a, b)]).sum())
+
+
+def products(a: Sequence[Tensor], b: Sequence[Tensor]) -> tuple[float, float, float]:
+    """(<a, a>, <a, b>, <b, b>) in double precision, each gradient read once."""
+    parts = [torch.stack([x @ x, x @ y, y @ y]) for x, y in ((x.double().flatten(), y.double().flatten()) for x, y in zip(a, b))]
+    return tuple(torch.stack(parts).sum(0).tolist())
 
 
 def add(a: Sequence[Tensor], b: Sequence[Tensor], scale: float = 1.0) -> Gradient:
     """a + scale*b."""
-    return [x + scale * y for x, y in zip(a, b)]
+    return list(torch._foreach_add(list(a), list(b), alpha=scale))
 
 
 def project(g: Sequence[Tensor], away_from: Sequence[Tensor]) -> Gradient:
     """`g` without its component against `away_from` (Eq. 13, Algorithm 1 line 16); `g` itself where they agree."""
-    c, square = dot(g, away_from), dot(away_from, away_from)
+    square, c, _ = products(away_from, g)
     return list(g) if c >= 0 or square == 0 else add(g, away_from, -c / square)
 
 
@@ -54,7 +60,8 @@ def combine(remember: Sequence[Tensor], forget: Sequence[Tensor], projection: st
 
 def conflict(remember: Sequence[Tensor], forget: Sequence[Tensor], total: Sequence[Tensor]) -> dict[str, float]:
     """What is logged each update: norms, <g_r, g_f>, cosine, whether they conflict, and <g, g_f>."""
-    c, r, f = dot(remember, forget), dot(remember, remember) ** 0.5, dot(forget, forget) ** 0.5
+    rr, c, ff = products(remember, forget)
+    r, f = rr**0.5, ff**0.5
     return {"norm_remember": r, "norm_forget": f, "dot": c, "cosine": c / (r * f) if r * f > 0 else 0.0, "conflict": float(c < 0), "descent_forget": dot(total, forget)}
 
 

@@ -59,8 +59,8 @@ def step(model, scheduler, x: Tensor, t: int | float, generators: list[torch.Gen
     return scheduler.step(output, t, x, generator=generators).prev_sample
 
 
-def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat: bool = False, progress=None) -> np.ndarray:
-    """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-1, ..., 0): uint8 (draws, H, W, 3).
+def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat: bool = False, progress=None, stride: int = 1) -> np.ndarray:
+    """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-stride, ..., 0): uint8 (draws, H, W, 3).
 
     Draw k uses the same injected and chain noise for every model. `siss_compat` gives both the same generator
     seed, so that the first chain noise equals the injected noise, as in the SISS code.
@@ -70,7 +70,7 @@ def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat:
     filled = range(draws + -draws % MULTIPLE)
     injected = [generator(seed, k, 0) for k in filled]
     chained = [generator(seed, k, 0 if siss_compat else 1) for k in filled]
-    scheduler, times = model.descent(t)
+    scheduler, times = model.descent(t, stride)
     with model.inference():
         x0 = model.encode(np.stack([image] * len(filled)))
         signal, noise = model.schedule(torch.full((len(filled),), t, device=model.device))

@@ -135,7 +135,7 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
         test = experiment.injection
         for target in whole["targets"][piece["shard"] :: piece["shards"]]:
             image = arrays["forget"][manifest["forget_names"].index(target)]
-            extra[f"injected/{target}"] = sampling.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"))
+            extra[f"injected/{target}"] = sampling.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"), test.stride)
         show = lambda k, n: bar(k, n, f"{piece['count']} images")
         images, seeds = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], show)
         if experiment.other_prompts:

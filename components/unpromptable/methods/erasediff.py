@@ -25,8 +25,8 @@ class Method:
         """Write the gradient of one first-order step of the bi-level problem."""
         (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.remember, b.remember).mean(),))
         (g_f,), (forget,) = gradients.measure(model, batch, self._towards_noise)
-        square = gradients.dot(g_f, g_f)
-        weight = max(self.eta - gradients.dot(g_r, g_f) / square, 0.0) if square else 0.0
+        _, c, square = gradients.products(g_r, g_f)
+        weight = max(self.eta - c / square, 0.0) if square else 0.0
         total = gradients.add(g_r, g_f, weight)
         gradients.write(model, total)
         return {"remember": remember, "forget": forget, "weight": weight, **gradients.conflict(g_r, g_f, total)}

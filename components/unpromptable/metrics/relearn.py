@@ -42,7 +42,7 @@ class Metric:
         for done in range(0, self.updates + 1):
             if done % self.every == 0:
                 test = evidence.injection
-                seen = sampling.inject(model, evidence.forget[target], test.t, len(wanted), test.seed, test.siss_compat)
+                seen = sampling.inject(model, evidence.forget[target], test.t, len(wanted), test.seed, test.siss_compat, stride=test.stride)
                 alike = float((networks.descriptor(seen) * wanted).sum(1).mean())
                 if alike >= THRESHOLD:
                     break

@@ -27,7 +27,7 @@ class Metric:
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
         """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before; sscd_worst_tT: mean before-after at T."""
-        before, after = (self._denoised(evidence.model(which), evidence.forget) for which in ("before", "after"))
+        before, after = (self._denoised(evidence.model(which), evidence.forget, evidence.injection.stride) for which in ("before", "after"))
         own = {t: networks.descriptor(image[None])[0] for t, image in evidence.forget.items()}
         found: dict[str, list[float]] = {"sscd_worst": [], "sscd_worst_ceiling": []}
         alike: dict[str, list[np.ndarray]] = {f"sscd_worst_t{t}": [] for t in self.times}
@@ -40,5 +40,5 @@ class Metric:
         number = self.draws * len(self.times)
         return {**{k: over_targets(np.array(v), number) for k, v in found.items()}, **{k: estimate(np.concatenate(v)) for k, v in alike.items()}}
 
-    def _denoised(self, model, forget: dict[str, np.ndarray]) -> dict[tuple[str, int], np.ndarray]:
-        return {(name, t): sampling.inject(model, image, t, self.draws, self.seed) for name, image in forget.items() for t in self.times}
+    def _denoised(self, model, forget: dict[str, np.ndarray], stride: int) -> dict[tuple[str, int], np.ndarray]:
+        return {(name, t): sampling.inject(model, image, t, self.draws, self.seed, stride=stride) for name, image in forget.items() for t in self.times}

@@ -90,9 +90,11 @@ class Model:
 
         return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[name].from_config(self.scheduler.config)
 
-    def descent(self, t: int) -> tuple:
-        """Scheduler and timesteps of the injection test: every ancestral step t, t-1, ..., 0."""
-        return self.sampler("ddpm"), range(t, -1, -1)
+    def descent(self, t: int, stride: int = 1) -> tuple:
+        """Scheduler and timesteps of the injection test: ancestral steps t, t-stride, ..., 0 with the variances of such steps."""
+        scheduler, times = self.sampler("ddpm"), [*range(t, 0, -stride), 0]
+        scheduler.set_timesteps(timesteps=times)
+        return scheduler, times
 
     def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
         """SDEdit without a prompt: noise to t = strength*1000 and take every ancestral step down, uint8 (draws, H, W, 3)."""

@@ -193,10 +193,10 @@ class Model:
             raise ValueError(f"sampling.sampler: the family sd3 has no {name!r}; choose from {', '.join(SAMPLERS)}")
         return type(self.scheduler).from_config(self.scheduler.config)
 
-    def descent(self, t: int) -> tuple:
-        """Scheduler and timesteps of the injection test: Euler's steps from t down to 0, twenty-eight at most."""
+    def descent(self, t: int, stride: int = 1) -> tuple:
+        """Scheduler and timesteps of the injection test: Euler's steps from t down to 0, one per `stride`, twenty-eight at most."""
         scheduler = self.sampler("euler")
-        steps = min(28, t)
+        steps = min(28, -(-t // stride))
         scheduler.set_timesteps(sigmas=[t / 1000 * (steps - k) / steps for k in range(steps)])
         scheduler.sigmas = torch.tensor([t / 1000 * (steps - k) / steps for k in range(steps + 1)])  # as asked: set_timesteps shifts them
         scheduler.timesteps = scheduler.sigmas[:-1] * 1000
