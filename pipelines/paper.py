@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 HERE = Path(__file__).parent
-ALONE = ("demo", "several")  # not of the paper's page
+ALONE = ("demo", "several", "distilled")  # not of the paper's page
 
 
 def add(verbs: Any, local: Callable, override: Callable) -> None:

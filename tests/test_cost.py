@@ -17,7 +17,7 @@ def flop(call):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name, settings", [*((n, {}) for n in plugins.names("method")), ("neggrad", {"mode": "combined"})])
+@pytest.mark.parametrize("name, settings", [*((n, {}) for n in plugins.names("method")), ("neggrad", {"mode": "combined"}), ("surrogate", {"remember": "base"})])
 def test_a_method_runs_the_network_as_often_as_it_says(tiny, images, name, settings):
     method = plugins.make("method", name, settings)
     batch = replace(training.draw_batch(tiny, config.Training(batch=4), images, 0, 0, False), reference=tiny.reference())
@@ -96,6 +96,6 @@ def test_the_dry_run_shows_settings_seeds_shards_operations_and_hours(capsys):
         assert words in text, words
 
 
-@pytest.mark.parametrize("words, message", [(["plan", "table1", "--tflops", "0"], "--tflops is 0; it must be above 0"), (["plan", "tabel1"], "choose from demo, figure8, several, table1"), (["plan", "table3", "--set", "method.gamma=1"], "has a setting 'gamma'")])
+@pytest.mark.parametrize("words, message", [(["plan", "table1", "--tflops", "0"], "--tflops is 0; it must be above 0"), (["plan", "tabel1"], "choose from demo, distilled, figure8, several, table1"), (["plan", "table3", "--set", "method.gamma=1"], "has a setting 'gamma'")])
 def test_bad_words_are_explained(words, message, capsys):
     assert main(words) == 2 and message in capsys.readouterr().err

@@ -49,6 +49,24 @@ def test_surrogate_follows_algorithm_1(toy, toy_batch, projection, flip):
     assert values["descent_forget"] == pytest.approx(((r + f) * g_f).sum(), rel=1e-5)
 
 
+def test_held_to_the_base_the_remember_branch_learns_what_the_untouched_model_says(toy, toy_batch):
+    import dataclasses
+
+    base = type(toy)()
+    b = dataclasses.replace(toy_batch, reference=base)
+    still, values = run(toy, b, "surrogate", beta=2e-4, remember="base", projection="none")
+    w, r, _, _, eps, signal, noise, t = parts(toy, b)
+    _, g_f = ours(toy, b, 1 - 2e-4 * t)
+    np.testing.assert_allclose(still, g_f, rtol=1e-6, atol=1e-12)
+    assert values["remember"] == 0
+    with torch.no_grad():
+        base.weight.mul_(0.5)
+    moved, _ = run(toy, b, "surrogate", beta=2e-4, remember="base", projection="none")
+    r_t = signal * r + noise * eps
+    np.testing.assert_allclose(moved, slope(w, r_t, r_t @ (0.5 * w).T, 1 - 2e-4 * t) + g_f, rtol=1e-6, atol=1e-12)
+    assert base.weight.grad is None
+
+
 def test_a_constant_lambda_replaces_the_timesteps(toy, toy_batch):
     g_r, g_f = ours(toy, toy_batch, np.full(3, 0.95))
     got, _ = run(toy, toy_batch, "surrogate", constant_lambda=0.95, projection="none")
@@ -124,6 +142,7 @@ def test_every_method_leaves_finite_gradients_on_the_real_classes(tiny, batch, n
 @pytest.mark.parametrize("name, settings, words", [
     ("surrogate", {"beta": 0.002}, "surrogate.beta is 0.002"),
     ("surrogate", {"projection": "all"}, "choose from none, forget, both"),
+    ("surrogate", {"remember": "all"}, "choose from data, base"),
     ("surrogate", {"betas": 1}, "did you mean beta"),
     ("surrogate", {"beta": "much"}, "surrogate.beta"),
     ("neggrad", {"mode": "up"}, "choose from pure, combined"),

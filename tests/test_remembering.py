@@ -1,11 +1,13 @@
 """The remember set of a prompted model: its own outputs, screened against the forget images, and the report that shows them."""
+import dataclasses
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from unpromptable import config, data, networks, remembering
+from unpromptable import config, data, diffusion, networks, plan, plugins, remembering, training
 from unpromptable.miniature import flags
 from unpromptable.reports import prompted
 
@@ -29,6 +31,68 @@ def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
     np.testing.assert_array_equal(data.remember(arrays, manifest), arrays["remember"])
 
 
+def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
+    prompts = ("flag of Palau", "flag of Germany", "flag of Sweden")
+    arrays, told = remembering.draw(experiment(remember=config.Remember("model", 12, screen=0.55, prompts=prompts)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
+    seen = networks.load("flags").classify(arrays["remember_others"]).tolist()
+    assert [f"flag of {list(flags.FLAGS)[k].title()}" for k in seen] == told["remember_others_prompts"] and set(told["remember_others_prompts"]) == set(prompts)
+    assert len(seen) == 12 and not set(told["remember_others_seeds"]) & set(told["remember_seeds"])
+
+
+@pytest.fixture
+def mixed():
+    """The shipped model with its adapter stirred, and a batch of which half is remembered under another prompt."""
+    model = plugins.module("model", "sd3").Model.load(SHIPPED, "cpu", experiment())
+    g = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for p in model.trained():
+            p.add_(0.1 * torch.randn(p.shape, generator=g))
+    others = np.stack([flags.picture("palau", 1), flags.picture("sweden", 1)])
+    images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1, 2)]), flags.picture("japan", 5)[None], flags.repaint("japan-0005")[None], ("japan-0005",), others, ("flag of Palau", "flag of Sweden"))
+    b = training.draw_batch(model, config.Training(batch=4, others=0.5), images, 0, 0, False)
+    return model, dataclasses.replace(b, reference=model.reference())
+
+
+@pytest.mark.parametrize("held", ["data", "base"])
+def test_each_remember_image_is_learned_under_its_own_prompt(mixed, held):
+    model, b = mixed
+    errors = b.kept(model, b.reference if held == "base" else None)
+    assert len(set(b.asked)) > 1 and b.asked[2:] == ("flag of Japan",) * 2
+    for k, asked in enumerate(b.asked):
+        x_t = diffusion.noisy(b.remember[k : k + 1], b.eps[k : k + 1], *model.schedule(b.t[k : k + 1]))
+        wanted = model.target(b.remember[k : k + 1], b.eps[k : k + 1]) if held == "data" else model.reference().told([asked]).predict(x_t, b.t[k : k + 1])
+        assert errors[k].item() == pytest.approx(diffusion.squared_error(model.told([asked]).predict(x_t, b.t[k : k + 1]), wanted).item(), rel=1e-3)
+
+
+def test_micro_batches_keep_each_image_with_its_prompt(mixed):
+    model, b = mixed
+    method = plugins.make("method", "surrogate", {"remember": "base", "beta": 2e-4})
+    method.update(model, b)
+    whole = [p.grad.clone() for p in model.trained()]
+    method.update(model, dataclasses.replace(b, micro=1))
+    for p, g in zip(model.trained(), whole):
+        torch.testing.assert_close(p.grad, g, rtol=1e-3, atol=1e-6 + 1e-4 * g.abs().max().item())
+
+
+def test_siss_asks_for_the_image_that_it_mixed_in(mixed):
+    model, b = mixed
+    shown = torch.tensor([True, False, True, False])
+    assert b.asking(model, shown).asked == ("flag of Japan", b.asked[1], "flag of Japan", "flag of Japan")
+    assert dataclasses.replace(b, asked=()).asking(model, shown) is model
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"remember.prompts": []}, "Ours, distilled, other prompts: training.others asks for images of other prompts, but remember.prompts names none"),
+    ({"remember.source": "real"}, "set remember.source to model"),
+    ({"training.others": 1.5}, "training.others is 1.5"),
+    ({"training.others": 0.01}, "at least one image"),
+    ({"model": "ddpm", "prompt": "", "other_prompts": [], "sampling.sampler": "ddim", "remember.source": "model"}, "the family ddpm takes none"),
+])
+def test_other_prompts_that_cannot_be_remembered_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        plan.resolve("figure8", "miniature", change)
+
+
 def test_a_screen_that_keeps_next_to_nothing_says_so():
     with pytest.raises(ValueError, match=r"remember: only 0 of 10 outputs of the prompt differ from the forget images by remember.screen \(0.001\)"):
         remembering.draw(experiment(remember=config.Remember("model", 2, screen=0.001)), SHIPPED, flags.repaint("japan-0005")[None], "cpu")
@@ -42,9 +106,9 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     data.save(tmp_path / "cells" / "ours" / "after.safetensors", {"samples": right[:9], "others": right[:9]}, {"seeds": list(range(9))})
     value = {"mean": 0.125, "low": 0.1, "high": 0.2, "n": 9}
     row = {"name": "Ours", "folder": "cells/ours", "status": "done", "labels": {"sscd": "a"}, **{k: value for k in ("wrong", "right", "wrong_before", "right_before", "lpips_kept", "ssim_kept", "fid_kept")}}
-    told = {"name": "x", "title": "", "prompt": "flag of Japan", "other_prompts": [], "networks": {"name": "flags", "folder": ""}}
+    told = {"name": "x", "title": "", "prompt": "flag of Japan", "other_prompts": [], "remember": {"prompts": ["flag of Peru"]}, "networks": {"name": "flags", "folder": ""}}
     text = prompted.write(tmp_path, told, [row], "SUCCEEDED").read_text()
-    assert "| Ours | 12.5% (10.0% to 20.0%) |" in text and "n = 9" in text and "other prompts ↓" not in text
+    assert "| Ours | 12.5% (10.0% to 20.0%) |" in text and "n = 9" in text and "other prompts ↓" not in text and "remembered too, by the methods with `training.others`: flag of Peru." in text
     assert prompted.grid(tmp_path, told, [row]).shape[0] == 3 * 34
     assert [name for name, _ in prompted.strips(tmp_path, told, [row])] == ["before", row["name"], "target, screened"]
     assert prompted.write(tmp_path, {**told, "prompt": ""}, [row], "SUCCEEDED") is None

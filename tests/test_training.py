@@ -87,6 +87,30 @@ def test_earlier_targets_can_be_revisited_while_later_ones_are_forgotten(tiny, i
         assert set(shown) == {0, 1} and show(b.surrogate, images.surrogates) == shown
 
 
+def test_a_share_of_the_remember_images_can_be_of_other_prompts_and_nothing_else_changes(tiny, images, pictures):
+    told = dataclasses.replace(images, others=255 - pictures[:3], prompts=("x", "y", "z"))
+    plain = training.draw_batch(tiny, config.Training(batch=8), images, 0, 5, False)
+    mixed = training.draw_batch(tiny, config.Training(batch=8, others=0.5), told, 0, 5, False)
+    assert plain.asked == () and mixed.asked[4:] == ("",) * 4
+    for x, asked in zip(tiny.decode(mixed.remember[:4]), mixed.asked):
+        assert np.array_equal(x, told.others["xyz".index(asked)])
+    assert all(torch.equal(getattr(mixed, k), getattr(plain, k)) for k in ("forget", "surrogate", "t", "eps", "t_other")) and torch.equal(mixed.remember[4:], plain.remember[4:])
+    assert mixed.asked != training.draw_batch(tiny, config.Training(batch=8, others=0.5), told, 0, 6, False).asked
+    assert [p.asked for _, p in dataclasses.replace(mixed, micro=3).parts()] == [mixed.asked[:3], mixed.asked[3:6], mixed.asked[6:]]
+
+
+def test_held_to_the_base_a_stopped_run_is_still_the_same(tiny, images, tmp_path):
+    cell = dataclasses.replace(CELL, method=config.Choice("surrogate", {"beta": 1e-3, "remember": "base"}))
+    other, fresh = (copy.deepcopy(tiny) for _ in range(2))
+    training.unlearn(cell, tiny, images, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        training.unlearn(cell, other, images, tmp_path / "cut", stop_at(4))
+    training.unlearn(cell, fresh, images, tmp_path / "cut")
+    assert torch.equal(weights(tiny), weights(fresh))
+    first = history(tmp_path / "cut")
+    assert first[0]["remember"] < 1e-10 < first[4]["remember"]
+
+
 def test_both_branches_share_timesteps_and_noise_within_the_range(tiny, images):
     b = training.draw_batch(tiny, config.Training(batch=64, t_min=10, t_max=12), images, 1, 0, False)
     assert set(b.t.tolist()) == {10, 11, 12} and b.eps.shape == b.remember.shape

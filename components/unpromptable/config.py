@@ -99,11 +99,14 @@ class Remember:
     images: int = 100  # drawn from the base model
     first_seed: int = 1_000_000  # apart from the seeds that are judged
     leave_out: tuple[str, ...] = ()  # patterns of real images to leave out too, such as "{group}-*": a target's name up to its last dash or slash
+    prompts: tuple[str, ...] = ()  # other prompts whose outputs are drawn too, as many images in all; a cell's `training.others` says how much it remembers them
     screen: float = 0.5  # outputs whose descriptor is at least so similar to a forget image are left out, and shown
 
     def __post_init__(self):
         if self.source not in ("real", "model"):
             raise ValueError(f"remember.source: no {self.source!r}; choose from real, model")
+        if self.prompts and self.source != "model":
+            raise ValueError(f"remember.prompts: {len(self.prompts)} given, whose outputs the base model draws; set remember.source to model, or leave them out")
         _positive("remember", self, "images", "screen")
 
 
@@ -140,6 +143,7 @@ class Training:
     precision: str = "no"  # accelerate's mixed precision: no | fp16 | bf16
     cooldown: float = 0.0  # share of each target's updates, at their end, over which the rate falls linearly towards 0; 0 is the paper's constant rate
     revisit: float = 0.0  # share of a batch's forget images that are earlier targets, so that these stay forgotten; 0 is the paper's plain sequence
+    others: float = 0.0  # share of a batch's remember images that are outputs of `remember.prompts`, under those prompts; 0 is the paper's, of the prompt alone
     save_every: int = 60  # updates between the states that a stopped run resumes from
 
     def rate(self, update: int) -> float:
@@ -159,6 +163,8 @@ class Training:
             raise ValueError(f"training.cooldown is {self.cooldown}; it is a share of the updates, 0 (a constant rate) to 1")
         if not 0 <= self.revisit < 1:
             raise ValueError(f"training.revisit is {self.revisit}; it is a share of the forget images, from 0 (the present target alone) to below 1")
+        if not 0 <= self.others <= 1 or self.others and not round(self.others * self.batch):
+            raise ValueError(f"training.others is {self.others}; it is a share of the {self.batch} remember images of a batch, 0 (the prompt's own alone) to 1, and at least one image where above 0")
 
 
 @dataclass(frozen=True)
@@ -208,8 +214,8 @@ class Experiment:
         prompted = hasattr(family, "Settings")
         if self.sampling.sampler not in family.SAMPLERS:
             raise ValueError(f"sampling.sampler: the family {self.model.name} has no {self.sampling.sampler!r}; choose from {', '.join(family.SAMPLERS)}")
-        if bool(self.prompt) != prompted or self.other_prompts and not prompted:
-            raise ValueError(f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)}; the family {self.model.name} {'needs a prompt' if prompted else 'takes none'}")
+        if bool(self.prompt) != prompted or (self.other_prompts or self.remember.prompts) and not prompted:
+            raise ValueError(f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)}, remember.prompts {list(self.remember.prompts)}; the family {self.model.name} {'needs a prompt' if prompted else 'takes none'}")
         self.family_settings()
 
         missing = [m for m in METRICS if m not in [c.name for c in self.metrics]]

@@ -91,7 +91,8 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
     eyes = EYES.get(experiment.networks.name)
     kept, s = experiment.remember, experiment.sampling
     if kept.source == "model":
-        yield Step("prepare", "", f"{kept.images:,} remember images of {s.steps} {s.sampler} steps", base and kept.images * (base.guidance * s.steps * base.forward + base.decode))
+        drawn = kept.images * (2 if kept.prompts else 1)
+        yield Step("prepare", "", f"{drawn:,} remember images of {s.steps} {s.sampler} steps", base and drawn * (base.guidance * s.steps * base.forward + base.decode))
     yield from _sample(experiment, base, "", resolved.targets())
     yield _features(experiment, eyes)
     for cell in resolved.cells:

@@ -71,6 +71,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     experiment = config.read_experiment(common)
     cells = tuple(config.read_cell(row) for row in rows)
     _check_names(cells)
+    _check_others(experiment, cells)
     targets = tuple(t for c in cells for t in c.forget)
     shared = {k: v for k, v in config.to_json(experiment).items() if k not in ("name", "title", "description", "paper", "metrics")}
     files = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source) if inputs else None
@@ -231,6 +232,12 @@ def _check_names(cells: tuple[config.Cell, ...]) -> None:
     for slug in slugs:
         if slugs.count(slug) > 1:
             raise ValueError(f"experiment.cells: {slugs.count(slug)} cells are named {slug!r}; give each its own name")
+
+
+def _check_others(experiment: config.Experiment, cells: tuple[config.Cell, ...]) -> None:
+    asking = [c.name for c in cells if c.training.others]
+    if asking and not experiment.remember.prompts:
+        raise ValueError(f"{asking[0]}: training.others asks for images of other prompts, but remember.prompts names none; name some, or set it to 0")
 
 
 def _digest(value: Any) -> str:

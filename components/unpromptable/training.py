@@ -17,7 +17,7 @@ from . import config, data, diffusion, gradients, memory, plugins, store
 log = logging.getLogger(__name__)
 
 
-SPLIT = ("remember", "forget", "surrogate", "t", "eps", "t_other")  # what has one entry per image
+SPLIT = ("remember", "forget", "surrogate", "t", "eps", "t_other", "asked")  # what has one entry per image
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Batch:
     reduce: Callable[[gradients.Gradient], gradients.Gradient] = list
     t_other: Tensor | None = None  # a second draw of t, for methods whose branches do not share it
     reference: Any = None  # the untouched model, for methods that say `reads_reference`
+    asked: tuple[str, ...] = ()  # the prompt of each remember image, where some are of other prompts than the experiment's
 
     def parts(self) -> Iterator[tuple[float, Batch]]:
         """Micro-batches with their share of the batch."""
@@ -49,15 +50,37 @@ class Batch:
         wanted = model.target(image, self.eps) if towards is image else model.target_of(x_t, towards, self.t)
         return diffusion.squared_error(model.predict(x_t, self.t), wanted, self.reduction)
 
+    def kept(self, model, base=None) -> Tensor:
+        """Squared error (B,) at the noised remember images, to what they show (Eq. 8) or to what `base` makes of them (distillation)."""
+        x_t = diffusion.noisy(self.remember, self.eps, *model.schedule(self.t))
+        if base is None:
+            wanted = model.target(self.remember, self.eps)
+        else:
+            with torch.no_grad():
+                wanted = self.asking(base).predict(x_t, self.t)
+        return diffusion.squared_error(self.asking(model).predict(x_t, self.t), wanted, self.reduction)
+
+    def asking(self, model, forget: Tensor | None = None):
+        """`model` under each remember image's prompt; under the experiment's where `forget` (B,) is true."""
+        if not self.asked:
+            return model
+        shows_forget = [False] * len(self.asked) if forget is None else forget.tolist()
+        return model.told([model.prompt if shown else asked for asked, shown in zip(self.asked, shows_forget)])
+
 
 @dataclass(frozen=True)
 class Images:
-    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the names."""
+    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the names.
+
+    others (O, H, W, 3): remember images of other prompts, and which prompt each is of.
+    """
 
     remember: np.ndarray
     forget: np.ndarray
     surrogates: np.ndarray
     targets: tuple[str, ...]
+    others: np.ndarray | None = None
+    prompts: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, cell: config.Cell, data_path: str | Path, surrogates: str | Path) -> Images:
@@ -65,7 +88,7 @@ class Images:
         arrays, manifest = data.load(data_path)
         painted, _ = data.load(surrogates)
         order = [manifest["forget_names"].index(t) for t in cell.forget]
-        return cls(data.remember(arrays, manifest), arrays["forget"][order], painted["images"], cell.forget)
+        return cls(data.remember(arrays, manifest), arrays["forget"][order], painted["images"], cell.forget, arrays.get("remember_others"), tuple(manifest.get("remember_others_prompts", ())))
 
 
 def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=None) -> dict[str, Any]:
@@ -112,7 +135,8 @@ def draw_batch(model, settings: config.Training, images: Images, which: int, ste
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     size = settings.batch
     pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
-    remember = model.encode(pick())
+    shown, asked = _with_others(settings, images, pick(), step, getattr(model, "prompt", ""))
+    remember = model.encode(shown)
     t = torch.randint(settings.t_min, settings.t_max + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(size)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
     now = _targets(settings, which, step)
@@ -120,8 +144,18 @@ def draw_batch(model, settings: config.Training, images: Images, which: int, ste
     surrogate = model.encode(pick() if redraws else images.surrogates[now])
     other = torch.randint(settings.t_min, settings.t_max + 1, (size,), generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 40)))
     t, other = (model.times(x.to(model.device)) for x in (t, other))
-    batch = Batch(remember, forget, surrogate, t, eps.to(model.device), g, settings.reduction, settings.micro_batch, t_other=other)
+    batch = Batch(remember, forget, surrogate, t, eps.to(model.device), g, settings.reduction, settings.micro_batch, t_other=other, asked=asked)
     return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)
+
+
+def _with_others(settings: config.Training, images: Images, remember: np.ndarray, step: int, prompt: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Remember images of which the share `others` is replaced by those of other prompts, and the prompt of each; () where none is."""
+    number = round(settings.others * len(remember))
+    if not number:
+        return remember, ()
+    g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 42))
+    which = torch.randint(len(images.others), (number,), generator=g).numpy()
+    return np.concatenate([images.others[which], remember[number:]]), (*(images.prompts[i] for i in which), *[prompt] * (len(remember) - number))
 
 
 def _targets(settings: config.Training, which: int, step: int) -> np.ndarray:

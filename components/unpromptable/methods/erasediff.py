@@ -23,7 +23,7 @@ class Method:
 
     def update(self, model, batch) -> dict[str, float]:
         """Write the gradient of one first-order step of the bi-level problem."""
-        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.remember, b.remember).mean(),))
+        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.kept(m).mean(),))
         (g_f,), (forget,) = gradients.measure(model, batch, self._towards_noise)
         _, c, square = gradients.products(g_r, g_f)
         weight = max(self.eta - c / square, 0.0) if square else 0.0

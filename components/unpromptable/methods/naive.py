@@ -16,6 +16,6 @@ class Method:
 
     def update(self, model, batch) -> dict[str, float]:
         """Write the gradient of the remember loss."""
-        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.remember, b.remember).mean(),))
+        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.kept(m).mean(),))
         gradients.write(model, g_r)
         return {"remember": remember, "norm_remember": gradients.dot(g_r, g_r) ** 0.5}

@@ -32,7 +32,7 @@ class Method:
         if self.mode == "pure":
             gradients.write(model, [-g for g in g_f])
             return {"forget": forget, "norm_forget": gradients.dot(g_f, g_f) ** 0.5}
-        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.remember, b.remember).mean(),))
+        (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.kept(m).mean(),))
         pull = [-self.weight * g for g in g_f]
         total = gradients.add(g_r, pull)
         gradients.write(model, total)

@@ -45,7 +45,7 @@ class Method:
         signal, noise = model.schedule(b.t)
         pick = (torch.rand(len(b.t), generator=b.generator) < self.mixture).to(b.eps.device)
         m = diffusion.noisy(torch.where(diffusion.over(pick, b.forget), b.forget, b.remember), b.eps, signal, noise)
-        output = model.predict(m, b.t)
+        output = b.asking(model, pick).predict(m, b.t)
         w_x, w_a = self.weights(m, b.remember, b.forget, signal, noise)
         errors = [diffusion.squared_error(output, model.target_of(m, x0, b.t), b.reduction) for x0 in (b.remember, b.forget)]
         return (w_x * errors[0]).mean(), (w_a * errors[1]).mean()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .. import diffusion, gradients
 
@@ -11,10 +10,10 @@ from .. import diffusion, gradients
 class Method:
     """Surrogate-based forgetting with timestep-aware weighting and gradient surgery."""
 
-    passes: ClassVar[tuple[int, int]] = (2, 2)  # of the network per image and update: forward, backward
     beta: float = 5e-5  # forget weight per timestep, lambda(t) = 1 - beta*t, t in 0..999 (IV-A; SD3: 2e-4)
     constant_lambda: float = 0.0  # above 0: one lambda for every t instead (Table III's 0.95 and 0.99)
     projection: str = "forget"  # none | forget | both (Table IV); the paper projects the forget gradient
+    remember: str = "data"  # what the remember branch is held to: data (the remember images, Eq. 8) or base (the untouched model's output at them)
 
     def __post_init__(self):
         if not 0 < self.beta <= 1e-3:
@@ -23,6 +22,18 @@ class Method:
             raise ValueError(f"surrogate.constant_lambda is {self.constant_lambda}; it must lie in [0, 1), where 0 means lambda(t) = 1 - beta*t")
         if self.projection not in ("none", "forget", "both"):
             raise ValueError(f"surrogate.projection: no {self.projection!r}; choose from none, forget, both")
+        if self.remember not in ("data", "base"):
+            raise ValueError(f"surrogate.remember: no {self.remember!r}; choose from data, base")
+
+    @property
+    def reads_reference(self) -> bool:
+        """Whether `update` needs the untouched model."""
+        return self.remember == "base"
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Of the network per image and update: forward, backward."""
+        return (3, 2) if self.reads_reference else (2, 2)
 
     def weight(self, t):
         """lambda of each timestep, (B,) float64."""
@@ -37,7 +48,7 @@ class Method:
         return {"remember": remember, "forget": forget, **gradients.conflict(g_r, g_f, total)}
 
     def _remember(self, model, b):
-        return ((self.weight(b.t) * b.error(model, b.remember, b.remember)).mean(),)
+        return ((self.weight(b.t) * b.kept(model, b.reference if self.reads_reference else None)).mean(),)
 
     def _forget(self, model, b):
         return (((1 - self.weight(b.t)) * b.error(model, b.forget, b.surrogate)).mean(),)

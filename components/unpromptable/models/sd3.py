@@ -264,7 +264,7 @@ def check_size(pixels: int, factor: int, config) -> None:
 def ready(folder: Path, experiment) -> None:
     """Embed every prompt of the experiment beside the base model in `folder`, so that later steps load no text encoder."""
     model = Model.load(folder, devices.best(), experiment)
-    model.condition(list(dict.fromkeys(["", experiment.prompt, model.negative, *experiment.other_prompts])), -1)
+    model.condition(list(dict.fromkeys(["", experiment.prompt, model.negative, *experiment.other_prompts, *experiment.remember.prompts])), -1)
     prompts.keep(folder, model.embedded, model.settings.t5_tokens)
 
 

@@ -27,6 +27,8 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     titles, cells = table(done)
     lines += ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1)]
     lines += ["| " + " | ".join(line) + " |" for line in cells]
+    taught = experiment["remember"]["prompts"]
+    lines += ["", f"Outputs of these prompts were remembered too, by the methods with `training.others`: {', '.join(taught)}."] if taught else []
     lines += ["", f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other prompts: {', '.join(experiment['other_prompts']) or 'none'}. {'; '.join(before['labels'].values())}.", "",
               "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other prompts; last row: target and screened remember images](figures/prompted.png)"]
     path = store / "prompted.md"
