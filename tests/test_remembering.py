@@ -37,6 +37,15 @@ def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
     seen = networks.load("flags").classify(arrays["remember_others"]).tolist()
     assert [f"flag of {list(flags.FLAGS)[k].title()}" for k in seen] == told["remember_others_prompts"] and set(told["remember_others_prompts"]) == set(prompts)
     assert len(seen) == 12 and not set(told["remember_others_seeds"]) & set(told["remember_seeds"])
+    assert len(arrays["screened"]) == len(told["screened_seeds"]) == len(told["screened_similarity"])
+
+
+def test_outputs_of_other_prompts_that_show_the_target_are_screened_and_shown_too():
+    both = ("flag of Japan", "flag of Palau")
+    arrays, told = remembering.draw(experiment(remember=config.Remember("model", 24, screen=0.55, prompts=both)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
+    eyes = networks.load("flags")
+    assert not (eyes.classify(arrays["remember_others"]) == 30).any() and (eyes.classify(arrays["screened"]) == 30).all()
+    assert any(s >= 2_000_000 for s in told["screened_seeds"]) and len(told["screened_seeds"]) == len(arrays["screened"])
 
 
 @pytest.fixture

@@ -41,7 +41,8 @@ def draw(experiment: config.Experiment, pretrained: Path, forget: np.ndarray, de
     told = {"remember_seeds": own.kept_seeds, "screened_seeds": own.screened_seeds, "screened_similarity": own.similarity}
     if wanted.prompts:
         others = _screened(experiment, model, eyes, targets, wanted.first_seed + APART, wanted.prompts, progress)
-        arrays["remember_others"] = others.kept
+        arrays |= {"remember_others": others.kept, "screened": np.concatenate([own.screened, others.screened])}
+        told |= {"screened_seeds": own.screened_seeds + others.screened_seeds, "screened_similarity": own.similarity + others.similarity}
         told |= {"remember_others_seeds": others.kept_seeds, "remember_others_prompts": [wanted.prompts[s % len(wanted.prompts)] for s in others.kept_seeds]}
     return arrays, told
 
