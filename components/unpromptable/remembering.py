@@ -37,13 +37,14 @@ def draw(experiment: config.Experiment, pretrained: Path, forget: np.ndarray, de
     eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
     targets = eyes.descriptor(forget)
     own = _screened(experiment, model, eyes, targets, wanted.first_seed, (), progress)
-    arrays = {"remember": own.kept, "screened": own.screened}
-    told = {"remember_seeds": own.kept_seeds, "screened_seeds": own.screened_seeds, "screened_similarity": own.similarity}
+    arrays, told, sets = {"remember": own.kept}, {"remember_seeds": own.kept_seeds}, [own]
     if wanted.prompts:
         others = _screened(experiment, model, eyes, targets, wanted.first_seed + APART, wanted.prompts, progress)
-        arrays |= {"remember_others": others.kept, "screened": np.concatenate([own.screened, others.screened])}
-        told |= {"screened_seeds": own.screened_seeds + others.screened_seeds, "screened_similarity": own.similarity + others.similarity}
+        sets.append(others)
+        arrays["remember_others"] = others.kept
         told |= {"remember_others_seeds": others.kept_seeds, "remember_others_prompts": [wanted.prompts[s % len(wanted.prompts)] for s in others.kept_seeds]}
+    arrays["screened"] = np.concatenate([s.screened for s in sets])
+    told |= {"screened_seeds": [i for s in sets for i in s.screened_seeds], "screened_similarity": [x for s in sets for x in s.similarity]}
     return arrays, told
 
 
