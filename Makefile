@@ -47,8 +47,14 @@ lock: # needs uv; hashes for every file, no index addresses. The images take the
 	echo setuptools wheel | tr ' ' '\n' | $(COMPILE) - -o $(LOCKS)/build.lock
 	printf 'mlflow[auth]\npsycopg2-binary\nboto3\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/tracking.lock
 
+# While pip installs, the files it fetched lie beside what they unpack to; on the same disk as it, since /tmp is often in memory.
+SPACE := $(if $(filter Linux,$(shell uname -s)),11,4)
 $(VENV)/.installed: requirements.lock pyproject.toml
+	@room=$$({ df -Pk . | awk 'NR == 2 {print $$4}'; du -sk $(VENV) 2>/dev/null | cut -f1; } | awk '{n += $$1} END {print int(n / 1048576)}'); \
+	[ $$room -ge $(SPACE) ] || { echo "installing takes up to $(SPACE) GB in $(CURDIR), most of it PyTorch and its GPU libraries; $$room GB are free: make room, or clone onto a larger disk" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --require-hashes -r requirements.lock
+	mkdir -p $(VENV)/tmp
+	TMPDIR=$(abspath $(VENV))/tmp $(RUN) -m pip install --quiet --require-hashes -r requirements.lock
+	rm -rf $(VENV)/tmp
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
