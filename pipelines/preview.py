@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from unpromptable import config, cost, plan
+from unpromptable import blocks, config, cost, plan
 
 SHARED = ("world", "real", "size", "model", "sampling", "injection", "networks")
 TRAINING = ("steps", "lr", "batch", "seed")
@@ -33,7 +33,7 @@ def show(a: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> 
     if a.tflops <= 0:
         raise ValueError(f"--tflops is {a.tflops:g}; it must be above 0")
     resolved = plan.resolve(a.experiment, a.world, overrides, inputs=False)
-    pieces, steps = config.shards(resolved.experiment.sampling, a.images_per_shard), list(cost.steps(resolved))
+    pieces, steps = blocks.shards(resolved.experiment.sampling, a.images_per_shard), list(cost.steps(resolved))
     if a.json:
         print(json.dumps({"experiment": config.to_json(resolved.experiment), "cells": [config.to_json(c) for c in resolved.cells], "shards": pieces,
                           "steps": [{**asdict(s), "gpu_hours": s.hours(a.tflops)} for s in steps], "tflops": a.tflops}, indent=1))

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from unpromptable import config, sampling
+from unpromptable import blocks, config, sampling
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
@@ -18,7 +18,7 @@ def test_batch_size_does_not_change_images(tiny, sampler, batch):
 def test_shards_do_not_change_images(tiny, count):
     settings = config.Sampling("ddpm", 4, 11, batch=4, shards=count, first_seed=100)
     whole, _ = sampling.sample(tiny, settings, 0, 11)
-    pieces = [sampling.sample(tiny, settings, s["first"], s["count"]) for s in config.shards(settings)]
+    pieces = [sampling.sample(tiny, settings, s["first"], s["count"]) for s in blocks.shards(settings)]
     np.testing.assert_array_equal(np.concatenate([p for p, _ in pieces]), whole)
     assert [s for _, seeds in pieces for s in seeds] == list(range(100, 111))
 

@@ -74,10 +74,10 @@ def _collect(path: Path, pretrained: Path, resolved: Any, bar: Callable) -> None
 
 def split(spec: str, images_per_shard: int = 0) -> list[str]:
     """One JSON text per shard of a model's images; 0 images per shard leaves their number to the experiment."""
-    from . import config
+    from . import blocks
 
-    sampling = config.Sampling(**json.loads(spec)["experiment"]["sampling"])  # not the whole experiment, whose model imports torch
-    return [json.dumps(piece) for piece in config.shards(sampling, images_per_shard)]
+    sampling = blocks.Sampling(**json.loads(spec)["experiment"]["sampling"])  # not the whole experiment, whose model imports torch
+    return [json.dumps(piece) for piece in blocks.shards(sampling, images_per_shard)]
 
 
 @store.opened
