@@ -106,7 +106,7 @@ def _sample(experiment: config.Experiment, base: Network | None, cell: str, targ
     s, test = experiment.sampling, experiment.injection
     images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
-    calls = -(-test.t // test.stride) + 1 if experiment.model.name == "ddpm" else min(28, -(-test.t // test.stride))
+    calls = len(plugins.module("model", experiment.model.name).chain(test.t, test.stride))
     one = base and base.guidance * s.steps * base.forward + base.decode
     yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", base and images * one)
     denoised = base and len(targets) * draws * (base.encode + base.decode + calls * base.guidance * base.forward)

@@ -92,7 +92,7 @@ class Model:
 
     def descent(self, t: int, stride: int = 1) -> tuple:
         """Scheduler and timesteps of the injection test: ancestral steps t, t-stride, ..., 0 with the variances of such steps."""
-        scheduler, times = self.sampler("ddpm"), [*range(t, 0, -stride), 0]
+        scheduler, times = self.sampler("ddpm"), chain(t, stride)
         scheduler.set_timesteps(timesteps=times)
         return scheduler, times
 
@@ -126,6 +126,11 @@ class Model:
         """No gradients inside."""
         with torch.inference_mode():
             yield self
+
+
+def chain(t: int, stride: int = 1) -> list[int]:
+    """Timesteps of the injection test, one network call each: t, t-stride, ..., 0."""
+    return [*range(t, 0, -stride), 0]
 
 
 def check(folder: str | Path) -> None:

@@ -194,11 +194,10 @@ class Model:
         return type(self.scheduler).from_config(self.scheduler.config)
 
     def descent(self, t: int, stride: int = 1) -> tuple:
-        """Scheduler and timesteps of the injection test: Euler's steps from t down to 0, one per `stride`, twenty-eight at most."""
-        scheduler = self.sampler("euler")
-        steps = min(28, -(-t // stride))
-        scheduler.set_timesteps(sigmas=[t / 1000 * (steps - k) / steps for k in range(steps)])
-        scheduler.sigmas = torch.tensor([t / 1000 * (steps - k) / steps for k in range(steps + 1)])  # as asked: set_timesteps shifts them
+        """Scheduler and timesteps of the injection test: Euler's steps from t down to 0."""
+        scheduler, sigmas = self.sampler("euler"), chain(t, stride)
+        scheduler.set_timesteps(sigmas=sigmas)
+        scheduler.sigmas = torch.tensor([*sigmas, 0.0])  # as asked: set_timesteps shifts them
         scheduler.timesteps = scheduler.sigmas[:-1] * 1000
         return scheduler, [x.item() for x in scheduler.timesteps]
 
@@ -252,6 +251,12 @@ class Model:
         """No gradients inside."""
         with torch.inference_mode():
             yield self
+
+
+def chain(t: int, stride: int = 1) -> list[float]:
+    """Sigmas of the injection test, one step each: evenly from t/1000 towards 0, one per `stride`, twenty-eight at most."""
+    steps = min(28, -(-t // stride))
+    return [t / 1000 * (steps - k) / steps for k in range(steps)]
 
 
 def check_size(pixels: int, factor: int, config) -> None:
