@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sd3_small
 import torch
 
 from unpromptable import config, pretraining, training
@@ -42,6 +43,28 @@ def batch(tiny, images):
     import dataclasses
 
     return dataclasses.replace(training.draw_batch(tiny, config.Training(batch=4), images, 0, 0, False), reference=tiny.reference())
+
+
+@pytest.fixture(scope="session")
+def flag_folder(tmp_path_factory):
+    """An untrained Stable Diffusion 3 pipeline of the miniature's classes, saved as it is."""
+    from unpromptable.miniature import sd3
+
+    out = tmp_path_factory.mktemp("sd3")
+    pipe = sd3.build(out, 5)
+    with torch.no_grad():
+        pipe.transformer.proj_out.weight.normal_(0, 0.2)  # diffusers starts it at 0, and then no adapter would be seen
+    pipe.vae.register_to_config(shift_factor=0.1, scaling_factor=0.9)
+    pipe.save_pretrained(out, safe_serialization=True)
+    return out
+
+
+@pytest.fixture
+def flag_model(flag_folder):
+    """That pipeline as the family sd3 loads it, under the prompt of `sd3_small`."""
+    from unpromptable.models import sd3
+
+    return sd3.Model.load(flag_folder, experiment=sd3_small.experiment())
 
 
 @pytest.fixture
