@@ -163,6 +163,19 @@ def test_rates_count_what_the_forget_and_the_remember_images_show():
     assert kept["lpips_kept"].n == 2 and "lpips_others" not in kept
 
 
+def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
+    before = np.stack([flags.picture("peru", k // 2) if k % 2 else flags.picture("laos", k // 2) for k in range(8)])
+    after = before.copy()
+    after[1::2] = flags.picture("japan", 0)
+    asked = ("flag of Laos", "flag/of|Peru")
+    shown = evidence(before=before, after=before, forget={"t": flags.picture("japan", 5)}, remember=before, others_before=before, others_after=after, seeds=tuple(range(1_000, 1_008)), asked=asked)
+    found = plugins.make("metric", "lpips_kept").measure(shown, networks.load("flags"))
+    laos, peru = found["lpips_others/00 flag of Laos"], found["lpips_others/01 flag-of-Peru"]
+    assert laos.mean == 0 and laos.n == peru.n == 4 and peru.mean > 0.3 and found["lpips_others"].mean == pytest.approx(peru.mean / 2)
+    moved = plugins.make("metric", "lpips_kept").measure(dataclasses.replace(shown, seeds=tuple(range(1, 9))), networks.load("flags"))
+    assert moved["lpips_others/01 flag-of-Peru"].mean == 0
+
+
 def test_wilson_s_interval_by_hand():
     found = plugins.module("metric", "wrong").wilson(0, 100)
     assert (found.mean, found.low, found.n) == (0.0, 0.0, 100) and found.high == pytest.approx(1.96**2 / (100 + 1.96**2))

@@ -70,6 +70,8 @@ class Evidence:
     remember: np.ndarray | None = None  # (R, H, W, 3)
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
     others_after: np.ndarray | None = None
+    seeds: tuple[int, ...] = ()  # of the pairs
+    asked: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
 
     def features(self, which: str, eyes: networks.Networks) -> np.ndarray:
         """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where shared."""
@@ -106,7 +108,8 @@ def score(cell: config.Cell, experiment: config.Experiment, data_path: str, befo
     injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
     forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget}
     evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache, tuple(manifest["names"]), models, cell.training, experiment.injection,
-                        remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"))
+                        remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"),
+                        seeds=tuple(before_made["seeds"]), asked=experiment.other_prompts)
     eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
     values = {key: asdict(e) for m in experiment.metrics for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, eyes).items()}
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}

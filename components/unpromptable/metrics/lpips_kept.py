@@ -1,7 +1,10 @@
 """What a prompted model kept: the prompt's seeds that were not wrong before, and other prompts, before and after."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+import numpy as np
 
 from .. import frechet
 from ..scoring import Estimate, estimate
@@ -14,15 +17,32 @@ class Metric:
     """LPIPS and SSIM by pairs, and the Frechet distance between the two sets."""
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts, of `_others`."""
+        """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts, of `_others`, LPIPS also of each."""
         kept = ~verdicts(evidence.before, evidence, networks)[0]
         sides = {"kept": (evidence.before[kept], evidence.after[kept]), "others": (evidence.others_before, evidence.others_after)}
         found = {}
         for name, (before, after) in sides.items():
             if before is not None and len(before) > 1:
-                found[f"lpips_{name}"] = estimate(networks.perceptual(before, after).numpy())
+                distances = networks.perceptual(before, after).numpy()
+                found[f"lpips_{name}"] = estimate(distances)
+                found |= each(distances, evidence.seeds, evidence.asked) if name == "others" else {}
                 found[f"ssim_{name}"] = estimate(similarity(before, after))
             if before is not None and len(before) > 3:  # its interval leaves images out
                 features = [networks.features(x).double().numpy() for x in (after, before)]
                 found[f"fid_{name}"] = Estimate(*frechet.interval(*features, paired=True), len(before))
         return found
+
+
+def each(distances: np.ndarray, seeds: tuple[int, ...], asked: tuple[str, ...]) -> dict[str, Estimate]:
+    """Each prompt's own mean of distances (n,), one per seed, since the mean over all hides a neighbour that is lost."""
+    found = {}
+    for k, prompt in enumerate(asked):
+        own = distances[np.asarray(seeds) % len(asked) == k]  # as sampling asks them
+        if len(own):
+            found[key(k, prompt)] = estimate(own)
+    return found
+
+
+def key(k: int, prompt: str) -> str:
+    """The name of prompt k's value, which a tracking server takes: no other signs than letters, digits, and a few."""
+    return f"lpips_others/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', prompt)[:80]}".strip()

@@ -60,7 +60,7 @@ def _rates(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) 
     if not experiment.get("prompt") or not done or "wrong" not in done[0]:
         return None
     titles, cells = prompted.table(done)
-    return {"titles": titles, "cells": cells, "before": [prompted.share(done[0][k]) for k in ("wrong_before", "right_before")], "strips": [{"name": name, "picture": _uri(part)} for name, part in prompted.strips(store, experiment, done)]}
+    return {"titles": titles, "cells": cells, "prompts": prompted.prompts(experiment, done), "before": [prompted.share(done[0][k]) for k in ("wrong_before", "right_before")], "strips": [{"name": name, "picture": _uri(part)} for name, part in prompted.strips(store, experiment, done)]}
 
 
 def _pictures(store: Path, done: list[dict[str, Any]], rows: list[dict[str, Any]], lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:

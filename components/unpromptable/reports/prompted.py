@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import data, figures, networks, store as storing
+from ..metrics import lpips_kept
 from ..metrics.wrong import verdicts
 from ..tables import show
 
-SEEDS, OTHERS, SCREENED = 6, 8, 24  # columns of each kind
+SEEDS, OTHERS, SCREENED = 6, 12, 24  # columns of each kind
 COLUMNS = (("wrong", "wrong ↓"), ("right", "right ↑"), ("lpips_kept", "LPIPS, this prompt ↓"), ("ssim_kept", "SSIM, this prompt ↑"), ("fid_kept", "FID, this prompt ↓"),
            ("lpips_others", "LPIPS, other prompts ↓"), ("ssim_others", "SSIM, other prompts ↑"), ("fid_others", "FID, other prompts ↓"))
 
@@ -24,13 +25,13 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     before = done[0]
     lines = [f"# {experiment['title'] or experiment['name']}: {experiment['prompt']!r}", "",
              f"Before: wrong {share(before['wrong_before'])}, right {share(before['right_before'])}, over {before['wrong']['n']} seeds. Shares with Wilson's 95 % interval; the rest is mean ± half the 95 % interval.", ""]
-    titles, cells = table(done)
-    lines += ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1)]
-    lines += ["| " + " | ".join(line) + " |" for line in cells]
+    lines += _markdown(*table(done))
     taught = experiment["remember"]["prompts"]
     lines += ["", f"Outputs of these prompts were remembered too, by the methods with `training.others`: {', '.join(taught)}."] if taught else []
     lines += ["", f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other prompts: {', '.join(experiment['other_prompts']) or 'none'}. {'; '.join(before['labels'].values())}.", "",
               "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other prompts; last row: target and screened remember images](figures/prompted.png)"]
+    single = prompts(experiment, done)
+    lines += ["", "LPIPS of each other prompt, the most changed first:", "", *_markdown(*single)] if single else []
     path = store / "prompted.md"
     storing.write_text(path, "\n".join(lines) + "\n")
     return path
@@ -40,6 +41,17 @@ def table(done: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Titles and, per finished row, its name and texts."""
     columns = [c for c in COLUMNS if c[0] in done[0]]
     return ["Method", *(t for _, t in columns)], [[r["name"], *(share(r[k]) if k in ("wrong", "right") else show(r[k]) for k, _ in columns)] for r in done]
+
+
+def prompts(experiment: dict[str, Any], done: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]] | None:
+    """Titles and, per other prompt, its name and each finished row's LPIPS, the largest of any row first; None without other prompts."""
+    found = [(p, [r.get(lpips_kept.key(k, p)) for r in done]) for k, p in enumerate(experiment["other_prompts"])]
+    found = sorted((f for f in found if any(f[1])), key=lambda f: -max(v["mean"] for v in f[1] if v))
+    return (["Prompt", *(r["name"] for r in done)], [[p, *(show(v) for v in values)] for p, values in found]) if found else None
+
+
+def _markdown(titles: list[str], cells: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1), *("| " + " | ".join(line) + " |" for line in cells)]
 
 
 def picture(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> Path:
