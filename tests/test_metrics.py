@@ -170,10 +170,10 @@ def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
     asked = ("flag of Laos", "flag/of|Peru")
     shown = evidence(before=before, after=before, forget={"t": flags.picture("japan", 5)}, remember=before, others_before=before, others_after=after, seeds=tuple(range(1_000, 1_008)), asked=asked)
     found = plugins.make("metric", "lpips_kept").measure(shown, networks.load("flags"))
-    laos, peru = found["lpips_others/00 flag of Laos"], found["lpips_others/01 flag-of-Peru"]
+    laos, peru = found["lpips_prompts/00 flag of Laos"], found["lpips_prompts/01 flag-of-Peru"]
     assert laos.mean == 0 and laos.n == peru.n == 4 and peru.mean > 0.3 and found["lpips_others"].mean == pytest.approx(peru.mean / 2)
     moved = plugins.make("metric", "lpips_kept").measure(dataclasses.replace(shown, seeds=tuple(range(1, 9))), networks.load("flags"))
-    assert moved["lpips_others/01 flag-of-Peru"].mean == 0
+    assert moved["lpips_prompts/01 flag-of-Peru"].mean == 0
 
 
 def test_wilson_s_interval_by_hand():

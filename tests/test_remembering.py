@@ -119,7 +119,7 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     text = prompted.write(tmp_path, told, [row], "SUCCEEDED").read_text()
     assert "| Ours | 12.5% (10.0% to 20.0%) |" in text and "n = 9" in text and "other prompts ↓" not in text and "remembered too, by the methods with `training.others`: flag of Peru." in text
     few, many = ({**value, "mean": x} for x in (0.01, 0.5))
-    asked = {**row, "lpips_others/00 flag of Peru": few, "lpips_others/01 flag of Laos": many}
+    asked = {**row, "lpips_prompts/00 flag of Peru": few, "lpips_prompts/01 flag of Laos": many}
     text = prompted.write(tmp_path, {**told, "other_prompts": ["flag of Peru", "flag of Laos"]}, [asked], "SUCCEEDED").read_text()
     assert "the most changed first:\n\n| Prompt | Ours |\n|---|---:|\n| flag of Laos | 0.500 ± 0.050 |\n| flag of Peru | 0.010 ± 0.050 |\n" in text
     assert prompted.grid(tmp_path, told, [row]).shape[0] == 3 * 34

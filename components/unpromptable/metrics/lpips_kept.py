@@ -44,5 +44,5 @@ def each(distances: np.ndarray, seeds: tuple[int, ...], asked: tuple[str, ...]) 
 
 
 def key(k: int, prompt: str) -> str:
-    """The name of prompt k's value, which a tracking server takes: no other signs than letters, digits, and a few."""
-    return f"lpips_others/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', prompt)[:80]}".strip()
+    """The name of prompt k's value as every tracking server takes it: letters, digits and a few signs, in a folder of no metric's name."""
+    return f"lpips_prompts/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', prompt)[:80]}".strip()
