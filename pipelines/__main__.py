@@ -109,7 +109,7 @@ def train(a: argparse.Namespace, console: Console) -> int:
     """Train a DDPM on a folder of images, for experiments on your own pictures."""
     from unpromptable import work
 
-    settings = {k: v for k, v in (("steps", a.steps), ("minutes", a.minutes), ("lr", a.lr), ("seed", a.seed)) if v is not None}
+    settings = {k: v for k, v in (("steps", a.steps), ("minutes", a.minutes), ("lr", a.lr), ("seed", a.seed), ("prediction", a.prediction)) if v is not None}
     if a.channels:
         settings["channels"] = tuple(int(c) for c in a.channels.split(","))
     summary = work.train(a.folder, a.out, a.size, a.flip, lambda k, n, text: console.print(f"step {k}/{n}  {text}", highlight=False), **settings)
@@ -184,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--flip", action="store_true", help="mirror pictures at random")
     for name, kind in (("steps", int), ("minutes", float), ("lr", float), ("seed", int), ("channels", str)):
         three.add_argument(f"--{name}", type=kind)
+    three.add_argument("--prediction", help="what the network outputs: epsilon (the default), v_prediction or sample")
     three.set_defaults(run=train)
     return parser
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 log = logging.getLogger(__name__)
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,12 @@ class Pretraining:
     minutes: float = math.inf  # stop early, keeping what was reached
     channels: tuple[int, ...] = (32, 48, 64)
     layers: int = 1  # residual blocks per level
+    prediction: str = "epsilon"  # what the network outputs: epsilon | v_prediction | sample, as diffusers names them
     save_every: int = 500
 
     def __post_init__(self):
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"pretraining.prediction: no {self.prediction!r}; choose from {', '.join(PREDICTIONS)}")
         for name in ("steps", "batch", "lr", "minutes", "layers", "save_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"pretraining.{name} is {getattr(self, name)}; it must be above 0")
@@ -58,7 +62,7 @@ def build(size: int, settings: Pretraining):
     unet = UNet2DModel(
         sample_size=size, in_channels=3, out_channels=3, layers_per_block=settings.layers, block_out_channels=channels, norm_num_groups=8,
         down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",), up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1))
-    scheduler = DDPMScheduler(num_train_timesteps=1000, trained_betas=shifted_betas(size), prediction_type="epsilon", clip_sample=True, variance_type="fixed_small")
+    scheduler = DDPMScheduler(num_train_timesteps=1000, trained_betas=shifted_betas(size), prediction_type=settings.prediction, clip_sample=True, variance_type="fixed_small")
     return unet, scheduler
 
 
@@ -113,8 +117,10 @@ def _step(unet, optimizer, data: Tensor, abar: Tensor, settings: Pretraining, st
         x0 = torch.where(torch.rand(len(x0), 1, 1, 1, generator=generator) < 0.5, x0.flip(-1), x0)
     t = torch.randint(1000, (settings.batch,), generator=generator)
     eps = torch.randn(x0.shape, generator=generator)
-    a = abar[t].view(-1, 1, 1, 1)
-    loss = torch.nn.functional.mse_loss(unet((a.sqrt() * x0 + (1 - a).sqrt() * eps).to(memory_format=torch.channels_last), t).sample, eps)
+    signal, noise = (x.view(-1, 1, 1, 1) for x in (abar[t].sqrt(), (1 - abar[t]).sqrt()))
+    wanted = {"epsilon": eps, "v_prediction": signal * eps - noise * x0, "sample": x0}[settings.prediction]
+    x_t = (signal * x0 + noise * eps).to(memory_format=torch.channels_last)
+    loss = torch.nn.functional.mse_loss(unet(x_t, t).sample, wanted)
     if not torch.isfinite(loss):
         raise ValueError(f"pretraining: the loss is {loss.item()} at step {step}; lower pretraining.lr ({settings.lr})")
     decay = 0.1 + 0.45 * (1 + math.cos(math.pi * step / settings.steps))
