@@ -31,8 +31,8 @@ def build(fixed: Fixed = Fixed()):
             shared = {"data": ready.outputs["data"], "pretrained": ready.outputs["pretrained"]}
             images = before(spec=ready.outputs["Output"], **shared, **run)
             with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as spec:
-                row = cell(spec=spec, before=images.output, **shared, **run)
-            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(row.output)), setting, replace(fixed, retries=0))  # its failure is a verdict
+                done = cell(spec=spec, before=images.output, **shared, **run)
+            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(done.output)), setting, replace(fixed, retries=0))  # its failure is a verdict
 
     return ablation_sweep
 

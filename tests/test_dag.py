@@ -1,4 +1,5 @@
 """The compiled DAG is what the code says, and holds none of the shapes that KFP runs wrongly without an error."""
+import json
 import re
 from pathlib import Path
 from typing import List
@@ -131,6 +132,19 @@ def test_the_report_runs_whatever_happens_and_each_cell_is_a_pipeline_of_its_own
     root = spec["root"]["dag"]["tasks"]
     assert root["report"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
     assert {"edit", "unlearn", "split", "score"} <= set(spec["components"]["comp-cell"]["dag"]["tasks"])
+
+
+def test_a_cell_hands_on_a_word_since_all_cells_are_one_argument_of_the_check(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from unpromptable import steps, work
+
+    row = {"name": "Ours", "status": "done", "settings": {"x": "y" * 4000}, "sscd": {"mean": 0.2}}
+    monkeypatch.setattr(work, "score", lambda *_: json.dumps(row))
+    logged = {}
+    place = SimpleNamespace(path=str(tmp_path))
+    word = steps.score.python_func("{}", "store", place, place, [place], place, place, SimpleNamespace(log_metric=logged.__setitem__), place, place)
+    assert word == "done" and logged == {"sscd": 0.2}
 
 
 def problems(spec, platform=None):

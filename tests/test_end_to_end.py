@@ -21,7 +21,7 @@ cells:
 
 
 def run(folder, *words):
-    done = subprocess.run([sys.executable, "-m", "pipelines", "local", str(folder / "small.yaml"), "--out", str(folder / "run"), *words], capture_output=True, text=True, timeout=500)
+    done = subprocess.run([sys.executable, "-m", "pipelines", "local", str(folder / "small.yaml"), "--out", str(folder / "run"), *words], capture_output=True, text=True, timeout=1500)
     rows = {r["name"]: r for r in json.loads((folder / "run" / "rows.json").read_text())}
     return done, rows, [json.loads(line) for line in (folder / "run" / "progress.jsonl").read_text().splitlines()]
 
@@ -46,3 +46,16 @@ def test_a_failing_cell_lets_the_others_finish_and_a_second_run_redoes_only_what
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert [r.info.status for r in runs if tracking.PARENT not in r.data.tags] == ["FINISHED"]
     assert sorted(r.info.run_name for r in runs if r.info.status == "FINISHED") == ["Breaks", "NegGrad", "Ours", "small"]
+
+
+@pytest.mark.slow
+def test_forty_five_cells_end_with_rows_a_report_and_closed_runs(tmp_path):
+    cells = "".join(f"- {{name: Cell {i}, training: {{seed: {i}}}}}\n" for i in range(45))
+    text = TEXT[: TEXT.index("cells:")].replace("steps: 2, images: 12, shards: 2", "steps: 1, images: 8, shards: 1").replace("draws: 2", "draws: 1").replace("steps: 2}, editor", "steps: 1}, editor")
+    (tmp_path / "small.yaml").write_text(f"{text}cells:\n{cells}")
+    done, rows, _ = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(rows) == 45 and {r["status"] for r in rows.values()} == {"done"} and "Cell 44" in (tmp_path / "run" / "report.html").read_text()
+    client = tracking._client(str(tmp_path / "run"))
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert len(runs) == 46 and {r.info.status for r in runs} == {"FINISHED"}
