@@ -99,7 +99,8 @@ def compile_(a: argparse.Namespace, console: Console) -> int:
     from pipelines import ablation_sweep
     from pipelines.pods import Fixed
 
-    fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, not a.no_volume, a.parallelism)
+    volume = not a.no_volume
+    fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, volume, a.parallelism, start_minutes=a.start_minutes)
     compiler.Compiler().compile(ablation_sweep.build(fixed), str(a.out))
     console.print(f"wrote {_short(Path(a.out))}")
     return 0
@@ -169,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--out", default=str(COMPILED))
     two.add_argument("--retries", type=int, default=2, help="of a step whose pod failed (default 2)")
     two.add_argument("--timeout-hours", type=float, default=24.0, help="of one pod (default 24)")
+    two.add_argument("--start-minutes", type=float, default=30.0, help="of the first pods, image and all (default 30)")
     two.add_argument("--shared-memory", default="1Gi", help="/dev/shm of the steps that may use a GPU (default 1Gi)")
     two.add_argument("--no-volume", action="store_true", help="mount no volume; the store must then be an object store")
     two.add_argument("--parallelism", type=int, default=8, help="cells at a time (default 8)")

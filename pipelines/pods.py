@@ -12,6 +12,8 @@ from kfp import kubernetes
 
 STORE = "/store"  # where the volume is mounted
 FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
+USER = 65532  # whom the steps run as, user and group: the images' own, and what the volume is given to
+STARTING = ("plan", "ready")  # they take seconds: a pod of theirs that lasts has not started
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,19 @@ class Fixed:
     parallelism: int = 8  # cells at a time
     light_cpu: str = "1"
     light_memory: str = "4Gi"
+    start_minutes: float = 30.0  # of a pod in STARTING, the arrival of its image included
+    report_hours: float = 2.0  # of the report, which also runs where no pod can start
 
     def __post_init__(self):
-        if self.retries < 0 or self.timeout_hours <= 0 or self.parallelism < 1:
-            raise ValueError(f"compile: retries is {self.retries}, timeout_hours {self.timeout_hours}, parallelism {self.parallelism}; give 0 or more, above 0, and 1 or more")
+        if self.retries < 0 or min(self.timeout_hours, self.start_minutes) <= 0 or self.parallelism < 1:
+            found = f"timeout_hours {self.timeout_hours}, start_minutes {self.start_minutes}"
+            found = f"retries is {self.retries}, {found}, parallelism {self.parallelism}"
+            raise ValueError(f"compile: {found}; give 0 or more, above 0, above 0, and 1 or more")
+
+    def seconds(self, component: str) -> int:
+        """How long a pod of this component may exist, from the moment a node takes it."""
+        hours = {**dict.fromkeys(STARTING, self.start_minutes / 60), "report": self.report_hours}
+        return round(min(hours.get(component, self.timeout_hours), self.timeout_hours) * 3600)
 
 
 class Machine(NamedTuple):
@@ -85,7 +96,9 @@ def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
     if fixed.retries:
         task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     kubernetes.empty_dir_mount(task, volume_name="tmp", mount_path="/tmp")  # all that a step writes outside the store, so the root file system may be read-only
-    kubernetes.set_timeout(task, round(fixed.timeout_hours * 3600))
+    kubernetes.set_timeout(task, fixed.seconds(task.component_spec.name))
+    # the group too, which a kubelet does not take from an image's USER; the rest of `restricted` is KFP's default
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     kubernetes.use_config_map_as_env(task, setting.config, ENVIRONMENT["config"], optional=True)
     for secret in ("tracking_secret", "store_secret", "hub_secret"):
         kubernetes.use_secret_as_env(task, getattr(setting, secret), ENVIRONMENT[secret], optional=True)
