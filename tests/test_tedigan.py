@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -228,7 +229,7 @@ def test_publishers_out_of_reach_are_explained(tmp_path, scene, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(FileNotFoundError, match="generator.pth is not in .*https://drive.* cannot be reached.*set editor.folder to that; or choose the editor sdedit or paint"):
         editor(folder="").edit(scene)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
     with pytest.raises(FileNotFoundError, match="could not be fetched from the hub.*set editor.folder to the folder around it; or choose the editor sdedit or paint"):
         clipping.find("", inversion.SETTING, inversion.INSTEAD)
 
@@ -237,6 +238,8 @@ def test_clip_is_fetched_at_one_commit(tmp_path, monkeypatch):
     import huggingface_hub
 
     asked = []
+    monkeypatch.setattr(huggingface_hub.file_download.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, revision, **__: SimpleNamespace(sha=revision, siblings=()))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **more: asked.append((name, more["revision"])) or str(tmp_path))
     assert clipping.find("", "", "") == tmp_path and asked == [("openai/clip-vit-base-patch32", "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268")]
 

@@ -149,22 +149,6 @@ def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
         ddpm.check(tmp_path)
 
 
-def test_old_bin_checkpoints_become_safetensors_and_pickles_are_refused(tiny, tmp_path):
-    import pickle
-
-    from unpromptable.models import ddpm
-
-    tiny.save(tmp_path)
-    state = tiny.state()
-    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    torch.save(state, tmp_path / "unet" / "diffusion_pytorch_model.bin")
-    ddpm._without_pickles(tmp_path)
-    assert torch.equal(weights(ddpm.Model.load(tmp_path)), weights(tiny))
-    torch.save({"x": np.random.default_rng}, tmp_path / "evil.bin")
-    with pytest.raises(pickle.UnpicklingError):
-        ddpm._without_pickles(tmp_path)
-
-
 @pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1"), ({"cooldown": 1.5}, "training.cooldown is 1.5"), ({"revisit": 1.0}, "training.revisit is 1.0")])
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(ValueError, match=words):

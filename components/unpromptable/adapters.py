@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from . import checkpoints, weights
+
 NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
 WEIGHTS = "pytorch_lora_weights.safetensors"
 
@@ -67,9 +69,13 @@ def off(network) -> Iterator[None]:
 
 
 def save(network, folder: Path, note: dict) -> None:
-    """Write the adapter for `StableDiffusion3Pipeline.load_lora_weights`, and the note that says what it belongs to."""
+    """Write the adapter for `StableDiffusion3Pipeline.load_lora_weights`, and the note that says what it belongs to.
+
+    Raises ValueError, and writes nothing, where a weight is not finite.
+    """
     from diffusers import StableDiffusion3Pipeline
 
+    checkpoints.finite(state(network), "adapter", "nothing is saved; lower training.lr or training.steps")
     metadata = {k: sorted(v) if isinstance(v, set) else v for k, v in network.peft_config["default"].to_dict().items()}
     StableDiffusion3Pipeline.save_lora_weights(folder, transformer_lora_layers=state(network), transformer_lora_adapter_metadata=metadata)
     (folder / NOTE).write_text(json.dumps(note, indent=1))
@@ -77,12 +83,10 @@ def save(network, folder: Path, note: dict) -> None:
 
 def load(network, folder: Path, base: str) -> None:
     """Take over a saved adapter. Raises ValueError where its note names another base."""
-    from safetensors.torch import load_file
-
-    made_for = json.loads((folder / NOTE).read_text())["base"]
+    made_for = checkpoints.read_json(folder / NOTE).get("base")
     if made_for != base:
         raise ValueError(f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was trained on")
-    restore(network, {k.removeprefix("transformer."): v for k, v in load_file(folder / WEIGHTS).items()})
+    restore(network, {k.removeprefix("transformer."): v for k, v in weights.read(folder / WEIGHTS).items()})
 
 
 def identity(folder: Path) -> str:

@@ -61,12 +61,10 @@ def find(folder: str, setting: str, instead: str) -> Path:
         if (place := Path(folder) / FOLDER).is_dir():
             return place
         raise FileNotFoundError(f"clip: {place} is no folder; copy {HUB} from the hub into it (commit {REVISION[:8]}), or leave {setting} empty to fetch it; {instead}")
-    from huggingface_hub import snapshot_download
+    from . import checkpoints, hub
 
-    try:
-        return Path(snapshot_download(HUB, revision=REVISION, allow_patterns=["*.json", "merges.txt", "pytorch_model.bin"]))
-    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
-        raise FileNotFoundError(f"clip: {HUB} could not be fetched from the hub ({type(error).__name__}: {error}); on a machine that can, fetch commit {REVISION[:8]} into a folder {FOLDER}, and set {setting} to the folder around it; {instead}") from error
+    remedy = f"on a machine that can, fetch commit {REVISION[:8]} into a folder {FOLDER}, and set {setting} to the folder around it; {instead}"
+    return hub.snapshot(HUB, REVISION, ["*.json", "merges.txt", "pytorch_model.bin"], checkpoints.check, "clip", remedy)[0]
 
 
 def view(x: Tensor, side: int) -> Tensor:

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from . import checkpoints
+
 log = logging.getLogger(__name__)
 FILE = "prompts.safetensors"  # in the base model's folder
 Condition = tuple[Tensor, Tensor]  # text (L, D) and pooled (P,)
@@ -50,11 +52,8 @@ def _read(path: Path, t5_tokens: int) -> dict[str, Condition]:
 
 
 def _encode(folder: Path, prompts: list[str], transformer, t5_tokens: int, device: torch.device) -> dict[str, Condition]:
-    from diffusers import StableDiffusion3Pipeline
-
-    without = {} if t5_tokens and (folder / "text_encoder_3").is_dir() else {"text_encoder_3": None, "tokenizer_3": None}
     half = torch.bfloat16 if device.type == "cuda" else torch.float32
-    pipe = StableDiffusion3Pipeline.from_pretrained(folder, transformer=transformer, vae=None, dtype=half, **without)
+    pipe = _pipeline(folder, transformer, t5_tokens > 0 and (folder / "text_encoder_3").is_dir(), half)
     made = {}
     for prompt in prompts:
         check_length(pipe, prompt, t5_tokens)
@@ -64,11 +63,26 @@ def _encode(folder: Path, prompts: list[str], transformer, t5_tokens: int, devic
         with torch.no_grad():
             text, _, pooled, _ = pipe.encode_prompt(prompt, prompt, prompt, device=device, do_classifier_free_guidance=False, max_sequence_length=t5_tokens)
         made[prompt] = (text[0].float().cpu(), pooled[0].float().cpu())
+        checkpoints.finite(dict(zip(("text", "pooled"), made[prompt])), f"prompt: {prompt!r}", f"what {folder}'s text encoders give cannot be used; fetch the model again")
     del pipe
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return made
+
+
+def _pipeline(folder: Path, transformer, t5: bool, half: torch.dtype):
+    """The stock pipeline for its prompts alone. Raises ValueError where a text encoder's weights are not its own, or its words cannot be read."""
+    import transformers
+    from diffusers import StableDiffusion3Pipeline
+
+    kinds = {"text_encoder": "CLIPTextModelWithProjection", "text_encoder_2": "CLIPTextModelWithProjection", "text_encoder_3": "T5EncoderModel" if t5 else None}
+    encoders = {part: kind and checkpoints.load(getattr(transformers, kind), folder / part, extra=True, dtype=half) for part, kind in kinds.items()}
+    without = {} if t5 else {"tokenizer_3": None}
+    try:
+        return StableDiffusion3Pipeline.from_pretrained(folder, transformer=transformer, vae=None, dtype=half, **encoders, **without)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:  # what the libraries raise for tokenisers and indices that are not whole
+        raise ValueError(f"model: {folder} cannot be loaded as a StableDiffusion3Pipeline ({' '.join(str(error).split())[:200]}); copy the whole folder of the pipeline") from error
 
 
 def check_length(pipe, prompt: str, t5_tokens: int) -> None:

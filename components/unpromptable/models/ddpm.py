@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import diffusion, hub
+from .. import checkpoints, diffusion, hub
 
 CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
@@ -32,10 +32,9 @@ class Model:
         from diffusers import DDPMScheduler, UNet2DModel
 
         root = Path(folder)
-        unet = root / "unet" if (root / "unet").is_dir() else root
-        home = root / "scheduler" if (root / "scheduler").is_dir() else root
+        unet, home = homes(root)
         check(root)
-        return cls(UNet2DModel.from_pretrained(unet, use_safetensors=True, low_cpu_mem_usage=False), DDPMScheduler.from_pretrained(home), device)
+        return cls(checkpoints.load(UNet2DModel, unet, low_cpu_mem_usage=False, dtype=torch.float32), DDPMScheduler.from_pretrained(home), device)
 
     def times(self, index: Tensor) -> Tensor:
         """Timesteps of training, 0 the least noisy: the indices themselves."""
@@ -116,10 +115,15 @@ class Model:
         self.network.load_state_dict(state)
 
     def save(self, folder: Path) -> None:
-        """Write the changed part as a diffusers folder with safetensors that stock diffusers loads."""
+        """Write a pipeline's folder with safetensors: stock DDPMPipeline.from_pretrained, or DiffusionPipeline's, draws our pictures from it.
+
+        Raises ValueError, and writes nothing, where a weight is not finite.
+        """
+        from diffusers import DDPMPipeline
+
         plain = copy.deepcopy(self.network).to("cpu", memory_format=torch.contiguous_format)
-        plain.save_pretrained(Path(folder) / "unet", safe_serialization=True)
-        self.scheduler.save_pretrained(Path(folder) / "scheduler")
+        checkpoints.finite(plain.state_dict(), "model", "nothing is saved; lower training.lr or training.steps")
+        DDPMPipeline(unet=plain, scheduler=self.scheduler).save_pretrained(folder, safe_serialization=True)
 
     @contextmanager
     def inference(self):
@@ -133,10 +137,17 @@ def chain(t: int, stride: int = 1) -> list[int]:
     return [*range(t, 0, -stride), 0]
 
 
+def homes(root: Path) -> tuple[Path, Path]:
+    """Where the network and its scheduler are: in unet/ and scheduler/, or in the folder itself in the oldest layout."""
+    flat = not (root / "unet").is_dir()
+    return root if flat else root / "unet", root if flat and not (root / "scheduler").is_dir() else root / "scheduler"
+
+
 def check(folder: str | Path) -> None:
-    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with safetensors."""
-    root = Path(folder)
-    hub.check_part(root, "unet", CLASS, "ddpm", root / "unet" if (root / "unet").is_dir() else root)
+    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with its scheduler and whole weights."""
+    unet, home = homes(Path(folder))
+    hub.check_part(Path(folder), "unet", CLASS, "ddpm", unet)
+    hub.scheduler(home, "ddpm")
 
 
 def pixels(folder: Path, experiment) -> int:
@@ -152,16 +163,8 @@ def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = Non
 
     A hub name without a revision is resolved to its newest commit once; the resolved commit is what is recorded.
     """
-    return hub.fetch(source, out, revision, shipped, check, ["*.json", "*.safetensors", "*.bin"], _without_pickles)
-
-
-def _without_pickles(folder: Path) -> None:
-    """Replace the oldest checkpoints' .bin files by safetensors; weights_only refuses anything but tensors."""
-    from safetensors.torch import save_file
-
-    for old in folder.rglob("*.bin"):
-        fresh = old.with_suffix(".safetensors")
-        if not fresh.exists():
-            state = torch.load(old, map_location="cpu", weights_only=True)
-            save_file({k: v.contiguous().clone() for k, v in state.items()}, fresh, metadata={"format": "pt"})
-        old.unlink()
+    files = [f"{home}*{kind}" for home in ("", "unet/") for kind in (".json", ".safetensors", ".bin")]
+    identity = hub.fetch(source, Path(out), revision, shipped, check, [*files, "scheduler/*.json"])
+    if source != "miniature":  # whose weights are tested where they are shipped
+        Model.load(out)
+    return identity

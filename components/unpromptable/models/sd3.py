@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import adapters, data, diffusion, hub, prompts
+from .. import adapters, checkpoints, data, diffusion, hub, prompts
 from .. import device as devices
 
 log = logging.getLogger(__name__)
 CLASS, SAMPLERS = "SD3Transformer2DModel", ("euler",)
 PARTS = {"transformer": CLASS, "vae": "AutoencoderKL"}
+SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+WORDS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")  # the third pair, T5, may be left out
 FOLDERS = ("transformer", "vae", "scheduler", "text_encoder*", "tokenizer*")
 
 
@@ -83,10 +85,9 @@ class Model:
             if base is None:
                 raise FileNotFoundError(f"model: {folder} is an adapter; its base model's folder is needed too")
             folder, adapter = Path(base), folder
-        check(folder)
+        check_parts(folder)
         half = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-        transformer = SD3Transformer2DModel.from_pretrained(folder / "transformer", dtype=half, use_safetensors=True)
-        vae = AutoencoderKL.from_pretrained(folder / "vae", dtype=half, use_safetensors=True)
+        transformer, vae = (checkpoints.load(kind, folder / part, dtype=half) for kind, part in ((SD3Transformer2DModel, "transformer"), (AutoencoderKL, "vae")))
         settings = Settings() if experiment is None else experiment.family_settings()
         model = cls(transformer, vae, FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"), folder, settings, experiment.prompt if experiment else "", device)
         if adapter is not None:
@@ -279,11 +280,24 @@ def pixels(folder: Path, experiment) -> int:
     return experiment.family_settings().pixels or read("transformer")["sample_size"] * 2 ** (len(read("vae")["block_out_channels"]) - 1)
 
 
+def check_parts(folder: Path) -> None:
+    """Raise when `folder` lacks what later steps read: the transformer, the VAE and the scheduler, whole and of this family."""
+    hub.check(folder, "sd3", PARTS)
+    hub.scheduler(folder / "scheduler", "sd3", (SCHEDULER,))
+
+
 def check(folder: str | Path) -> None:
-    """Raise, without importing torch's models, when `folder` is no folder of a StableDiffusion3Pipeline with safetensors."""
-    hub.check(Path(folder), "sd3", PARTS)
+    """Raise, without importing torch's models, when `folder` is no whole folder of a StableDiffusion3Pipeline: the parts above and the text encoders."""
+    folder = Path(folder)
+    check_parts(folder)
+    for part in ("model_index.json", *WORDS):
+        if not (folder / part).exists():
+            raise FileNotFoundError(f"model: {folder} holds no {part}, which prompts are read with; copy the whole folder of the pipeline")
+    for home in sorted(p for p in folder.glob("text_encoder*") if p.is_dir()):
+        checkpoints.read_json(home / "config.json"), checkpoints.check(home)
 
 
 def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
     """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or hub-name@commit."""
-    return hub.fetch(source, out, revision, shipped, check, [f"{f}/*{s}" for f in FOLDERS for s in (".json", ".safetensors", ".txt", ".model")] + ["model_index.json"])
+    files = [f"{home}/*{kind}" for home in FOLDERS for kind in (".json", ".safetensors", ".bin", ".txt", ".model")]
+    return hub.fetch(source, Path(out), revision, shipped, check, [*files, "*.json"])
