@@ -75,13 +75,16 @@ def _pending(out: Path, resolved) -> bool:
 
 
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
+    from unpromptable import once
+
     rows = json.loads((out / "rows.json").read_text()) if (out / "rows.json").is_file() else []
-    if rows:
+    if any(r["status"] == "done" for r in rows):
         from pipelines import shown
 
         console.print(shown.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
-    for one in failed:
-        console.print(f"failed: {one['cell'] or 'run'} {one['step']}: {one['text']}", style="red", markup=False, highlight=False)
+    told = dict.fromkeys(("" if one["cell"] == once.SHARED["name"] else one["cell"], one["step"], one["text"]) for one in failed)
+    for cell, step, text in told:
+        console.print(f"failed: {cell} {step}: {text}".replace("  ", " "), style="red", markup=False, highlight=False, soft_wrap=True)
     if (out / "report.html").is_file():
         console.print(f"report   {_short(out / 'report.html')}", highlight=False, soft_wrap=True)
     console.print(f"log      {_short(out / 'log.txt')}", highlight=False, soft_wrap=True)
@@ -89,7 +92,7 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     if broken and not failed:
         tail = (out / "log.txt").read_text().splitlines()[-15:]
         print("\n".join(["error: the run failed outside its cells; the log ends with", *tail]), file=sys.stderr)
-    return 1 if broken else 0
+    return 2 if any(one.get("bad") for one in failed) else 1 if broken else 0
 
 
 def compile_(a: argparse.Namespace, console: Console) -> int:

@@ -24,15 +24,19 @@ def build(fixed: Fixed = Fixed()):
         """
         machine, setting = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations), Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)
         run = {"store": store, "images_per_shard": images_per_shard, **machine._asdict(), **setting._asdict()}
+        verdict = replace(fixed, retries=0)  # the failure of `check` is one
         last = light(steps.report(store=store, experiment=experiment), setting, fixed)
         with dsl.ExitHandler(last, name="sweep"):
             cells = light(steps.plan(experiment=experiment, world=world, overrides=overrides, store=store), setting, fixed)
             ready = heavy(steps.prepare(experiment=experiment, world=world, overrides=overrides, store=store).after(cells), machine, setting, fixed)  # a prompted model draws its remember set
             shared = {"data": ready.outputs["data"], "pretrained": ready.outputs["pretrained"]}
-            images = before(spec=ready.outputs["Output"], **shared, **run)
-            with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as spec:
-                done = cell(spec=spec, before=images.output, **shared, **run)
-            light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(done.output)), setting, replace(fixed, retries=0))  # its failure is a verdict
+            with dsl.If(ready.outputs["Output"] != "", name="ready"):
+                images = before(spec=ready.outputs["Output"], **shared, **run)
+                with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as spec:
+                    done = cell(spec=spec, before=images.output, **shared, **run)
+                light(steps.check(store=store, experiment=experiment, cells=dsl.Collected(done.output)), setting, verdict)
+            with dsl.Else(name="refused"):  # bad input: nothing is started, and nothing tried again
+                light(steps.check(store=store, experiment=experiment, cells=[]), setting, verdict)
 
     return ablation_sweep
 

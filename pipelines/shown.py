@@ -8,6 +8,7 @@ from unpromptable import groups, tables
 
 def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
     """One line per group of rows, as in the paper's tables, with the paper's own beneath; a rich table."""
+    from rich.markup import escape
     from rich.table import Table
 
     lines = groups.collect(rows, paper)
@@ -17,11 +18,11 @@ def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
         shown.add_column(name, justify="left" if name == "Method" else "right")
     for line in lines:
         if line["status"] != "done":
-            shown.add_row(line["name"], f"[red]failed[/] {line['error']}")
+            shown.add_row(escape(line["name"]), f"[red]failed[/] {escape(line['error'])}")
             continue
         mark = "[green]✓[/]" if tables.forgets(line) else "[red]✗[/]"
         first, *rest = (tables.show(line[key]) for key, _, _ in tables.COLUMNS)
-        shown.add_row(line["name"], f"{mark} {first}", *rest, f"{line['finished']}/{len(line['members'])}" if groups.grouped(lines) else str(line["lpips"]["n"]))
+        shown.add_row(escape(line["name"]), f"{mark} {first}", *rest, f"{line['finished']}/{len(line['members'])}" if groups.grouped(lines) else str(line["lpips"]["n"]))
         if line["paper"]:
             shown.add_row("  the paper's", *(str(line["paper"].get(key, "")) for key, _, _ in tables.COLUMNS), style="dim")
     return shown

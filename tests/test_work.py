@@ -1,6 +1,7 @@
 """Steps skip what is finished, pass by what failed, and the run still ends with a row for every cell."""
 import errno
 import json
+import re
 
 import pytest
 
@@ -70,8 +71,8 @@ def test_gather_refuses_a_missing_seed(specs, tmp_path, pictures):
     spec = {**json.loads(plan.resolve(TEXT, "", {"sampling.images": 20}).shared_spec())}
     data.save(tmp_path / "a", {"samples": pictures[:9]}, {"seeds": list(range(9)), "seconds": 1})
     data.save(tmp_path / "b", {"samples": pictures[10:]}, {"seeds": list(range(10, 20)), "seconds": 1})
-    with pytest.raises(ValueError, match="before.*: seed 9 is missing"):
-        work.gather(json.dumps(spec), str(tmp_path), [str(tmp_path / "b"), str(tmp_path / "a")], "")
+    work.gather(json.dumps(spec), str(tmp_path), [str(tmp_path / "b"), str(tmp_path / "a")], "")
+    assert re.match("before.*: seed 9 is missing", once.failure(tmp_path)["error"])
 
 
 def test_shards_cover_every_image_once(specs):
@@ -102,3 +103,96 @@ def test_flat_settings_have_one_value_per_key(specs):
     flat = rows.flat(specs[0])
     assert flat["method"] == "surrogate" and flat["training.steps"] == 160 and flat["sampling.sampler"] == "ddim"
     assert all(not isinstance(v, (dict, list, tuple)) for v in flat.values())
+
+
+def shared(tmp_path, error, step="prepare", outputs=()):
+    """One attempt at a shared step that ends with `error`: whether it began, and the error it ended with."""
+    began = []
+    try:
+        with once.Shared(str(tmp_path), step, outputs) as this:
+            if not this.stopped:
+                began.append(step)
+                if error:
+                    raise error
+    except Exception as raised:
+        return bool(began), raised
+    return bool(began), None
+
+
+def events(tmp_path):
+    return [e["text"] for e in map(json.loads, (tmp_path / "progress.jsonl").read_text().splitlines()) if e["kind"] == "failed"]
+
+
+@pytest.mark.parametrize("error", [ValueError("real: bad.png is\ntruncated"), FileNotFoundError("forget: a.png"), PermissionError(13, "denied"), OSError(errno.ENOSPC, "No space left on device")])
+def test_bad_input_of_a_shared_step_ends_it_well_is_told_once_and_not_tried_again(tmp_path, error):
+    to = tmp_path / "handed"
+    assert shared(tmp_path, error, outputs=(str(to),)) == (True, None) and to.read_text() == ""
+    assert [shared(tmp_path, error) for _ in range(2)] == [(False, None)] * 2
+    assert len(events(tmp_path)) == 1 and "\n" not in events(tmp_path)[0] and once.failure(tmp_path)["error"] == events(tmp_path)[0]
+
+
+@pytest.mark.parametrize("error", [ConnectionError("hub: no route"), RuntimeError("CUDA out of memory"), KeyError("a bug"), OSError(errno.EIO, "Input/output error")])
+def test_another_fault_of_a_shared_step_is_raised_for_the_engine_and_told_once(tmp_path, error):
+    for _ in range(2):
+        assert shared(tmp_path, error) == (True, error)
+    assert len(events(tmp_path)) == 1 and once.failure(tmp_path)["again"]
+    assert shared(tmp_path, None) == (True, None) and once.failure(tmp_path) is None
+
+
+def test_a_lost_connection_fails_a_cells_step_until_it_is_back(specs, tmp_path):
+    def lost(path, bar):
+        raise ConnectionError("the object store does not answer")
+
+    with pytest.raises(ConnectionError):
+        once.guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", lost)
+    assert rows.collect(str(tmp_path))[0]["error"] == "sample: the object store does not answer"
+    calls = []
+    once.guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", lambda path, bar: (calls.append(1), path.write_text("x")))
+    assert calls and rows.collect(str(tmp_path))[0]["error"] == "did not finish"
+
+
+def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_run(tmp_path, monkeypatch, pictures):
+    from PIL import Image
+
+    from unpromptable import tracking
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "real").mkdir()
+    for i in range(3):
+        Image.fromarray(pictures[i]).save(tmp_path / "real" / f"{i}.png")
+    (tmp_path / "real" / "1.png").write_bytes((tmp_path / "real" / "1.png").read_bytes()[:100])
+    where, text = str(tmp_path / "run"), f"name: t\nreal: {tmp_path}/real\nforget: [0.png]\ncells:\n- {{name: A, editor: flip}}\n- {{name: B, method: naive}}\n"
+    planned = work.plan(text, "", "{}", where)
+    assert len(planned) == 2 and work.prepare(text, "", "{}", where, str(tmp_path / "data"), str(tmp_path / "model")) == ""
+    later = []
+    make(later, where, json.loads(planned[0]))
+    assert later == []
+    with pytest.raises(RuntimeError, match="prepare: .*1.png"):
+        reporting.check(where)
+    reporting.report(where, text, "FAILED")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("1.png") == 1 and "did not run, since prepare failed" in page
+    client = tracking._client(where)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    sweep = next(r for r in runs if tracking.PARENT not in r.data.tags)
+    assert "1.png" in sweep.data.tags["error"] and {r.info.status for r in runs} == {"FAILED"}
+    (tmp_path / "real" / "1.png").unlink()
+    work.plan(text, "", "{}", where)
+    assert once.failure(where) is None
+
+
+def test_a_file_that_the_plan_does_not_find_is_told_in_a_report_of_all_its_cells(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    where, text = str(tmp_path), "name: t\nforget: [nowhere.png]\ncells:\n- {name: A, editor: flip}\n"
+    assert work.plan(text, "", "{}", where) == [] and work.prepare(text, "", "{}", where, "", "") == ""
+    reporting.report(where, text, "FAILED")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("nowhere.png is neither") == 1 and [r["status"] for r in rows.collect(where)] == ["failed"]
+
+
+def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
+    where = str(tmp_path)
+    (tmp_path / "experiment.json").write_text("{}")  # an earlier run's
+    assert work.plan("name: t\nforget: ['0012-3']\nsamplng: {}\n", "", "{}", where) == []
+    reporting.report(where, "", "FAILED", str(tmp_path / "page"))
+    assert "samplng" in (tmp_path / "page").read_text() and json.loads((tmp_path / "rows.json").read_text()) == []

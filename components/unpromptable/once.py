@@ -1,6 +1,12 @@
-"""A step's output is made once: skipped when finished, written under a temporary name, and its failure written down."""
+"""A step's output is made once: skipped when finished, written under a temporary name, and its failure written down.
+
+Failures are of three kinds. Bad input, a full disk and a cell's foreseeable failure would come again: they are written
+into failed.json, the step ends well, and the steps that need it pass by, so that no engine tries again; `check` ends the
+run as failed. A fault that may pass, such as a lost connection, is written down and raised, and so is a bug: the engine tries again.
+"""
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -11,29 +17,99 @@ from typing import Any
 from . import progress, store
 
 log = logging.getLogger(__name__)
-FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError)  # anything else is a bug and stops the step
+FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError)  # of a cell; anything else is a bug and stops the step
+BAD_INPUT = (ValueError, FloatingPointError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+PASSING = (ConnectionError, TimeoutError, InterruptedError)  # another attempt may succeed
+SHARED = {"folder": "shared", "name": "before"}
+
+
+def failure(where: str | Path) -> dict[str, Any] | None:
+    """What stopped a step that all cells share in this run: its `step`, its `error`, and `again` where the engine tries again."""
+    return _noted(str(where), SHARED)
+
+
+class Shared:
+    """Around the work of a step that all cells share: a failure is written down where `failure` finds it, and shown once.
+
+    Bad input ends the block without an error, after `outputs` got empty files; other faults are raised on. Where one failed already, `stopped` is true.
+    """
+
+    def __init__(self, where: str, step: str, outputs: tuple[str, ...] = ()):
+        self.where, self.step, self.outputs, told = where, step, outputs, failure(where)
+        self.stopped = bool(told) and not told["again"]
+
+    def __enter__(self) -> Shared:
+        if self.stopped:
+            self._hand_on_nothing()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
+        if error is None and not self.stopped:
+            _clear(self.where, SHARED, self.step)
+        if not isinstance(error, Exception):
+            return False
+        _note(self.where, SHARED, self.step, error, again=not lasting(error))
+        self._hand_on_nothing()
+        return lasting(error)
+
+    def _hand_on_nothing(self) -> None:
+        for to in self.outputs:
+            _hand_on_nothing(to)
+
+
+def lasting(error: BaseException) -> bool:
+    """Whether another attempt would fail alike: bad input, or a disk that is full."""
+    return isinstance(error, BAD_INPUT) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def guarded(spec: str, where: str, step: str, name: str, to: str, build: Callable) -> None:
-    """`make`, but a foreseeable failure is written down and the cell's later steps pass by."""
+    """`make`, but a failure that would come again is written down, and the later steps of the cell, or of all cells, pass by."""
     whole = json.loads(spec)
-    if whole["folder"] == "shared":
-        return make(where, whole, step, name, to, build)
-    note = store.place(where, whole, "failed.json")
-    if store.fetch(note).exists():
+    told = [f for f in (_noted(where, whole), failure(where)) if f and not f["again"]]
+    if told:
         return _hand_on_nothing(to)
     try:
         make(where, whole, step, name, to, build)
     except FORESEEN as error:
-        text = f"the disk is full: {error}; free some space and run again" if getattr(error, "errno", None) == 28 else str(error)
-        log.exception("%s: %s failed", whole["name"], step)
-        store.write_text(note, json.dumps({"step": step, "error": text}))
-        progress.event(where, whole["name"], step, "failed", text)
-        _hand_on_nothing(to)
+        again = not lasting(error) if whole["folder"] == "shared" else isinstance(error, PASSING)
+        _note(where, whole, step, error, again)
+        if again:
+            raise
+        return _hand_on_nothing(to)
+    _clear(where, whole, step)
+
+
+def _noted(where: str, spec: dict[str, Any]) -> dict[str, Any] | None:
+    note = store.fetch(store.place(where, spec, "failed.json"))
+    return {"again": False, **json.loads(note.read_text())} if note.is_file() else None
+
+
+def _note(where: str, spec: dict[str, Any], step: str, error: Exception, again: bool) -> None:
+    text = _words(error)
+    log.error("%s: %s failed: %s", spec["name"], step, text, exc_info=error)
+    told = {"step": step, "error": text, "again": again}
+    if _noted(where, spec) != told:  # a second attempt that fails alike is not told again
+        store.write_text(store.place(where, spec, "failed.json"), json.dumps(told))
+        progress.event(where, spec["name"], step, "failed", text, bad=spec["folder"] == "shared" and lasting(error))
+
+
+def _words(error: Exception) -> str:
+    """The error as one line; of a bug also its kind."""
+    text = " ".join(str(error).split())
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return f"the disk is full: {text}; free some space and run again"
+    return text if text and isinstance(error, FORESEEN) else f"{type(error).__name__}: {text}"
+
+
+def _clear(where: str, spec: dict[str, Any], step: str) -> None:
+    """Remove the note of an earlier attempt at this step, which succeeded now."""
+    told = _noted(where, spec)
+    if told and told["step"] == step:
+        store.remove(store.place(where, spec, "failed.json"))
 
 
 def _hand_on_nothing(to: str) -> None:
-    if to:
+    if to and not Path(to).exists():
         store.write_text(Path(to), "")  # the pipeline needs a file; failed.json says why it is empty
 
 

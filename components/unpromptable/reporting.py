@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from . import groups, progress, rows, store
+from . import groups, once, progress, rows, store
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,10 @@ def page(where: str, row: dict[str, Any]) -> None:
 
 @store.opened
 def check(where: str, experiment: str = "") -> None:
-    """End the run as failed when a cell did; runs after every cell. Raises RuntimeError naming the cells."""
+    """End the run as failed when a cell did, or a step that all cells share; runs after every cell. Raises RuntimeError naming them."""
+    shared = once.failure(where)
+    if shared:
+        raise RuntimeError(f"{shared['step']}: {shared['error']}")
     broken = [(r["name"], r["error"]) for r in rows.collect(where) if r["status"] != "done"]
     if broken:
         raise RuntimeError("; ".join(f"cell {name}: {error}" for name, error in broken))
@@ -41,8 +44,7 @@ def report(where: str, experiment: str, state: str, to: str = "") -> None:
     store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
     target = store.fetch(Path(where) / "experiment.json")
     if not target.is_file():
-        log.error("no plan was made in %s, so there is nothing to report; see the step plan", where)
-        return
+        return _without_plan(Path(where), to)
     planned = json.loads(target.read_text())
     store.write_text(Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1))
     state = state if all(r["status"] == "done" for r in found) else "FAILED"
@@ -59,7 +61,19 @@ def report(where: str, experiment: str, state: str, to: str = "") -> None:
         tracking.settle(where, state)
     if to and page.is_file():
         store.deliver(page, to)
-    progress.event(where, "", "report", "done" if state == "SUCCEEDED" else "failed", str(page))
+    progress.event(where, "", "report", "done", str(page))
+
+
+def _without_plan(root: Path, to: str) -> None:
+    """The page of a run whose experiment could not be read."""
+    from .reports import html
+
+    told = once.failure(root) or {"step": "plan", "error": "did not finish"}
+    store.clear(root / "report.html")
+    store.write_text(root / "report.html", html.template("unplanned").render(told=told))
+    if to:
+        store.deliver(root / "report.html", to)
+    progress.event(str(root), "", "report", "done", str(root / "report.html"))
 
 
 def _bring(root: Path, found: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import store
+from . import once, store
 
 
 def flat(spec: dict[str, Any]) -> dict[str, Any]:
@@ -51,8 +51,9 @@ def collect(where: str) -> list[dict[str, Any]]:
 
 def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
     """The row of a cell that has no result."""
-    note = store.fetch(store.place(where, spec, "failed.json"))
-    error = json.loads(note.read_text()) if note.is_file() else {"step": "", "error": "did not finish"}
+    note, shared = store.fetch(store.place(where, spec, "failed.json")), once.failure(where)
+    waits = {"step": "", "error": f"did not run, since {shared['step']} failed" if shared else "did not finish"}
+    error = json.loads(note.read_text()) if note.is_file() else waits
     return {**head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m["name"]: None for m in spec["experiment"]["metrics"]}}
 
 

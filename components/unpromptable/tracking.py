@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import store as storing, tables
+from . import once, store as storing, tables
 
 log = logging.getLogger(__name__)
 KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
@@ -87,6 +87,8 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
             if Path(file).is_file():
                 client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
         _register(client, experiment["name"], rows, runs)
+        told = once.failure(store)
+        _tag_error(client, sweep, f"{told['step']}: {told['error']}" if told else None)
         client.set_terminated(sweep, "FINISHED" if state == "SUCCEEDED" else "FAILED")
         return True
     except _errors() as error:
@@ -155,9 +157,16 @@ def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None
         client.set_tag(run, "checkpoint_uri", storing.address(checkpoint))
         if "://" not in storing.address(checkpoint) and not any(a.path == "unlearned" for a in client.list_artifacts(run)):
             client.log_artifacts(run, str(checkpoint), "unlearned")
-    else:
-        client.set_tag(run, "error", row["error"])
+    _tag_error(client, run, row["error"])
     client.set_terminated(run, "FINISHED" if row["status"] == "done" else "FAILED")
+
+
+def _tag_error(client: Any, run: str, text: str | None) -> None:
+    """What failed, as the run's tag `error`; an earlier attempt's tag goes."""
+    if text:
+        client.set_tag(run, "error", text)
+    elif "error" in client.get_run(run).data.tags:
+        client.delete_tag(run, "error")
 
 
 def _register(client: Any, experiment: str, rows: list[dict[str, Any]], runs: dict[str, str]) -> None:

@@ -17,11 +17,27 @@ from .warm import warmed
 
 @store.opened
 def plan(experiment: str, world: str, overrides: str, where: str) -> list[str]:
-    """One JSON text per cell, with the id of the MLflow run created for it. Writes <store>/experiment.json."""
+    """One JSON text per cell, with the id of the MLflow run created for it. Writes <store>/experiment.json.
+
+    Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
+    """
+    from . import plan as planning
+
+    store.remove(store.place(where, once.SHARED, "failed.json"))
+    with once.Shared(where, "plan"):
+        try:
+            return _planned(planning.resolve(experiment, world, json.loads(overrides)), where)
+        except once.BAD_INPUT:
+            store.remove(Path(where) / "experiment.json")
+            _planned(planning.resolve(experiment, world, json.loads(overrides), inputs=False), where)
+            raise
+    return []
+
+
+def _planned(resolved: Any, where: str) -> list[str]:
     from . import config, tracking
     from . import plan as planning
 
-    resolved = planning.resolve(experiment, world, json.loads(overrides))
     specs = resolved.cell_specs()
     target = Path(where) / "experiment.json"
     store.write_text(target, json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key}, indent=1))
@@ -35,15 +51,19 @@ def plan(experiment: str, world: str, overrides: str, where: str) -> list[str]:
 
 @store.opened
 def prepare(experiment: str, world: str, overrides: str, where: str, data_path: str, pretrained_path: str) -> str:
-    """Real and forget images, the base model; returns the JSON text that the steps before the cells read."""
+    """Real and forget images, the base model; returns the JSON text that the steps before the cells read, empty where bad input stopped the run."""
     from . import plan as planning
 
-    resolved = planning.resolve(experiment, world, json.loads(overrides))
-    text = resolved.shared_spec()
-    spec = json.loads(text)
-    once.make(where, spec, "prepare", "pretrained", pretrained_path, lambda path, bar: _fetch(path, resolved))
-    once.make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved, bar))
-    return text
+    with once.Shared(where, "prepare", (data_path, pretrained_path)) as this:
+        if this.stopped:
+            return ""
+        resolved = planning.resolve(experiment, world, json.loads(overrides))
+        text = resolved.shared_spec()
+        spec = json.loads(text)
+        once.make(where, spec, "prepare", "pretrained", pretrained_path, lambda path, bar: _fetch(path, resolved))
+        once.make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved, bar))
+        return text
+    return ""
 
 
 def _fetch(path: Path, resolved: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import figures, groups, pareto, plugins, store as storing, tables
+from .. import figures, groups, once, pareto, plugins, store as storing, tables
 from . import prompted
 
 MORE = (("sscd_ceiling", "target, before"), ("sscd_target", "target, after"), ("sscd_surrogate", "surrogate, after"), ("fid_real_floor", "FID_real of the base model"))
@@ -42,7 +42,7 @@ def found(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     """What the templates show."""
     done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or [])
     return dict(
-        experiment=experiment, rows=rows, done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
+        experiment=experiment, rows=rows, told=once.failure(store), done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
         more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], beyond=_beyond(experiment, done), show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
         labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import figures, groups, pareto, store as storing, tables
+from .. import figures, groups, once, pareto, store as storing, tables
 
 
 def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
@@ -12,7 +12,8 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     lines = groups.collect(rows, experiment.get("paper") or [])
     text = [f"# {experiment['title'] or experiment['name']}", "", tables.verdict(lines), ""]
     if state != "SUCCEEDED":
-        text += ["**This run did not succeed;** cells without a result say why.", ""]
+        told = once.failure(store)
+        text += [f"**This run did not succeed;** {told['step']}: {told['error']}" if told else "**This run did not succeed;** cells without a result say why.", ""]
     text += [table(lines)]
     if groups.grouped(lines):
         text += ["", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
