@@ -9,6 +9,8 @@ from typing import Any
 from . import groups, once, progress, rows, store
 
 log = logging.getLogger(__name__)
+# What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.
+STOPPED = ("CANCELED", "CANCELLED", "CANCELING", "RUNNING", "NEW")
 
 
 def page(where: str, row: dict[str, Any]) -> None:
@@ -35,8 +37,20 @@ def check(where: str, experiment: str = "") -> None:
         raise RuntimeError("; ".join(f"cell {name}: {error}" for name, error in broken))
 
 
+def verdict(found: list[dict[str, Any]], state: str | None) -> str:
+    """How a run ended: SUCCEEDED, FAILED, or TERMINATED before its cells could end, which rows cannot know.
+
+    The rows decide. Of the engine's `state` only that it stopped is believed: a good run is SUCCEEDED to kfp's local
+    runner, COMPLETE or CACHED to KFP 2.17, and RUNNING where it lost count of its tasks.
+    """
+    open_cells = [r["error"] for r in found if r["status"] != "done"]
+    if found and not open_cells:
+        return "SUCCEEDED"
+    return "TERMINATED" if state in STOPPED and found and set(open_cells) == {rows.UNFINISHED} else "FAILED"
+
+
 @store.opened
-def report(where: str, experiment: str, state: str, to: str = "") -> None:
+def report(where: str, experiment: str, state: str | None, to: str = "") -> None:
     """rows.json, groups.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
     from . import plugins, tracking
 
@@ -47,7 +61,7 @@ def report(where: str, experiment: str, state: str, to: str = "") -> None:
         return _without_plan(Path(where), to)
     planned = json.loads(target.read_text())
     store.write_text(Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1))
-    state = state if all(r["status"] == "done" for r in found) else "FAILED"
+    state = verdict(found, state)
     mark = f"{planned['key']}:{state}:{sorted((r['name'], r['status'], json.dumps(r.get('sscd'))) for r in found)}"
     page = Path(where) / "report.html"
     if not store.finished(page, mark):

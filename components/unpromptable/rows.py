@@ -7,6 +7,8 @@ from typing import Any
 
 from . import once, store
 
+UNFINISHED = "did not finish"  # the error of a cell that neither ended nor failed
+
 
 def flat(spec: dict[str, Any]) -> dict[str, Any]:
     """A cell's settings as dotted keys, what the report and MLflow show; `slug` is the cell's identity."""
@@ -52,7 +54,7 @@ def collect(where: str) -> list[dict[str, Any]]:
 def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
     """The row of a cell that has no result."""
     note, shared = store.fetch(store.place(where, spec, "failed.json")), once.failure(where)
-    waits = {"step": "", "error": f"did not run, since {shared['step']} failed" if shared else "did not finish"}
+    waits = {"step": "", "error": f"did not run, since {shared['step']} failed" if shared else UNFINISHED}
     error = json.loads(note.read_text()) if note.is_file() else waits
     return {**head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m["name"]: None for m in spec["experiment"]["metrics"]}}
 

@@ -22,6 +22,7 @@ KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
 NOTE = "tracking.json"  # what the sweep should look like on the server, kept through an outage
 BATCH = 1000  # metrics in one request, MLflow's limit
 SKIPPED = ("slug", "name", "key")
+ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED"}  # reporting.verdict -> MLflow
 
 
 def server() -> str:
@@ -82,14 +83,14 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
         metrics = sorted({k for r in rows for k, v in r.items() if isinstance(v, dict) and "mean" in v})
         logged = sorted({k for path in histories.values() for k in _keys(path)})
         for row in rows:
-            _close_cell(client, runs[row["cell"]], row, histories.get(row["cell"]), metrics, logged, Path(store))
+            _close_cell(client, runs[row["cell"]], row, histories.get(row["cell"]), metrics, logged, Path(store), ENDS[state])
         for file in [*files, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
             if Path(file).is_file():
                 client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
         _register(client, experiment["name"], rows, runs)
         told = once.failure(store)
         _tag_error(client, sweep, f"{told['step']}: {told['error']}" if told else None)
-        client.set_terminated(sweep, "FINISHED" if state == "SUCCEEDED" else "FAILED")
+        client.set_terminated(sweep, ENDS[state])
         return True
     except _errors() as error:
         log.warning("tracking: %s cannot be used (%s); run again to send what is kept in %s", uri(store), error, store)
@@ -101,7 +102,7 @@ def settle(store: str, state: str) -> bool:
     try:
         client = _client(store)
         _, sweep = _sweep(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
-        client.set_terminated(sweep, "FINISHED" if state == "SUCCEEDED" else "FAILED")
+        client.set_terminated(sweep, ENDS[state])
         return True
     except _errors() as error:
         log.warning("tracking: %s cannot be used (%s); the sweep's run stays open there until the next run", uri(store), error)
@@ -144,7 +145,7 @@ def _tail(run_id: str, history: Path, done: threading.Event) -> None:
         log.warning("tracking: %s; the rest of the history is sent by the report", error)
 
 
-def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None, metrics: list[str], logged: list[str], store: Path) -> None:
+def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None, metrics: list[str], logged: list[str], store: Path, end: str) -> None:
     start = client.get_run(run).info.start_time
     if history and history.is_file():
         _points(client, run, history.read_text().splitlines(), start)
@@ -158,7 +159,7 @@ def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None
         if "://" not in storing.address(checkpoint) and not any(a.path == "unlearned" for a in client.list_artifacts(run)):
             client.log_artifacts(run, str(checkpoint), "unlearned")
     _tag_error(client, run, row["error"])
-    client.set_terminated(run, "FINISHED" if row["status"] == "done" else "FAILED")
+    client.set_terminated(run, "FINISHED" if row["status"] == "done" else end)
 
 
 def _tag_error(client: Any, run: str, text: str | None) -> None:

@@ -11,9 +11,12 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     """Write the file; figures are linked by relative path."""
     lines = groups.collect(rows, experiment.get("paper") or [])
     text = [f"# {experiment['title'] or experiment['name']}", "", tables.verdict(lines), ""]
-    if state != "SUCCEEDED":
+    if state == "TERMINATED":
+        text += ["**This run was ended before all of its cells were;** run again, it continues.", ""]
+    elif state != "SUCCEEDED":
         told = once.failure(store)
-        text += [f"**This run did not succeed;** {told['step']}: {told['error']}" if told else "**This run did not succeed;** cells without a result say why.", ""]
+        reason = f"{told['step']}: {told['error']}" if told else "cells without a result say why."
+        text += [f"**This run did not succeed;** {reason}", ""]
     text += [table(lines)]
     if groups.grouped(lines):
         text += ["", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
