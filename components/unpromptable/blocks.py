@@ -37,7 +37,7 @@ class Sampling:
     steps: int = 50  # network calls per image
     images: int = 10_000  # per model (IV)
     first_seed: int = 0  # image i has seed first_seed + i
-    batch: int = 64  # images per network call; the pixels do not depend on it
+    batch: int = 64  # images per network call, which is always filled up to it; another value may round a pixel to the next level
     shards: int = 1  # pods that share the images of one model
 
     def __post_init__(self):

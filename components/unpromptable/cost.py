@@ -13,7 +13,7 @@ from pathlib import Path
 from . import config, plan, plugins
 
 RATE = 400.0  # TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
-FILL = 8  # images per network call are filled up to a multiple of it (sampling.MULTIPLE)
+FILL = 8  # noise draws are denoised by so many (sampling.DRAWS)
 REAL = {"miniature": 2_400, "celeba_hq_256": 30_000}  # images of the data sets that the worlds name
 
 

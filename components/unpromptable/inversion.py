@@ -2,7 +2,7 @@
 
 J = pixel*mean(x - G(z))^2 + perceptual*mean(F(x) - F(G(z)))^2 + latent*mean(z - E(G(z)))^2 + w*(1 - cos(CLIP(G(z)), CLIP(text)))
 from z = E(x), by Adam. Every item of a batch has its own J, and Adam works on single numbers, so an item's edit does
-not depend on the others. Pictures are (B, 3, R, R) in [-1, 1], codes (B, L, W).
+not depend on the others of a batch of the same size. Pictures are (B, 3, R, R) in [-1, 1], codes (B, L, W).
 """
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Balance:
 class Task:
     """The edits of one optimisation."""
 
-    names: tuple[str, ...]  # of the targets, for messages
+    names: tuple[str, ...]  # of the targets, for messages; what stands behind them in x fills the batch, and is no edit
     x: Tensor  # (B, 3, R, R), the targets
     clip: Tensor  # (B,), the weight of the caption
     prompt: str
@@ -104,26 +104,26 @@ def _mean(difference: Tensor) -> Tensor:
 
 
 def invert(objective: Objective, z: Tensor, steps: int, lr: float, progress: Callable[[int, str], None]) -> Tensor:
-    """The edited pictures (B, 3, R, R): those of the last step, before its update, as in the reference.
+    """The edited pictures of the task's names, (N, 3, R, R): those of the last step, before its update, as in the reference.
 
     z: the codes to start from. Raises ValueError where an item's objective is not finite or grows.
     """
-    z = z.detach().clone().requires_grad_()
+    z, n = z.detach().clone().requires_grad_(), len(objective.task.names)
     optimizer = torch.optim.Adam([z], lr=lr)
     for step in range(steps):
         y, value, cosine = objective(z)
         if step == 0:
             first = value.detach(), cosine.detach()
-        _check(objective.task, ~value.isfinite(), step, value, lr)
+        _check(objective.task, ~value[:n].isfinite(), step, value, lr)
         optimizer.zero_grad(set_to_none=True)
         value.sum().backward()
         optimizer.step()
-        progress(step + 1, f"objective {value.mean().item():.4f}")
-    _check(objective.task, value > GREW * first[0], steps - 1, value, lr)
+        progress(step + 1, f"objective {value[:n].mean().item():.4f}")
+    _check(objective.task, (value > GREW * first[0])[:n], steps - 1, value, lr)
     for i, name in enumerate(objective.task.names):
         log.info("edit of %s, caption weight %g: objective %.4f to %.4f, similarity to the caption %.3f to %.3f",
                  name, *(float(v[i].detach()) for v in (objective.task.clip, first[0], value, first[1], cosine)))
-    return y.detach()
+    return y[:n].detach()
 
 
 def _check(task: Task, wrong: Tensor, step: int, value: Tensor, lr: float) -> None:

@@ -7,7 +7,12 @@ from torch import Tensor
 
 from . import config
 
-MULTIPLE = 8  # networks run on multiples of this many images; other batch sizes round differently in the last bit
+DRAWS = 8  # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last bit
+
+
+def filled(items: list, size: int) -> list:
+    """The items, the last one repeated until they fill whole batches of `size`."""
+    return [*items, *[items[-1]] * (-len(items) % size)]
 
 
 def generator(*seeds: int) -> torch.Generator:
@@ -24,18 +29,20 @@ def draw(generators: list[torch.Generator], shape: tuple[int, ...]) -> Tensor:
 def sample(model, settings: config.Sampling, first: int, count: int, progress=None, asked: tuple[str, ...] = ()) -> tuple[np.ndarray, list[int]]:
     """Images first .. first+count of the run, uint8 (count, H, W, 3), and their seeds.
 
-    Image i depends on its seed and the weights alone. Batches are filled up to a multiple of 8, since a network's
-    rounding may depend on the size of its batch. progress(done_calls, total_calls). asked: prompts in turn over the
-    seeds, instead of the model's own.
+    Image i depends on its seed and the weights alone, wherever a shard begins: every batch is filled up to
+    `settings.batch`, or to the run's images in eights where they are fewer, since a network's rounding may depend on
+    the size of its batch. progress(done_calls, total_calls). asked: prompts in turn over the seeds, instead of the
+    model's own.
     """
     seeds = [settings.first_seed + first + i for i in range(count)]
-    images, batches = [], range(0, count, settings.batch)
+    size = min(settings.batch, settings.images + -settings.images % DRAWS)
+    images, batches = [], range(0, count, size)
     for number, start in enumerate(batches):
-        part = seeds[start : start + settings.batch]
-        filled = part + [part[-1]] * (-len(part) % MULTIPLE)
+        part = seeds[start : start + size]
+        whole = filled(part, size)
         step = None if progress is None else lambda k: progress(number * settings.steps + k, len(batches) * settings.steps)
-        told = model.told([asked[s % len(asked)] for s in filled]) if asked else model
-        images.append(chain(told, settings, filled, step)[: len(part)])
+        told = model.told([asked[s % len(asked)] for s in whole]) if asked else model
+        images.append(chain(told, settings, whole, step)[: len(part)])
     return np.concatenate(images), seeds
 
 
@@ -62,21 +69,27 @@ def step(model, scheduler, x: Tensor, t: int | float, generators: list[torch.Gen
 def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat: bool = False, progress=None, stride: int = 1) -> np.ndarray:
     """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-stride, ..., 0): uint8 (draws, H, W, 3).
 
-    Draw k uses the same injected and chain noise for every model. `siss_compat` gives both the same generator
+    Draw k uses the same injected and chain noise for every model, and does not depend on `draws`. `siss_compat` gives both the same generator
     seed, so that the first chain noise equals the injected noise, as in the SISS code.
     """
     if not 0 < t < model.timesteps:
         raise ValueError(f"injection.t is {t}; it must lie in 1..{model.timesteps - 1}")
-    filled = range(draws + -draws % MULTIPLE)
-    injected = [generator(seed, k, 0) for k in filled]
-    chained = [generator(seed, k, 0 if siss_compat else 1) for k in filled]
+    show = lambda first: None if progress is None else lambda k, n: progress(first // DRAWS * n + k, -(-draws // DRAWS) * n)
+    parts = [_denoised(model, image, t, range(first, first + DRAWS), (seed, siss_compat), show(first), stride) for first in range(0, draws, DRAWS)]
+    return np.concatenate(parts)[:draws]
+
+
+def _denoised(model, image: np.ndarray, t: int, which: range, seeds: tuple[int, bool], progress, stride: int) -> np.ndarray:
+    seed, siss_compat = seeds
+    injected = [generator(seed, k, 0) for k in which]
+    chained = [generator(seed, k, 0 if siss_compat else 1) for k in which]
     scheduler, times = model.descent(t, stride)
     with model.inference():
-        x0 = model.encode(np.stack([image] * len(filled)))
-        signal, noise = model.schedule(torch.full((len(filled),), t, device=model.device))
+        x0 = model.encode(np.stack([image] * len(which)))
+        signal, noise = model.schedule(torch.full((len(which),), t, device=model.device))
         x = signal.view(-1, 1, 1, 1) * x0 + noise.view(-1, 1, 1, 1) * draw(injected, model.noise_shape()).to(model.device)
         for k, now in enumerate(times):
             x = step(model, scheduler, x, now, chained)
             if progress:
                 progress(k + 1, len(times))
-    return model.decode(x[:draws])
+    return model.decode(x)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-BATCH = 16  # edits optimised at once; an edit does not depend on the others
+BATCH = 4  # edits optimised at once, always so many: hundreds of steps amplify the last bit, in which other batch sizes differ
 
 
 @dataclass(frozen=True)
@@ -43,33 +43,39 @@ class Editor:
         import torch
 
         from .. import device as devices
-        from .. import inversion
+        from .. import inversion, sampling
 
         networks = inversion.load(self.folder, device := devices.best())
-        x, z = self._start(scene, networks, device)
+        x, noise = self._pictures(scene, networks, device), self._noise(scene, networks, device)
+        balance = inversion.Balance(self.pixel, self.perceptual, self.latent)
         items = [(w, i) for w in values for i in range(len(x))]
         made = []
         for first in range(0, len(items), BATCH):
             part = items[first : first + BATCH]
-            which = [i for _, i in part]
-            task = inversion.Task(tuple(scene.targets[i] for i in which), x[which], torch.tensor([w for w, _ in part], device=device), self.prompt)
-            objective = inversion.Objective(networks, task, inversion.Balance(self.pixel, self.perceptual, self.latent))
+            weights, which = zip(*sampling.filled(part, BATCH))
+            task = inversion.Task(tuple(scene.targets[i] for _, i in part), x[list(which)], torch.tensor(weights, device=device), self.prompt)
+            with torch.no_grad():
+                z = networks.encoder(task.x) + self.spread * noise[list(which)]
             show = lambda step, text: scene.progress(first // BATCH * self.steps + step, -(-len(items) // BATCH) * self.steps, f"{len(part)} edits, {text}")
-            made.append(inversion.invert(objective, z[which], self.steps, self.lr, show))
+            made.append(inversion.invert(inversion.Objective(networks, task, balance), z, self.steps, self.lr, show))
         return list(_levels(torch.cat(made)).reshape(len(values), *scene.forget.shape))
 
-    def _start(self, scene, networks, device: str):
-        """The targets in [-1, 1] and the codes to start from."""
+    def _pictures(self, scene, networks, device: str):
+        """The targets in [-1, 1], (F, 3, R, R)."""
         import torch
 
         size, drawn = networks.generator.shape.resolution, scene.forget.shape[1:3]
         if drawn != (size, size):
             raise ValueError(f"tedigan: the targets are {drawn[1]} x {drawn[0]} pixels, but this generator makes {size} x {size}; name a generator of another size in editor.folder, or choose the editor sdedit or paint")
-        x = torch.from_numpy(scene.forget).permute(0, 3, 1, 2).to(device).float().div(127.5).sub(1)
-        with torch.no_grad():
-            z = networks.encoder(x)
-        noise = [np.random.default_rng((scene.seed, i, self.seed)).normal(size=z.shape[1:]) for i in range(len(x))]
-        return x, z + self.spread * torch.from_numpy(np.stack(noise)).to(z)
+        return torch.from_numpy(scene.forget).permute(0, 3, 1, 2).to(device).float().div(127.5).sub(1)
+
+    def _noise(self, scene, networks, device: str):
+        """What `spread` adds to the first codes, (F, L, W)."""
+        import torch
+
+        size = networks.generator.shape.layers, networks.generator.shape.code
+        noise = [np.random.default_rng((scene.seed, i, self.seed)).normal(size=size) for i in range(len(scene.forget))]
+        return torch.from_numpy(np.stack(noise)).to(device).float()
 
 
 def _levels(x) -> np.ndarray:
