@@ -26,10 +26,11 @@ def statistics(features: np.ndarray) -> Statistics:
 
 
 def distance(a: Statistics, b: Statistics) -> float:
-    """|mu_a - mu_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^1/2), the root by two symmetric eigenproblems."""
+    """|mu_a - mu_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^1/2), the root by two symmetric eigenproblems; never below 0, as rounding may be."""
     root = _root(a.covariance)
     eigenvalues = np.linalg.eigvalsh(root @ b.covariance @ root)
-    return float(np.square(a.mean - b.mean).sum() + np.trace(a.covariance) + np.trace(b.covariance) - 2 * np.sqrt(eigenvalues.clip(0)).sum())
+    spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * np.sqrt(eigenvalues.clip(0)).sum()
+    return max(0.0, float(np.square(a.mean - b.mean).sum() + spread))
 
 
 def interval(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float, float, float]:

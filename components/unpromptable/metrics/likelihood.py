@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import flow, sampling
-from ..scoring import Estimate, estimate
+from ..scoring import Estimate, over_targets
 
 
 @dataclass(frozen=True)
 class Metric:
-    """The probability-flow ODE of each target, its divergence by Hutchinson's probes; the interval is over probes and targets."""
+    """The probability-flow ODE of each target, its divergence by Hutchinson's probes; the interval is over targets, or over one target's probes."""
 
     probes: int = 8  # Rademacher probes per target, in one batch
     tolerance: float = 1e-5  # of the solver, relative and absolute
@@ -28,8 +28,8 @@ class Metric:
         """likelihood: the targets after; likelihood_before: before; likelihood_change: after minus before with the same probes."""
         before = evidence.shared("likelihood", vars(self), lambda: self._bits(evidence.model("before"), evidence.forget))
         after = self._bits(evidence.model("after"), evidence.forget)
-        a, b = (np.concatenate([np.array(side[t]) for t in evidence.forget]) for side in (after, before))
-        return {"likelihood": estimate(a), "likelihood_before": estimate(b), "likelihood_change": estimate(a - b)}
+        a, b = ([np.array(side[t]) for t in evidence.forget] for side in (after, before))
+        return {"likelihood": over_targets(a), "likelihood_before": over_targets(b), "likelihood_change": over_targets([x - y for x, y in zip(a, b)])}
 
     def _bits(self, model, forget: dict[str, np.ndarray]) -> dict[str, list[float]]:
         found = {}

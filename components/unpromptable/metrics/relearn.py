@@ -32,8 +32,8 @@ class Metric:
     def measure(self, evidence, networks) -> dict[str, Estimate]:
         """relearn: updates until SSCD is 0.4 or more, `updates` where it never is; relearn_sscd: the SSCD it ends with."""
         found = [self._target(evidence, networks, t) for t in evidence.forget]
-        steps, ends = np.array(found).T
-        return {"relearn": over_targets(steps, len(steps)), "relearn_sscd": over_targets(ends, len(ends))}
+        steps, ends = np.array(found).T[..., None]
+        return {"relearn": over_targets(list(steps)), "relearn_sscd": over_targets(list(ends))}
 
     def _target(self, evidence, networks, target: str) -> tuple[float, float]:
         model, wanted = evidence.model("after"), networks.descriptor(evidence.injected_before[target][: self.draws])

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scoring import Estimate, estimate
+from ..scoring import Estimate, over_targets
 
 
 @dataclass(frozen=True)
 class Metric:
-    """Dot products of unit descriptors, over the noise draws of every target."""
+    """Dot products of unit descriptors: means over noise draws, and the interval over targets, or over one target's draws."""
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
         """sscd: before against after, the paper's. The ceiling is the target against before; then after against target and surrogate."""
@@ -20,4 +20,4 @@ class Metric:
             own, other = networks.descriptor(np.stack([image, evidence.surrogates[target]]))
             for key, values in zip(pairs, ((before * after).sum(1), before @ own, after @ own, after @ other)):
                 pairs[key].append(values.numpy())
-        return {key: estimate(np.concatenate(values)) for key, values in pairs.items()}
+        return {key: over_targets(values) for key, values in pairs.items()}

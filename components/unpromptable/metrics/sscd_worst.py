@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import sampling
-from ..scoring import Estimate, estimate, over_targets
+from ..scoring import Estimate, over_targets
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,17 @@ class Metric:
             raise ValueError(f"sscd_worst: times are {self.times}, draws {self.draws}; give times of at least 1 and at least one draw")
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before; sscd_worst_tT: mean before-after at T."""
+        """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before; sscd_worst_tT: mean before-after at T. n counts targets."""
         before, after = (self._denoised(evidence.model(which), evidence.forget, evidence.injection.stride) for which in ("before", "after"))
         own = {t: networks.descriptor(image[None])[0] for t, image in evidence.forget.items()}
-        found: dict[str, list[float]] = {"sscd_worst": [], "sscd_worst_ceiling": []}
-        alike: dict[str, list[np.ndarray]] = {f"sscd_worst_t{t}": [] for t in self.times}
+        found: dict[str, list[np.ndarray]] = {key: [] for key in ("sscd_worst", "sscd_worst_ceiling", *(f"sscd_worst_t{t}" for t in self.times))}
         for target in evidence.forget:
             old, new = ({t: networks.descriptor(side[target, t]) for t in self.times} for side in (before, after))
             for key, side in (("sscd_worst", new), ("sscd_worst_ceiling", old)):
-                found[key].append(max(float((z @ own[target]).max()) for z in side.values()))
+                found[key].append(np.array([max(float((z @ own[target]).max()) for z in side.values())]))
             for t in self.times:
-                alike[f"sscd_worst_t{t}"].append((old[t] * new[t]).sum(1).numpy())
-        number = self.draws * len(self.times)
-        return {**{k: over_targets(np.array(v), number) for k, v in found.items()}, **{k: estimate(np.concatenate(v)) for k, v in alike.items()}}
+                found[f"sscd_worst_t{t}"].append((old[t] * new[t]).sum(1).numpy())
+        return {key: over_targets(values) for key, values in found.items()}
 
     def _denoised(self, model, forget: dict[str, np.ndarray], stride: int) -> dict[tuple[str, int], np.ndarray]:
         return {(name, t): sampling.inject(model, image, t, self.draws, self.seed, stride=stride) for name, image in forget.items() for t in self.times}

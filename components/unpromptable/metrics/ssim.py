@@ -10,7 +10,11 @@ from ..scoring import Estimate, estimate
 
 @dataclass(frozen=True)
 class Metric:
-    """11 x 11 Gaussian of 1.5 pixels, K1 0.01, K2 0.03, range [0, 1], mean of the RGB channels; the paper names no variant."""
+    """Wang's own: 11 x 11 Gaussian of 1.5 pixels, K1 0.01, K2 0.03, range [0, 1], windows that lie in the picture alone.
+
+    The mean of the RGB channels, as scikit-image's with `gaussian_weights`. torchmetrics' value also counts windows over
+    mirrored borders, and is another number. The paper names no variant.
+    """
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
         """The mean over pairs by seed."""
