@@ -15,8 +15,8 @@ demo: $(VENV)/.installed
 paper: $(VENV)/.installed
 	$(RUN) -m pipelines paper --out runs/paper
 
-test: $(VENV)/.installed
-	$(RUN) -m pytest -q
+test: $(VENV)/.installed # ~/go/bin is where the line about helm puts it
+	PATH="$$PATH:$$HOME/go/bin" $(RUN) -m pytest -q
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow

@@ -1,6 +1,9 @@
 """A tiny DDPM of the real classes, tiny pictures, and a tiny batch: what every test builds on."""
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import sd3_small
@@ -8,6 +11,17 @@ import torch
 
 from unpromptable import config, pretraining, training
 from unpromptable.models.ddpm import Model
+
+
+NO_HELM = "helm is not on PATH"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The last line says what was skipped for want of helm, and how to get it."""
+    skipped = sum(NO_HELM in str(report.longrepr) for report in terminalreporter.stats.get("skipped", ()))
+    if skipped:
+        version = re.search(r"^HELM_VERSION=(\S+)$", (Path(__file__).parent.parent / ".ci" / "run").read_text(), re.M)[1]
+        terminalreporter.write_line(f"{skipped} tests of the chart were skipped, since {NO_HELM}: go install helm.sh/helm/v3/cmd/helm@{version} puts it into ~/go/bin, where make test finds it")
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import NO_HELM
 
 CHART = Path(__file__).parent.parent / "charts" / "unpromptable"
 CASES = sorted(p.stem for p in (CHART / "ci").glob("*.yaml"))
 HELM = shutil.which("helm")
-pytestmark = pytest.mark.skipif(HELM is None, reason="helm is not installed; .ci/run installs it")
+pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
 
 
 def helm(*words, check=True):

@@ -4,6 +4,7 @@ import socket
 
 import cluster_server
 import pytest
+from conftest import NO_HELM
 from test_chart import HELM, render
 
 from pipelines.__main__ import main
@@ -114,7 +115,7 @@ def test_what_is_wrong_is_named_with_its_remedy_and_nothing_is_submitted(cluster
     assert not [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("/runs")]
 
 
-@pytest.mark.skipif(HELM is None, reason="helm is not installed; .ci/run installs it")
+@pytest.mark.skipif(HELM is None, reason=NO_HELM)
 @pytest.mark.parametrize("words", [(), ("--set", "mlflow.auth.existingSecret=tracking")])
 def test_the_charts_role_for_people_who_submit_is_enough_and_is_needed(cluster, capsys, words):
     roles = {o["metadata"]["name"]: o["rules"] for o in render(*words) if o["kind"] == "Role"}

@@ -14,3 +14,13 @@ def test_an_install_without_room_is_refused_before_anything_is_fetched(tmp_path)
     done = subprocess.run(["make", "-C", str(tmp_path), "demo", "SPACE=1000000"], capture_output=True, text=True)
     assert done.returncode and "installing takes up to 1000000 GB in" in done.stderr and "make room" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_a_run_without_helm_ends_with_how_many_tests_it_skipped_and_the_command_that_gets_it():
+    import os
+    import re
+    import sys
+
+    told = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_chart.py"], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PATH": "/nowhere"}).stdout
+    number, version = re.search(r"(\d+) skipped", told)[1], re.search(r"HELM_VERSION=(\S+)", (ROOT / ".ci" / "run").read_text())[1]
+    assert int(number) > 30 and f"{number} tests of the chart were skipped, since helm is not on PATH: go install helm.sh/helm/v3/cmd/helm@{version} " in told

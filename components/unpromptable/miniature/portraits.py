@@ -6,6 +6,7 @@ same seed gives the same pixels on every machine that rounds floats alike.
 """
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -237,5 +238,9 @@ def names() -> list[str]:
 
 def training_set() -> tuple[np.ndarray, list[str]]:
     """All pictures, uint8 (2400, 32, 32, 3), and their names, `0007-3` for picture 3 of person 7."""
-    known = names()[: PEOPLE * PICTURES]
-    return np.stack([picture(*parse(n)) for n in known]), known
+    return _all_pictures().copy(), names()[: PEOPLE * PICTURES]
+
+
+@functools.cache  # drawn once in a process: seconds
+def _all_pictures() -> np.ndarray:
+    return np.stack([picture(*parse(n)) for n in names()[: PEOPLE * PICTURES]])
