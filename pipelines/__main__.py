@@ -1,4 +1,4 @@
-"""python -m pipelines local | plan | paper | submit | doctor | compile | train | paint: run an experiment here or on a cluster, and what one needs."""
+"""python -m pipelines local | plan | size | paper | submit | doctor | compile | train | paint: run an experiment here or on a cluster, and what one needs."""
 from __future__ import annotations
 
 import argparse
@@ -103,7 +103,7 @@ def compile_(a: argparse.Namespace, console: Console) -> int:
     from pipelines.pods import Fixed
 
     volume = not a.no_volume
-    fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, volume, a.parallelism, start_minutes=a.start_minutes)
+    fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, volume, a.parallelism, a.pods, start_minutes=a.start_minutes)
     compiler.Compiler().compile(ablation_sweep.build(fixed), str(a.out))
     console.print(f"wrote {_short(Path(a.out))}")
     return 0
@@ -158,10 +158,10 @@ def _short(path: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from pipelines import cluster, paint, paper, preview
+    from pipelines import cluster, paint, paper, preview, size
 
     parser = argparse.ArgumentParser(prog="python -m pipelines", description="Make a diffusion model forget images that no prompt can name.")
-    verbs = parser.add_subparsers(required=True, metavar="local | plan | paper | submit | doctor | compile | train | paint")
+    verbs = parser.add_subparsers(required=True, metavar="local | plan | size | paper | submit | doctor | compile | train | paint")
     one = verbs.add_parser("local", help="run an experiment on this machine")
     one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
     one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
@@ -177,9 +177,11 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--shared-memory", default="1Gi", help="/dev/shm of the steps that may use a GPU (default 1Gi)")
     two.add_argument("--no-volume", action="store_true", help="mount no volume; the store must then be an object store")
     two.add_argument("--parallelism", type=int, default=8, help="cells at a time (default 8)")
+    two.add_argument("--pods", type=int, default=2, help="that share the images of one model (default 2)")
     two.set_defaults(run=compile_)
     cluster.add(verbs)
     preview.add(verbs, override)
+    size.add(verbs, override)
     paper.add(verbs, local, override)
     paint.add(verbs)
     three = verbs.add_parser("train", help="train a DDPM on a folder of images")

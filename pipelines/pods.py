@@ -25,13 +25,14 @@ class Fixed:
     shared_memory: str = "1Gi"  # /dev/shm of the steps that may use a GPU
     volume: bool = True  # mount the volume; without it `store` must be an object store's address
     parallelism: int = 8  # cells at a time
+    pods: int = 2  # that share the images of one model
     light_cpu: str = "1"
     light_memory: str = "4Gi"
     start_minutes: float = 30.0  # of a pod in STARTING, the arrival of its image included
     report_hours: float = 2.0  # of the report, which also runs where no pod can start
 
     def __post_init__(self):
-        if self.retries < 0 or min(self.timeout_hours, self.start_minutes) <= 0 or self.parallelism < 1:
+        if self.retries < 0 or min(self.timeout_hours, self.start_minutes) <= 0 or min(self.parallelism, self.pods) < 1:
             found = f"timeout_hours {self.timeout_hours}, start_minutes {self.start_minutes}"
             found = f"retries is {self.retries}, {found}, parallelism {self.parallelism}"
             raise ValueError(f"compile: {found}; give 0 or more, above 0, above 0, and 1 or more")
@@ -43,7 +44,7 @@ class Fixed:
 
 
 class Machine(NamedTuple):
-    """Where the steps run that may use a GPU: prepare, edit, unlearn, sample, score."""
+    """Where the steps run that may use a GPU: prepare, unlearn, sample, score."""
 
     image: Any
     cpu: Any
@@ -52,6 +53,10 @@ class Machine(NamedTuple):
     gpu_type: Any
     node_selector: Any
     tolerations: Any
+
+    def words(self) -> str:
+        """What a pod asks for, as a step's input: it also declares these parameters to the loop around the step."""
+        return f"{self.cpu} CPU, {self.memory}, {self.gpus} {self.gpu_type}"
 
 
 class Setting(NamedTuple):

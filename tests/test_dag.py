@@ -1,5 +1,4 @@
 """The compiled DAG is what the code says, and holds none of the shapes that KFP runs wrongly without an error."""
-import json
 import re
 from pathlib import Path
 from typing import List
@@ -128,23 +127,22 @@ def test_no_task_installs_packages_or_reuses_an_older_result(spec):
             assert not (is_step and task.get("cachingOptions", {}).get("enableCache")), name
 
 
-def test_the_report_runs_whatever_happens_and_each_cell_is_a_pipeline_of_its_own(spec):
+def test_the_report_runs_whatever_happens_and_a_cells_steps_stand_in_the_loop_itself(spec):
     root = spec["root"]["dag"]["tasks"]
     assert root["report"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
-    assert {"edit", "unlearn", "split", "score"} <= set(spec["components"]["comp-cell"]["dag"]["tasks"])
+    inside = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    [loop] = [t for t in inside.values() if "parameterIterator" in t]
+    body = spec["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
+    assert {n: t.get("dependentTasks", []) for n, t in body.items()} == {"unlearn": [], "sample": ["unlearn"], "sample-2": ["unlearn"], "score": ["sample", "sample-2"]}
+    assert set(loop["dependentTasks"]) == {"plan", "before"}
 
 
-def test_a_cell_hands_on_a_word_since_all_cells_are_one_argument_of_the_check(monkeypatch, tmp_path):
-    from types import SimpleNamespace
-
-    from unpromptable import steps, work
-
-    row = {"name": "Ours", "status": "done", "settings": {"x": "y" * 4000}, "sscd": {"mean": 0.2}}
-    monkeypatch.setattr(work, "score", lambda *_: json.dumps(row))
-    logged = {}
-    place = SimpleNamespace(path=str(tmp_path))
-    word = steps.score.python_func("{}", "store", place, place, [place], place, place, SimpleNamespace(log_metric=logged.__setitem__), place, place)
-    assert word == "done" and logged == {"sscd": 0.2}
+def test_no_step_is_handed_what_all_cells_made(spec):
+    for dag in [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]:
+        for name, task in dag["tasks"].items():
+            made = [v["taskOutputParameter"] for v in task.get("inputs", {}).get("parameters", {}).values() if "taskOutputParameter" in v]
+            assert not task.get("inputs", {}).get("artifacts"), name
+            assert all(m["producerTask"] in ("plan", "prepare") for m in made) and ("parameterIterator" in task or not [m for m in made if m["producerTask"] == "plan"]), name
 
 
 def problems(spec, platform=None):

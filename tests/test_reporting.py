@@ -45,13 +45,13 @@ def specs(where):
     return json.loads((where / "experiment.json").read_text())["cells"]
 
 
-def last_step(where, state, tmp_path):
+def last_step(where, state, tmp_path, part=""):
     """The exit task as KFP's executor runs it: its input as recorded of KFP 2.17, with another state."""
     from kfp.dsl import executor
 
     page = tmp_path / "page.html"
     status = {"error": {}, "pipelineJobResourceName": "ablation-sweep-x7k2p", "pipelineTaskName": "sweep", **({} if state is None else {"state": state})}
-    given = {"inputs": {"parameterValues": {"experiment": "t", "store": str(where), "status": status}},
+    given = {"inputs": {"parameterValues": {"experiment": "t", "store": str(where), "part": part, "status": status}},
              "outputs": {"artifacts": {"page": {"artifacts": [{"name": "page", "type": {"schemaTitle": "system.HTML"}, "uri": str(page), "metadata": {}}]}}, "outputFile": str(tmp_path / "output.json")}}
     executor.Executor(executor_input=given, function_to_execute=steps.report.python_func).execute()
     return page.read_text()

@@ -55,19 +55,19 @@ def specs(fake, tmp_path):
     from unpromptable.miniature import portraits
 
     pictures = np.stack([portraits.picture(n, 0) for n in range(12)])
-    data.save(tmp_path / "data.st", {"real": pictures, "forget": pictures[:2]}, {"forget_names": ["0012-3", "0013-1"], "names": [str(i) for i in range(12)], "removed": ["0", "1"]})
+    data.save(tmp_path / "shared" / "data.safetensors", {"real": pictures, "forget": pictures[:2]}, {"forget_names": ["0012-3", "0013-1"], "names": [str(i) for i in range(12)], "removed": ["0", "1"]})
     return found
 
 
 def edit(spec, root):
-    work.edit(json.dumps(spec), str(root), str(root / "data.st"), "", str(root / "out" / spec["name"]))
-    return data.load(root / "out" / spec["name"])
+    work.edit(spec, str(root))
+    return data.load(root / spec["folder"] / "surrogates.safetensors")
 
 
 def test_all_values_of_a_setting_are_built_in_one_call_per_target_and_never_again(specs, tmp_path):
     arrays = [edit(s, tmp_path) for s in specs]
     assert CALLS == [(("0012-3",), [1, 2, 4]), (("0013-1",), [1, 2, 4])]
-    originals = data.load(tmp_path / "data.st")[0]["forget"]
+    originals = data.load(tmp_path / "shared" / "data.safetensors")[0]["forget"]
     for spec, (made, manifest) in zip(specs, arrays):
         target = originals[0 if spec["cell"]["forget"] == ("0012-3",) else 1]
         np.testing.assert_array_equal(made["images"][0], target // 2 + int(spec["cell"]["editor"]["settings"]["weight"]))
@@ -111,7 +111,7 @@ def test_an_editor_reports_progress_as_the_steps_bar(specs, tmp_path):
 
 def test_an_answer_of_another_shape_is_refused_and_written_down(specs, tmp_path, monkeypatch):
     monkeypatch.setattr(Editor, "edit_many", lambda self, scene, values: [scene.forget[:, :4] for _ in values])
-    work.edit(json.dumps(specs[0]), str(tmp_path), str(tmp_path / "data.st"), "", str(tmp_path / "out"))
+    work.edit(specs[0], str(tmp_path))
     assert "editor fake: gave 3 answers, uint8 (1, 4, 32, 3)" in json.loads((tmp_path / specs[0]["folder"] / "failed.json").read_text())["error"]
 
 

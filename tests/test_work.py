@@ -52,7 +52,7 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
     first, second = rows.collect(str(tmp_path))
     assert first["status"] == "failed" and first["error"] == "unlearn: Ours: remember is nan at update 7" and first["sscd"] is None
     with pytest.raises(RuntimeError, match="cell Ours: unlearn: Ours: remember is nan at update 7"):
-        reporting.check(str(tmp_path))
+        reporting.stop_cell(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):
@@ -65,38 +65,58 @@ def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):
     assert not store.place(str(tmp_path), specs[0], "out.txt").exists()
 
 
-def test_gather_refuses_a_missing_seed(specs, tmp_path, pictures):
+def drawn(where, counts, pictures, seeds):
+    """The shards of a base model's images, finished, and the spec that names them."""
     from unpromptable import data
 
-    spec = {**json.loads(plan.resolve(TEXT, "", {"sampling.images": 20}).shared_spec())}
-    data.save(tmp_path / "a", {"samples": pictures[:9]}, {"seeds": list(range(9)), "seconds": 1})
-    data.save(tmp_path / "b", {"samples": pictures[10:]}, {"seeds": list(range(10, 20)), "seconds": 1})
-    work.gather(json.dumps(spec), str(tmp_path), [str(tmp_path / "b"), str(tmp_path / "a")], "")
+    shared = json.loads(plan.resolve(TEXT, "", {"sampling.images": 20}).shared_spec())
+    spec = {**shared, "shards": [{"shard": i, "shards": len(counts)} for i in range(len(counts))]}
+    for i, (count, first) in enumerate(zip(counts, seeds)):
+        path = work._shards(spec, str(where))[i]
+        data.save(path, {"samples": pictures[:count]}, {"seeds": list(range(first, first + count)), "seconds": 1})
+    return spec
+
+
+def test_gather_refuses_a_missing_seed(tmp_path, pictures):
+    spec = drawn(tmp_path, (9, 10), pictures, (0, 10))
+    work.gather(spec, str(tmp_path), "before.safetensors")
     assert re.match("before.*: seed 9 is missing", once.failure(tmp_path)["error"])
 
 
-def test_shards_cover_every_image_once(specs):
-    text = plan.resolve(TEXT, "", {"sampling.images": 10, "sampling.shards": 3}).shared_spec()
-    pieces = [json.loads(p) for p in work.split(text)]
-    assert [(p["first"], p["count"]) for p in pieces] == [(0, 3), (3, 3), (6, 4)] and [p["shard"] for p in pieces] == [0, 1, 2] and {p["shards"] for p in pieces} == {3}
-
-
-def test_shards_share_the_targets_of_the_injection_test(tmp_path):
+def test_gather_puts_shards_in_the_order_of_their_seeds(tmp_path, pictures):
     from unpromptable import data
 
-    text = "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 2, steps: 2, shards: 2}\ninjection: {t: 2, draws: 1}\ncells: [{name: Ours, editor: flip}]\n"
-    shared, paths = json.loads(work.prepare(text, "", "{}", str(tmp_path), str(tmp_path / "data"), str(tmp_path / "model"))), []
-    for shard in work.split(json.dumps(shared)):
-        paths.append(str(tmp_path / f"out-{len(paths)}"))
-        work.sample(json.dumps(shared), shard, str(tmp_path), str(tmp_path / "data"), str(tmp_path / "model"), paths[-1])
-    work.gather(json.dumps(shared), str(tmp_path), paths, str(tmp_path / "before"))
+    spec = drawn(tmp_path, (8, 12), pictures, (12, 0))
+    assert data.load(work.gather(spec, str(tmp_path), "before.safetensors"))[1]["seeds"] == list(range(20))
+
+
+def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shards(tmp_path, monkeypatch):
+    from unpromptable import data
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    text = "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 3, steps: 2}\ninjection: {t: 2, draws: 1}\ncells: [{name: Ours, editor: flip}]\n"
+    where = str(tmp_path)
+    work.plan(text, "", "{}", where, 1)
+    shared = work.prepare(text, where)
     injected = lambda path: {k for k in data.load(path)[0] if k.startswith("injected/")}
-    assert [len(injected(p)) for p in paths] == [2, 1] and injected(tmp_path / "before") == {f"injected/{t}" for t in shared["targets"]}
+    shards = work._shards(work.spec_of(shared, where), where)
+    work.sample(shared, where, 0, 2)
+    assert [p.exists() for p in shards] == [True, False, True] and not (tmp_path / "shared" / "before.safetensors").exists()
+    work.sample(shared, where, 1, 2)
+    assert [len(injected(p)) for p in shards] == [1, 1, 1] and len(injected(tmp_path / "shared" / "before.safetensors")) == 3
 
 
 def test_the_cells_that_take_longest_are_planned_first(tmp_path):
-    planned = [json.loads(s)["name"] for s in work.plan("table1_multiple", "miniature", "{}", str(tmp_path))]
+    ids = work.plan("table1_multiple", "miniature", "{}", str(tmp_path))
+    planned = [work.spec_of(cell, str(tmp_path))["name"] for cell in ids]
     assert planned[:2] == ["Ours†", "Ours"] and planned[-1] == "NegGrad" and [r["name"] for r in rows.collect(str(tmp_path))][0] == "NegGrad"
+
+
+def test_an_id_of_another_sweep_is_refused(specs, tmp_path):
+    (tmp_path / "experiment.json").write_text(json.dumps({"cells": specs, "shared": once.SHARED, "shards": []}))
+    assert work.spec_of(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))["name"] == "Ours"
+    with pytest.raises(ValueError, match="ours-00000000 is no cell of the sweep that was planned last; give each sweep a store"):
+        work.spec_of("t/ours-00000000", str(tmp_path))
 
 
 def test_flat_settings_have_one_value_per_key(specs):
@@ -163,12 +183,12 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
     (tmp_path / "real" / "1.png").write_bytes((tmp_path / "real" / "1.png").read_bytes()[:100])
     where, text = str(tmp_path / "run"), f"name: t\nreal: {tmp_path}/real\nforget: [0.png]\ncells:\n- {{name: A, editor: flip}}\n- {{name: B, method: naive}}\n"
     planned = work.plan(text, "", "{}", where)
-    assert len(planned) == 2 and work.prepare(text, "", "{}", where, str(tmp_path / "data"), str(tmp_path / "model")) == ""
+    assert len(planned) == 2 and work.prepare(text, where) == ""
     later = []
-    make(later, where, json.loads(planned[0]))
+    make(later, where, work.spec_of(planned[0], where))
     assert later == []
     with pytest.raises(RuntimeError, match="prepare: .*1.png"):
-        reporting.check(where)
+        reporting.stop(where, text)
     reporting.report(where, text, "FAILED")
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("1.png") == 1 and "did not run, since prepare failed" in page
@@ -184,7 +204,7 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
 def test_a_file_that_the_plan_does_not_find_is_told_in_a_report_of_all_its_cells(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     where, text = str(tmp_path), "name: t\nforget: [nowhere.png]\ncells:\n- {name: A, editor: flip}\n"
-    assert work.plan(text, "", "{}", where) == [] and work.prepare(text, "", "{}", where, "", "") == ""
+    assert work.plan(text, "", "{}", where) == [] and work.prepare(text, where) == ""
     reporting.report(where, text, "FAILED")
     page = (tmp_path / "report.html").read_text()
     assert page.count("nowhere.png is neither") == 1 and [r["status"] for r in rows.collect(where)] == ["failed"]

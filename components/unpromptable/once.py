@@ -1,8 +1,8 @@
 """A step's output is made once: skipped when finished, written under a temporary name, and its failure written down.
 
 Failures are of three kinds. Bad input, a full disk and a cell's foreseeable failure would come again: they are written
-into failed.json, the step ends well, and the steps that need it pass by, so that no engine tries again; `check` ends the
-run as failed. A fault that may pass, such as a lost connection, is written down and raised, and so is a bug: the engine tries again.
+into failed.json, the step ends well, and the steps that need it pass by, so that no engine tries again; `prepare` and
+`score` then fail, which are not tried again either. A fault that may pass, such as a lost connection, is written down and raised, and so is a bug: the engine tries again.
 """
 from __future__ import annotations
 

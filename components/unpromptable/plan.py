@@ -56,6 +56,11 @@ def updates(spec: dict[str, Any]) -> int:
     return training["steps"] * training["batch"] * len(spec["targets"])
 
 
+def longest_first(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cells in the order in which they are started, so that none is left alone at the end."""
+    return sorted(specs, key=lambda s: -updates(s))
+
+
 def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None, inputs: bool = True) -> Plan:
     """The plan of an experiment given as YAML text, a file or the name of one that ships.
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from . import groups, once, progress, rows, store
+from . import groups, once, parts, plan, progress, rows, store
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.
@@ -27,22 +27,30 @@ def page(where: str, row: dict[str, Any]) -> None:
 
 
 @store.opened
-def check(where: str, experiment: str = "") -> None:
-    """End the run as failed when a cell did, or a step that all cells share; runs after every cell. Raises RuntimeError naming them."""
-    shared = once.failure(where)
-    if shared:
-        raise RuntimeError(f"{shared['step']}: {shared['error']}")
-    broken = [(r["name"], r["error"]) for r in rows.collect(where) if r["status"] != "done"]
-    if broken:
-        raise RuntimeError("; ".join(f"cell {name}: {error}" for name, error in broken))
+def stop(where: str, experiment: str) -> None:
+    """End a step that all cells share as failed where one of these failed. Raises RuntimeError with its reason."""
+    told = once.failure(where)
+    if told:
+        raise RuntimeError(f"{told['step']}: {told['error']}")
+
+
+@store.opened
+def stop_cell(cell: str, where: str) -> None:
+    """End a cell's last step as failed where the cell has no result. Raises RuntimeError with its reason."""
+    folder = cell.rpartition("/")[2]
+    for row in rows.collect(where, folder):
+        if row["status"] != "done":
+            raise RuntimeError(f"cell {row['name']}: {row['error']}")
 
 
 def verdict(found: list[dict[str, Any]], state: str | None) -> str:
-    """How a run ended: SUCCEEDED, FAILED, or TERMINATED before its cells could end, which rows cannot know.
+    """How a run ended: SUCCEEDED, FAILED, or TERMINATED before its cells could end; RUNNING while other runs of the sweep work.
 
     The rows decide. Of the engine's `state` only that it stopped is believed: a good run is SUCCEEDED to kfp's local
     runner, COMPLETE or CACHED to KFP 2.17, and RUNNING where it lost count of its tasks.
     """
+    if any(r["status"] == "waiting" for r in found):
+        return "RUNNING"
     open_cells = [r["error"] for r in found if r["status"] != "done"]
     if found and not open_cells:
         return "SUCCEEDED"
@@ -50,11 +58,13 @@ def verdict(found: list[dict[str, Any]], state: str | None) -> str:
 
 
 @store.opened
-def report(where: str, experiment: str, state: str | None, to: str = "") -> None:
+def report(where: str, experiment: str, state: str | None, to: str = "", part: str = "") -> None:
     """rows.json, groups.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
     from . import plugins, tracking
 
-    found = rows.collect(where)
+    mine = parts.read(part)
+    parts.note(where, mine, "ended")  # before the rows are read: of two runs that end together, the later one sees all
+    found = _waiting(rows.collect(where), where, mine)
     store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
     target = store.fetch(Path(where) / "experiment.json")
     if not target.is_file():
@@ -76,6 +86,17 @@ def report(where: str, experiment: str, state: str | None, to: str = "") -> None
     if to and page.is_file():
         store.deliver(page, to)
     progress.event(where, "", "report", "done", str(page))
+
+
+def _waiting(found: list[dict[str, Any]], where: str, mine: parts.Part) -> list[dict[str, Any]]:
+    """The rows, of which the unfinished ones wait for the other runs of this sweep that are at work."""
+    busy = parts.at_work(where, mine)
+    if not busy:
+        return found
+    planned = json.loads((Path(where) / "experiment.json").read_text())["cells"]
+    ours = {spec["folder"] for spec in mine.of(plan.longest_first(planned))}
+    told = {"status": "waiting", "error": f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"}
+    return [{**r, **told} if r["error"] == rows.UNFINISHED and r["folder"] not in ours else r for r in found]
 
 
 def _without_plan(root: Path, to: str) -> None:

@@ -40,12 +40,14 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
     return {k: v["mean"] for k, v in row.items() if isinstance(v, dict) and "mean" in v}
 
 
-def collect(where: str) -> list[dict[str, Any]]:
-    """A row per planned cell, in the experiment's order, failed and missing ones included."""
+def collect(where: str, folder: str = "") -> list[dict[str, Any]]:
+    """A row per planned cell, or of the one in this folder, in the experiment's order, failed and missing ones included."""
     target = store.fetch(Path(where) / "experiment.json")
     specs = json.loads(target.read_text())["cells"] if target.is_file() else []
     found = []
     for spec in specs:
+        if folder and Path(spec["folder"]).name != folder:
+            continue
         path = store.place(where, spec, "row.json")
         found.append(json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else failed(spec, where))
     return found

@@ -1,83 +1,61 @@
-"""Every component of the pipelines on one screen: text and artifacts in, artifacts out; the work is in `work`."""
+"""Every component of the pipelines on one screen: a cell's id in, a word out; data lies in the store, the work is in `work`."""
 from typing import List
 
 from kfp import dsl
-from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Model, Output
+from kfp.dsl import HTML, Markdown, Metrics, Model, Output
 
 IMAGE = "unpromptable/cpu:0.1.0"
 step = dsl.component(base_image=IMAGE, install_kfp_package=False)
 
 
 @step
-def plan(experiment: str, world: str, overrides: str, store: str) -> List[str]:
-    """Resolve the experiment to cells, one JSON text each, and create the tracking runs."""
+def plan(experiment: str, world: str, overrides: str, store: str, images_per_shard: int, part: str) -> List[str]:
+    """Resolve the experiment to cells, whose ids this returns, and create the tracking runs."""
     from unpromptable import work
-    return work.plan(experiment, world, overrides, store)
+    return work.plan(experiment, world, overrides, store, images_per_shard, part)
 
 
 @step
-def prepare(experiment: str, world: str, overrides: str, store: str, data: Output[Dataset], pretrained: Output[Model]) -> str:
-    """Fetch the base model and gather real and forget images; the text says what is shared."""
-    from unpromptable import work
-    return work.prepare(experiment, world, overrides, store, data.path, pretrained.path)
+def prepare(experiment: str, store: str) -> str:
+    """Fetch the base model and gather real and forget images; the id of what all cells share."""
+    from unpromptable import reporting, work
+    shared = work.prepare(experiment, store)
+    reporting.stop(store, experiment)
+    return shared
 
 
 @step
-def edit(spec: str, store: str, data: Input[Dataset], pretrained: Input[Model], surrogates: Output[Dataset]):
-    """Build the surrogate of every forget image (IV-C)."""
+def unlearn(cell: str, store: str, machine: str, unlearned: Output[Model]):
+    """Build the surrogate of every forget image (IV-C), and fine-tune the base model until the targets are forgotten (Algorithm 1).
+
+    machine: what the pod asked for. KFP 2.17 hands a pod's resources into a loop only if they are also an ordinary input there.
+    """
+    import logging
     from unpromptable import work
-    work.edit(spec, store, data.path, pretrained.path, surrogates.path)
+    logging.info("on %s", machine)
+    work.unlearn(cell, store, unlearned.path)
 
 
 @step
-def unlearn(spec: str, store: str, data: Input[Dataset], surrogates: Input[Dataset], pretrained: Input[Model], unlearned: Output[Model]):
-    """Fine-tune the pretrained model until the targets are forgotten (Algorithm 1)."""
+def sample(cell: str, store: str, machine: str, pod: int, pods: int):
+    """Draw one pod's shards of a model's images, and denoise its share of the injected targets. machine: as for `unlearn`."""
+    import logging
     from unpromptable import work
-    work.unlearn(spec, store, data.path, surrogates.path, pretrained.path, unlearned.path)
+    logging.info("on %s", machine)
+    work.sample(cell, store, pod, pods)
 
 
 @step
-def split(spec: str, images_per_shard: int, model: Input[Model]) -> List[str]:
-    """The shards of a model's images; takes the model so that it waits for it."""
-    from unpromptable import work
-    return work.split(spec, images_per_shard)
-
-
-@step
-def sample(spec: str, shard: str, store: str, data: Input[Dataset], model: Input[Model], images: Output[Dataset]):
-    """Draw one shard of images, and denoise its share of the injected targets."""
-    from unpromptable import work
-    work.sample(spec, shard, store, data.path, model.path, images.path)
-
-
-@step
-def gather(spec: str, store: str, shards: Input[List[Dataset]], before: Output[Dataset]):
-    """Put the shards of the pretrained model's images together."""
-    from unpromptable import work
-    work.gather(spec, store, [s.path for s in shards], before.path)
-
-
-@step
-def score(spec: str, store: str, data: Input[Dataset], before: Input[Dataset], shards: Input[List[Dataset]], surrogates: Input[Dataset],
-          unlearned: Input[Model], metrics: Output[Metrics], summary: Output[Markdown], page: Output[HTML]) -> str:
-    """Measure what was forgotten and what was kept; returns a word, as every cell's word is handed to `check` as one argument."""
-    import json
-    from unpromptable import rows, work
-    row = json.loads(work.score(spec, store, data.path, before.path, [s.path for s in shards], surrogates.path, unlearned.path, summary.path, page.path))
-    for name, value in rows.scalars(row).items():
+def score(cell: str, store: str, metrics: Output[Metrics], summary: Output[Markdown], page: Output[HTML]):
+    """Measure what was forgotten and what was kept; fails where the cell did."""
+    from unpromptable import reporting, work
+    for name, value in work.score(cell, store, summary.path, page.path).items():
         metrics.log_metric(name, value)
-    return row["status"]
+    reporting.stop_cell(cell, store)
 
 
 @step
-def check(store: str, experiment: str, cells: List[str]):
-    """End the run as failed when a cell did, after all of them had their turn."""
-    from unpromptable import reporting
-    reporting.check(store, experiment)
-
-
-@step
-def report(store: str, experiment: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
+def report(store: str, experiment: str, part: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
     """Rows, tables and pictures; also after a failed cell."""
     from unpromptable import reporting
-    reporting.report(store, experiment, status.state, page.path)
+    reporting.report(store, experiment, status.state, page.path, part)

@@ -38,7 +38,9 @@ def opened(function: Callable) -> Callable:
 
 
 def _name(arguments: dict[str, Any]) -> str:
-    """The experiment's name, from a step's spec or the experiment itself."""
+    """The experiment's name, from a cell's id, its spec, or the experiment itself."""
+    if "cell" in arguments:
+        return arguments["cell"].partition("/")[0]
     if "spec" in arguments:
         return json.loads(arguments["spec"])["experiment"]["name"]
     from .plan import read_yaml
@@ -146,6 +148,13 @@ def fetch(path: Path) -> Path:
         remote.get_file(source, str(temporary))
     temporary.replace(path)
     return path
+
+
+def refetch(path: Path) -> Path:
+    """`path` as it is in the object store now, where another pod may have changed it since; a folder has nothing to fetch."""
+    if _remote(path)[0] is not None:
+        path.unlink(missing_ok=True)
+    return fetch(path)
 
 
 def publish(path: Path) -> None:

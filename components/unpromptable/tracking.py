@@ -22,7 +22,7 @@ KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
 NOTE = "tracking.json"  # what the sweep should look like on the server, kept through an outage
 BATCH = 1000  # metrics in one request, MLflow's limit
 SKIPPED = ("slug", "name", "key")
-ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED"}  # reporting.verdict -> MLflow
+ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED", "RUNNING": "FAILED"}  # reporting.verdict -> MLflow; a failed cell is one while other runs are at work
 
 
 def server() -> str:
@@ -82,7 +82,7 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
         sweep, runs = _open(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
         metrics = sorted({k for r in rows for k, v in r.items() if isinstance(v, dict) and "mean" in v})
         logged = sorted({k for path in histories.values() for k in _keys(path)})
-        for row in rows:
+        for row in [r for r in rows if r["status"] != "waiting"]:
             _close_cell(client, runs[row["cell"]], row, histories.get(row["cell"]), metrics, logged, Path(store), ENDS[state])
         for file in [*files, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
             if Path(file).is_file():
@@ -90,7 +90,7 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
         _register(client, experiment["name"], rows, runs)
         told = once.failure(store)
         _tag_error(client, sweep, f"{told['step']}: {told['error']}" if told else None)
-        client.set_terminated(sweep, ENDS[state])
+        _end(client, sweep, state)
         return True
     except _errors() as error:
         log.warning("tracking: %s cannot be used (%s); run again to send what is kept in %s", uri(store), error, store)
@@ -102,11 +102,19 @@ def settle(store: str, state: str) -> bool:
     try:
         client = _client(store)
         _, sweep = _sweep(client, store, json.loads(storing.fetch(Path(store) / NOTE).read_text()))
-        client.set_terminated(sweep, ENDS[state])
+        _end(client, sweep, state)
         return True
     except _errors() as error:
         log.warning("tracking: %s cannot be used (%s); the sweep's run stays open there until the next run", uri(store), error)
         return False
+
+
+def _end(client: Any, sweep: str, state: str) -> None:
+    """The sweep's final state; it stays open while other runs of it are at work."""
+    if state == "RUNNING":
+        client.update_run(sweep, status="RUNNING")
+    else:
+        client.set_terminated(sweep, ENDS[state])
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What each step of the DAG does: skip what is finished, resume what is half done, compute the rest, hand it on.
 
 Heavy imports are inside the functions, so that a step with nothing to do costs no more than its process.
-A cell's step that fails in a foreseeable way (`once.guarded`) lets the other cells finish; `check` ends the run as failed after them.
+A cell's step that fails in a foreseeable way (`once.guarded`) lets the other cells finish; after `score` the step of that cell fails.
 """
 from __future__ import annotations
 
@@ -11,149 +11,178 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import device, once, reporting, rows, store
+from . import device, once, parts, reporting, rows, store
 from .warm import warmed
 
 
 @store.opened
-def plan(experiment: str, world: str, overrides: str, where: str) -> list[str]:
-    """One JSON text per cell, with the id of the MLflow run created for it. Writes <store>/experiment.json.
+def plan(experiment: str, world: str, overrides: str, where: str, images_per_shard: int = 0, part: str = "") -> list[str]:
+    """The ids of the cells, or of one part of them; <store>/experiment.json holds what they stand for, and their MLflow runs.
 
     Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
     """
     from . import plan as planning
 
-    store.remove(store.place(where, once.SHARED, "failed.json"))
+    mine = parts.read(part)
+    if mine.first:
+        store.remove(store.place(where, once.SHARED, "failed.json"))
+    else:
+        parts.await_first(where, mine)
     with once.Shared(where, "plan"):
         try:
-            return _planned(planning.resolve(experiment, world, json.loads(overrides)), where)
+            return _planned(planning.resolve(experiment, world, json.loads(overrides)), where, images_per_shard, mine)
         except once.BAD_INPUT:
             store.remove(Path(where) / "experiment.json")
-            _planned(planning.resolve(experiment, world, json.loads(overrides), inputs=False), where)
+            _planned(planning.resolve(experiment, world, json.loads(overrides), inputs=False), where, images_per_shard, mine)
             raise
     return []
 
 
-def _planned(resolved: Any, where: str) -> list[str]:
-    from . import config, tracking
+def _planned(resolved: Any, where: str, images_per_shard: int, mine: parts.Part) -> list[str]:
+    from . import blocks, config, tracking
     from . import plan as planning
 
-    specs = resolved.cell_specs()
+    specs, shared = resolved.cell_specs(), json.loads(resolved.shared_spec())
+    pieces = blocks.shards(resolved.experiment.sampling, images_per_shard)
     target = Path(where) / "experiment.json"
-    store.write_text(target, json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key}, indent=1))
     sweep = f"{store.address(target)}:{resolved.key[:16]}"  # what was asked and where it is kept: a repeated or continued run is the same sweep
     ids = tracking.open_runs(where, resolved.experiment.name, sweep, [rows.flat(s) for s in specs])
     for spec in specs:
-        store.remove(store.place(where, spec, "failed.json"))
         spec["run_id"] = ids.get(rows.slug(spec))
-    return [json.dumps(s) for s in sorted(specs, key=lambda s: -planning.updates(s))]  # the longest first, so that none is left alone at the end
+    whole = {**config.to_json(resolved.experiment), "shared": shared, "shards": pieces, "cells": specs, "key": resolved.key}
+    store.write_text(target, json.dumps(whole, indent=1))
+    chosen = mine.of(planning.longest_first(specs))
+    for spec in chosen:
+        store.remove(store.place(where, spec, "failed.json"))
+    parts.note(where, mine, "planned")
+    return [f"{resolved.experiment.name}/{Path(spec['folder']).name}" for spec in chosen]
+
+
+def spec_of(cell: str, where: str) -> dict[str, Any]:
+    """What an id of `plan`, or of what all cells share, stands for: read from experiment.json, with the shards of a model's images.
+
+    Raises ValueError where another sweep was planned in this store since.
+    """
+    planned, folder = json.loads(store.fetch(Path(where) / "experiment.json").read_text()), cell.rpartition("/")[2]
+    found = [s for s in (planned["shared"], *planned["cells"]) if Path(s["folder"]).name == folder]
+    if not found:
+        raise ValueError(f"{where}: {folder} is no cell of the sweep that was planned last; give each sweep a store of its own")
+    return {**found[0], "shards": planned["shards"]}
 
 
 @store.opened
-def prepare(experiment: str, world: str, overrides: str, where: str, data_path: str, pretrained_path: str) -> str:
-    """Real and forget images, the base model; returns the JSON text that the steps before the cells read, empty where bad input stopped the run."""
-    from . import plan as planning
-
-    with once.Shared(where, "prepare", (data_path, pretrained_path)) as this:
+def prepare(experiment: str, where: str) -> str:
+    """Real and forget images, the base model; returns the id of what all cells share, empty where bad input stopped the run."""
+    with once.Shared(where, "prepare") as this:
         if this.stopped:
             return ""
-        resolved = planning.resolve(experiment, world, json.loads(overrides))
-        text = resolved.shared_spec()
-        spec = json.loads(text)
-        once.make(where, spec, "prepare", "pretrained", pretrained_path, lambda path, bar: _fetch(path, resolved))
-        once.make(where, spec, "prepare", "data.safetensors", data_path, lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", resolved, bar))
-        return text
+        spec = spec_of(once.SHARED["folder"], where)
+        with store.locked(store.place(where, spec, "prepare.lock")):  # a sweep in several runs has several of these steps
+            once.make(where, spec, "prepare", "pretrained", "", lambda path, bar: _fetch(path, spec))
+            once.make(where, spec, "prepare", "data.safetensors", "", lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", spec, bar))
+        return f"{spec['experiment']['name']}/shared"
     return ""
 
 
-def _fetch(path: Path, resolved: Any) -> None:
+def _fetch(path: Path, spec: dict[str, Any]) -> None:
     from importlib import resources
 
-    from . import plugins
+    from . import config, plugins
 
-    source = resolved.experiment.model
+    experiment = config.read_experiment(spec["experiment"])
+    source = experiment.model
     shipped = Path(str(resources.files("unpromptable") / "miniature" / source.name))
     family = plugins.module("model", source.name)
     identity = family.fetch(source.source, path, source.revision, shipped)
     (path / "source.json").write_text(json.dumps({"identity": identity}))
     if hasattr(family, "ready"):
-        family.ready(path, resolved.experiment)
+        family.ready(path, experiment)
 
 
-def _collect(path: Path, pretrained: Path, resolved: Any, bar: Callable) -> None:
-    from . import data, plugins, remembering
+def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) -> None:
+    from . import config, data, plugins, remembering
 
-    experiment = resolved.experiment
+    experiment = config.read_experiment(spec["experiment"])
     size = plugins.module("model", experiment.model.name).pixels(pretrained, experiment)
-    arrays, manifest = data.collect(experiment.real, size, list(resolved.targets()), experiment.remember.leave_out)
+    arrays, manifest = data.collect(experiment.real, size, list(spec["targets"]), experiment.remember.leave_out)
     if experiment.remember.source == "model":
         drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], device.best(), bar)
         arrays, manifest = {**arrays, **drawn}, {**manifest, **told}
     data.save(path, arrays, manifest)
 
 
-def split(spec: str, images_per_shard: int = 0) -> list[str]:
-    """One JSON text per shard of a model's images; 0 images per shard leaves their number to the experiment."""
-    from . import blocks
-
-    sampling = blocks.Sampling(**json.loads(spec)["experiment"]["sampling"])  # not the whole experiment, whose model imports torch
-    return [json.dumps(piece) for piece in blocks.shards(sampling, images_per_shard)]
-
-
 @store.opened
 @warmed
-def edit(spec: str, where: str, data_path: str, pretrained_path: str, surrogates_path: str) -> None:
-    """The surrogates of a cell, built once for all cells that share them."""
-
-    def make(path: Path, bar: Callable) -> None:
-        from . import surrogates
-
-        store.deliver(surrogates.obtain(json.loads(spec), where, data_path, pretrained_path, bar), str(path))
-
-    store.write_text(store.place(where, json.loads(spec), "cell.json"), json.dumps(json.loads(spec), indent=1))
-    once.guarded(spec, where, "edit", "surrogates.safetensors", surrogates_path, make)
-
-
-@store.opened
-@warmed
-def unlearn(spec: str, where: str, data_path: str, surrogates_path: str, pretrained_path: str, unlearned_path: str) -> None:
-    """Fine-tune the pretrained model until the targets are forgotten (Algorithm 1)."""
+def unlearn(cell: str, where: str, unlearned_path: str) -> None:
+    """The surrogates of a cell, then the model fine-tuned until the targets are forgotten (Algorithm 1)."""
+    spec = spec_of(cell, where)
+    store.write_text(store.place(where, spec, "cell.json"), json.dumps(spec, indent=1))
+    edit(spec, where)
 
     def make(path: Path, bar: Callable) -> None:
         from . import plugins, tracking, training
 
         cell, experiment = _parse(spec)
-        images = training.Images.load(cell, data_path, surrogates_path)
-        model = plugins.module("model", experiment.model.name).Model.load(pretrained_path, device.best(), experiment)
+        images = training.Images.load(cell, shared(where, "data.safetensors"), str(store.fetch(store.place(where, spec, "surrogates.safetensors"))))
+        model = plugins.module("model", experiment.model.name).Model.load(shared(where, "pretrained"), device.best(), experiment)
         folder = path.parent / "training"
         began = time.monotonic()
-        with tracking.live(json.loads(spec).get("run_id"), folder / "history.jsonl"):
+        with tracking.live(spec["run_id"], folder / "history.jsonl"):
             summary = training.unlearn(cell, model, images, folder, bar)
         model.save(path)
         (path / "training.json").write_text(json.dumps({**summary, "seconds": round(time.monotonic() - began, 2)}))
         (folder / "history.jsonl").replace(path.parent / "history.jsonl")
         store.publish(path.parent / "history.jsonl")
 
-    once.guarded(spec, where, "unlearn", "unlearned", unlearned_path, make)
+    once.guarded(json.dumps(spec), where, "unlearn", "unlearned", unlearned_path, make)
+
+
+def edit(spec: dict[str, Any], where: str) -> None:
+    """The surrogates of a cell, built once for all cells that share them."""
+
+    def make(path: Path, bar: Callable) -> None:
+        from . import surrogates
+
+        store.deliver(surrogates.obtain(spec, where, shared(where, "data.safetensors"), shared(where, "pretrained"), bar), str(path))
+
+    once.guarded(json.dumps(spec), where, "edit", "surrogates.safetensors", "", make)
+
+
+def shared(where: str, name: str) -> str:
+    """The path of what all cells share."""
+    return str(store.fetch(Path(where) / "shared" / name))
 
 
 @store.opened
 @warmed
-def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, images_path: str) -> None:
-    """One shard of a model's images, and its share of the targets for the injection test."""
-    piece = json.loads(shard)
+def sample(cell: str, where: str, pod: int, pods: int) -> None:
+    """Shards pod, pod + pods, ... of a model's images, each with its share of the targets for the injection test; of the base model also their sum.
 
+    Raises RuntimeError where the base model's images cannot be drawn, since no cell can be judged then.
+    """
+    spec = spec_of(cell, where)
+    base = spec["folder"] == once.SHARED["folder"]
+    for piece in spec["shards"][pod::pods]:
+        with store.locked(store.place(where, spec, f"sample-{piece['shard']}.lock")):
+            _sample(spec, piece, where, "pretrained" if base else "unlearned")
+    told = once.failure(where)
+    if base and told:
+        raise RuntimeError(f"{told['step']}: {told['error']}")
+    if base and all(store.finished(path, spec["key"]) for path in _shards(spec, where)):
+        gather(spec, where, "before.safetensors")
+
+
+def _sample(spec: dict[str, Any], piece: dict[str, int], where: str, model_name: str) -> None:
     def make(path: Path, bar: Callable) -> None:
         from . import config, data, plugins, sampling
 
-        whole = json.loads(spec)
-        experiment = config.read_experiment(whole["experiment"])
-        base = store.fetch(Path(where) / "shared" / "pretrained")
-        model = plugins.module("model", experiment.model.name).Model.load(model_path, device.best(), experiment, base)
-        arrays, manifest = data.load(data_path)
+        experiment = config.read_experiment(spec["experiment"])
+        weights = store.fetch(store.place(where, spec, model_name))
+        model = plugins.module("model", experiment.model.name).Model.load(weights, device.best(), experiment, Path(shared(where, "pretrained")))
+        arrays, manifest = data.load(shared(where, "data.safetensors"))
         began, extra = time.monotonic(), {}
         test = experiment.injection
-        for target in whole["targets"][piece["shard"] :: piece["shards"]]:
+        for target in spec["targets"][piece["shard"] :: piece["shards"]]:
             image = arrays["forget"][manifest["forget_names"].index(target)]
             extra[f"injected/{target}"] = sampling.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"), test.stride)
         show = lambda k, n: bar(k, n, f"{piece['count']} images")
@@ -162,22 +191,28 @@ def sample(spec: str, shard: str, where: str, data_path: str, model_path: str, i
             extra["others"], _ = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], show, experiment.other_prompts)
         data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
-    once.guarded(spec, where, f"sample {piece['first']}", f"samples-{piece['shard']:04d}-of-{piece['shards']}.safetensors", images_path, make)
+    once.guarded(json.dumps(spec), where, f"sample {piece['first']}", _shard(piece), "", make)
 
 
-@store.opened
-@warmed
-def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "before.safetensors") -> None:
-    """Shards of one model to one artifact, in the order of their seeds; refuses gaps."""
+def _shard(piece: dict[str, int]) -> str:
+    return f"samples-{piece['shard']:04d}-of-{piece['shards']}.safetensors"
+
+
+def _shards(spec: dict[str, Any], where: str) -> list[Path]:
+    return [store.place(where, spec, _shard(piece)) for piece in spec["shards"]]
+
+
+def gather(spec: dict[str, Any], where: str, name: str) -> str:
+    """Shards of one model to one artifact, in the order of their seeds; refuses gaps. Returns its path."""
 
     def make(path: Path, bar: Callable) -> None:
         import numpy as np
 
         from . import config, data
 
-        shards = sorted((data.load(p) for p in shard_paths), key=lambda s: s[1]["seeds"][0])
+        shards = sorted((data.load(store.fetch(p)) for p in _shards(spec, where)), key=lambda s: s[1]["seeds"][0])
         seeds = [i for _, m in shards for i in m["seeds"]]
-        wanted = config.read_experiment(json.loads(spec)["experiment"]).sampling
+        wanted = config.read_experiment(spec["experiment"]).sampling
         missing = sorted(set(range(wanted.first_seed, wanted.first_seed + wanted.images)) - set(seeds))
         if missing or len(seeds) != wanted.images:
             raise ValueError(f"{path.stem}: seed {missing[0] if missing else seeds[0]} is {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again")
@@ -185,38 +220,43 @@ def gather(spec: str, where: str, shard_paths: list[str], to: str, name: str = "
         extra = {k: v for arrays, _ in shards for k, v in arrays.items() if k not in drawn}
         data.save(path, {**{k: np.concatenate([a[k] for a, _ in shards]) for k in drawn}, **extra}, {"seeds": seeds, "seconds": sum(m["seconds"] for _, m in shards)})
 
-    once.guarded(spec, where, "gather", name, to, make)
+    path = store.place(where, spec, name)
+    with store.locked(path.with_name(f"{name}.lock")):
+        if not store.finished(path, spec["key"]):
+            once.guarded(json.dumps(spec), where, "gather", name, "", make)
+    return str(path)
 
 
 @store.opened
 @warmed
-def score(spec: str, where: str, data_path: str, before_path: str, shard_paths: list[str], surrogates_path: str, unlearned_path: str, summary_to: str = "", page_to: str = "") -> str:
-    """The cell's row as JSON text, and its page for the Kubeflow UI; a failed cell's row says what failed."""
-    whole = json.loads(spec)
-    path = store.place(where, whole, "row.json")
-    after = str(store.place(where, whole, "after.safetensors"))
-    gather(spec, where, shard_paths, "", "after.safetensors")
+def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dict[str, float]:
+    """The numbers of a cell, whose row and page it writes; a failed cell has no numbers, and its row says what failed."""
+    spec = spec_of(cell, where)
+    path = store.place(where, spec, "row.json")
+    before, after = (gather(s, where, n) for s, n in ((spec_of(once.SHARED["folder"], where), "before.safetensors"), (spec, "after.safetensors")))
 
     def make(row: Path, bar: Callable) -> None:
         from . import scoring
 
         cell, experiment = _parse(spec)
-        models = scoring.Models(experiment, Path(where) / "shared" / "pretrained", Path(unlearned_path), device.best())
-        values = scoring.score(cell, experiment, data_path, before_path, after, surrogates_path, path.parent.parent.parent / "shared", models)
-        summary = json.loads((Path(unlearned_path) / "training.json").read_text())
-        made = {**rows.head(whole), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
+        unlearned = store.fetch(store.place(where, spec, "unlearned"))
+        models = scoring.Models(experiment, Path(shared(where, "pretrained")), unlearned, device.best())
+        surrogates = str(store.fetch(store.place(where, spec, "surrogates.safetensors")))
+        values = scoring.score(cell, experiment, shared(where, "data.safetensors"), before, after, surrogates, Path(where) / "shared", models)
+        summary = json.loads((unlearned / "training.json").read_text())
+        made = {**rows.head(spec), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
         row.write_text(json.dumps(made, indent=1))
         reporting.page(where, made)
 
-    once.guarded(json.dumps({**whole, "key": whole["row_key"]}), where, "score", "row.json", "", make)
-    found = json.loads(path.read_text()) if store.finished(path, whole["row_key"]) else rows.failed(whole, where)
+    once.guarded(json.dumps({**spec, "key": spec["row_key"]}), where, "score", "row.json", "", make)
+    found = json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else rows.failed(spec, where)
     for name, to in (("page.md", summary_to), ("page.html", page_to)):
         page = store.fetch(path.with_name(name))
         if to and page.is_file():
             store.deliver(page, to)
         elif to:
             store.write_text(Path(to), f"{found['name']}: {found['error']}")
-    return json.dumps(found)
+    return rows.scalars(found)
 
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
@@ -230,8 +270,7 @@ def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settin
     return pretrain(images, Path(out), chosen, flip=flip, progress=show)
 
 
-def _parse(spec: str) -> tuple[Any, Any]:
+def _parse(spec: dict[str, Any]) -> tuple[Any, Any]:
     from . import config
 
-    whole = json.loads(spec)
-    return config.read_cell(whole["cell"]), config.read_experiment(whole["experiment"])
+    return config.read_cell(spec["cell"]), config.read_experiment(spec["experiment"])

@@ -11,7 +11,9 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     """Write the file; figures are linked by relative path."""
     lines = groups.collect(rows, experiment.get("paper") or [])
     text = [f"# {experiment['title'] or experiment['name']}", "", tables.verdict(lines), ""]
-    if state == "TERMINATED":
+    if state == "RUNNING":
+        text += ["**Other runs of this sweep are at work;** what is finished is shown.", ""]
+    elif state == "TERMINATED":
         text += ["**This run was ended before all of its cells were;** run again, it continues.", ""]
     elif state != "SUCCEEDED":
         told = once.failure(store)
@@ -38,7 +40,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     """Lines in the paper's form, the paper's own under those of the same name, and what their numbers are."""
     text = ["| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |", "|---|" + "---:|" * len(tables.COLUMNS)]
     for line in lines:
-        text.append(f"| {line['name']} | " + (" | ".join(_cell(c) for c in tables.cells(line, lines)) if line["status"] == "done" else f"failed at {line['error']} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
+        text.append(f"| {line['name']} | " + (" | ".join(_cell(c) for c in tables.cells(line, lines)) if line["status"] == "done" else f"no result: {line['error']} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
         if line.get("paper"):
             text.append("| *the paper's* | " + " | ".join(f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in tables.COLUMNS) + " |")
     done = figures.finished(lines)
