@@ -12,7 +12,7 @@ SMALL = stylegan.Shape(resolution=16, code=8, base=64, most=8, first=4, top=8)
 
 
 def published_generator():
-    """Every tensor of styleganinv_ffhq256_generator.pth."""
+    """Every tensor of styleganinv_ffhq256_generator.pth, as genforce/idinvert_pytorch and IIGROUP/TediGAN load it (models/stylegan_generator_network.py)."""
     c = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64}
     table = {"truncation.w_avg": (512,), "truncation.truncation": (1, 14, 1), "synthesis.lod": (), "synthesis.layer0.const": (1, 512, 4, 4)}
     for i in range(8):
@@ -28,12 +28,12 @@ def published_generator():
         table |= {f"{name}.epilogue.bias": (c[r],), f"{name}.epilogue.apply_noise.weight": (c[r],), f"{name}.epilogue.apply_noise.noise": (1, 1, r, r),
                   f"{name}.epilogue.style_mod.dense.fc.weight": (2 * c[r], 512), f"{name}.epilogue.style_mod.dense.wscale.bias": (2 * c[r],)}
     for k in range(7):
-        table |= {f"synthesis.output{k}.conv.weight": (3, c[4 << k], 1, 1), f"synthesis.output{k}.conv.bias": (3,)}
+        table |= {f"synthesis.output{k}.conv.weight": (3, c[4 << k], 1, 1), f"synthesis.output{k}.bias": (3,)}
     return table
 
 
 def published_encoder():
-    """Every tensor of styleganinv_ffhq256_encoder.pth."""
+    """Every tensor of styleganinv_ffhq256_encoder.pth, as the same two load it (models/stylegan_encoder_network.py)."""
     bn = lambda name, n: {f"{name}.bn.weight": (n,), f"{name}.bn.bias": (n,), f"{name}.bn.running_mean": (n,), f"{name}.bn.running_var": (n,), f"{name}.bn.num_batches_tracked": ()}
     widths = [64, 128, 256, 512, 1024, 1024, 1024]
     table = {"block0.conv.weight": (64, 3, 3, 3), **bn("block0.bn", 64), "block7.fc.weight": (7168, 16384), **bn("block7.bn", 7168)}

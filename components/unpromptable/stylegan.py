@@ -1,8 +1,9 @@
 """StyleGAN's generator with the published names, one half of the pair that TediGAN edits with; encoder.py is the other.
 
 At resolution 256 with the default widths the state dicts have the names and shapes of
-styleganinv_ffhq256_generator.pth and styleganinv_ffhq256_encoder.pth, so those files load as they are; the miniature
-world's files are the same classes at 32. Pictures are (B, 3, R, R) in [-1, 1], codes (B, L, W) with L = 2 log2(R) - 2.
+styleganinv_ffhq256_generator.pth and styleganinv_ffhq256_encoder.pth as models/stylegan_generator_network.py and
+stylegan_encoder_network.py of genforce/idinvert_pytorch (ce866b0) and IIGROUP/TediGAN (a9f6828, in base/) load them, so those
+files load as they are; the miniature world's files are the same classes at 32. Pictures are (B, 3, R, R) in [-1, 1], codes (B, L, W) with L = 2 log2(R) - 2.
 """
 from __future__ import annotations
 
@@ -189,12 +190,12 @@ class _Output(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, 3, 1)
-        nn.init.normal_(self.conv.weight), nn.init.zeros_(self.conv.bias)
+        self.conv, self.bias = nn.Conv2d(channels, 3, 1, bias=False), nn.Parameter(torch.zeros(3))  # the bias is the block's: output{k}.bias
+        nn.init.normal_(self.conv.weight)
         self.gain = 1 / math.sqrt(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.conv.weight * self.gain, self.conv.bias)
+        return F.conv2d(x, self.conv.weight * self.gain, self.bias)
 
 
 class _Synthesis(nn.Module):

@@ -1,4 +1,4 @@
-"""VGG16 up to its tenth convolution, with the published names and Caffe's weights: what TediGAN compares pictures by."""
+"""VGG16 up to its tenth convolution, with the names of vgg16.pth and Caffe's weights (models/perceptual_model.py of genforce/idinvert_pytorch): what TediGAN compares pictures by."""
 from __future__ import annotations
 
 from pathlib import Path

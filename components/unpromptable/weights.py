@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def find(name: str, folder: str | Path | None = None, setting: str = "networks.f
     try:
         cache.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(file.url, str(cache / name), file.sha256 or None)
-    except OSError as error:  # URLError and HTTPError are OSErrors
+    except (OSError, http.client.HTTPException) as error:  # URLError and HTTPError are OSErrors
         raise FileNotFoundError(f"weights: {name} is not in {cache} and {file.url} cannot be reached ({error}); on a machine that can, fetch it{_sum(file)}, put it in a folder and set {setting} to that{instead}") from error
     except RuntimeError as error:  # download_url_to_file's word for a wrong checksum
         raise ValueError(f"weights: {name} from {file.url} has the wrong checksum ({error}); fetch it again") from error
@@ -85,12 +86,15 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def fit(network: Any, state: dict[str, Any], path: Path) -> None:
-    """Load `state`, or raise ValueError that names the file and what does not fit."""
+    """Load `state`, or raise ValueError that names the file and what does not fit, or is not finite."""
+    from . import checkpoints
+
     wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     given = {k: tuple(v.shape) for k, v in state.items()}
     wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
     if wrong:
         raise ValueError(f"{path}: {wrong[0]} is {given.get(wrong[0], 'missing')}, expected {wanted.get(wrong[0], 'no such name')} ({len(wrong)} names differ); these weights belong to another network")
+    checkpoints.finite(state, str(path), "it is damaged, so fetch it again")
     network.load_state_dict(state)
 
 
