@@ -69,6 +69,36 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_lower(tiny, im
         training.unlearn(CELL, tiny, images, tmp_path)
 
 
+def test_weights_that_the_last_update_made_infinite_are_not_saved(tiny, images, tmp_path):
+    cell = dataclasses.replace(CELL, training=dataclasses.replace(CELL.training, steps=1), forget=("a",))
+    blown = dataclasses.replace(images, forget=images.forget[:1], surrogates=images.surrogates[:1], targets=("a",))
+    object.__setattr__(cell.training, "lr", float("inf"))  # whatever a setting lets pass
+    with pytest.raises(ValueError, match=r"Ours: the weights after update 1: \S+ is not finite \(\d+ of \d+ tensors\); lower training.lr \(inf\)"):
+        training.unlearn(cell, tiny, blown, tmp_path)
+    with pytest.raises(ValueError, match="nothing is saved"):
+        tiny.save(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_samples_that_are_not_finite_are_no_black_pictures(tiny, images):
+    from unpromptable import sampling
+
+    with torch.no_grad():
+        tiny.trained()[0].fill_(float("nan"))
+    with pytest.raises(ValueError, match="8 of 8 pictures hold values that are not finite"):
+        sampling.sample(tiny, config.Sampling("ddpm", 2, 8, batch=8), 0, 8)
+
+
+def test_base_training_that_diverges_in_its_last_step_saves_nothing(pictures, tmp_path):
+    from unpromptable import pretraining
+
+    settings = pretraining.Pretraining(steps=1, batch=2, channels=(8, 8))
+    object.__setattr__(settings, "lr", float("inf"))
+    with pytest.raises(ValueError, match=r"pretraining: the weights after step 1: .* lower pretraining.lr \(inf\)"):
+        pretraining.pretrain(pictures, tmp_path / "m", settings)
+    assert not list(tmp_path.glob("m/*.safetensors")) and not (tmp_path / "m" / "model_index.json").exists()
+
+
 def test_the_dagger_row_draws_a_new_surrogate_at_every_update(tiny, images):
     settings = config.Training(batch=4)
     fixed = [training.draw_batch(tiny, settings, images, 0, s, False).surrogate for s in (0, 1)]

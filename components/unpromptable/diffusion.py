@@ -1,6 +1,7 @@
 """Equations 1, 8-12 of the paper as pure functions, for any family with x_t = signal*x0 + noise*eps."""
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,3 +42,14 @@ def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Te
     wide = torch.promote_types(output.dtype, torch.float32)  # bf16 networks, float32 losses
     error = (output.to(wide) - target.to(wide)).square().flatten(1)
     return error.sum(1) if reduction == "sum" else error.mean(1)
+
+
+def levels(x: Tensor) -> np.ndarray:
+    """Pictures (N, C, H, W) in [-1, 1] as uint8 (N, H, W, C), rounded to the nearest level.
+
+    Raises ValueError where a value is not finite: as a level it would be black, which looks like a picture.
+    """
+    wrong = int((~x.isfinite()).flatten(1).any(1).sum())
+    if wrong:
+        raise ValueError(f"model: {wrong} of {len(x)} pictures hold values that are not finite; the network's weights are damaged or have diverged (lower training.lr or training.steps)")
+    return x.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -52,7 +52,10 @@ def unit(images: np.ndarray) -> Tensor:
 @torch.no_grad()
 def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64) -> Tensor:
     """`function` over [0, 1] batches of `size`, concatenated on the CPU."""
-    return torch.cat([function(*(unit(a[i : i + size]) for a in images)).cpu() for i in range(0, len(images[0]), size)])
+    found = torch.cat([function(*(unit(a[i : i + size]) for a in images)).cpu() for i in range(0, len(images[0]), size)])
+    if found.is_floating_point() and not found.isfinite().all():
+        raise ValueError("networks: a metric network gives values that are not finite; its weights are damaged, so fetch them again")
+    return found
 
 
 def _miniature(name: str) -> Networks:

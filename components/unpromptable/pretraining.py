@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import checkpoints
+
 log = logging.getLogger(__name__)
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -96,6 +98,7 @@ def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(
         if done % 100 == 0 and progress:
             progress(done, settings.steps, f"loss {np.mean(losses[-100:]):.4f}")
         if done % settings.save_every == 0 or done == settings.steps or late:
+            checkpoints.finite(averaged, f"pretraining: the weights after step {done}", f"lower pretraining.lr ({settings.lr})")
             Path(out).mkdir(parents=True, exist_ok=True)
             save_file(snapshot(done, unet, averaged, optimizer), resume.with_suffix(".tmp"))
             resume.with_suffix(".tmp").replace(resume)

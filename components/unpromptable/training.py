@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import config, data, diffusion, gradients, memory, plugins, store
+from . import checkpoints, config, data, diffusion, gradients, memory, plugins, store
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
     """Forget the targets one after another, weights carried over, and return a summary.
 
     `folder` receives history.jsonl and, while training, resume.safetensors; a stopped run continues there and
-    ends with the numbers of an unbroken one. Raises ValueError on a loss that is not finite.
+    ends with the numbers of an unbroken one. Raises ValueError on a loss or weights that are not finite.
     """
     from accelerate import Accelerator
 
@@ -123,9 +123,11 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
             history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")
             if (step + 1) % settings.save_every == 0 and step + 1 < total:
                 history.flush()
+                _check_weights(model, cell, step)
                 _save_state(folder, model, optimizer, step + 1)
             if progress:
                 progress(step + 1, total, _line(step + 1, total, values))
+    _check_weights(model, cell, total - 1)
     store.remove(folder / "resume.safetensors")
     return {"steps": total, "parameters": sum(p.numel() for p in model.trained())}
 
@@ -178,6 +180,12 @@ def _check_finite(values: dict[str, float], cell: config.Cell, step: int) -> Non
     for key, value in values.items():
         if not math.isfinite(value):
             raise ValueError(f"{cell.name}: {key} is {value} at update {step + 1}; lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})")
+
+
+def _check_weights(model, cell: config.Cell, step: int) -> None:
+    """No loss sees what the last update made of the weights."""
+    remedy = f"lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})"
+    checkpoints.finite(model.state(), f"{cell.name}: the weights after update {step + 1}", remedy)
 
 
 def _line(step: int, total: int, values: dict[str, float]) -> str:

@@ -71,7 +71,7 @@ class Model:
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Model space to uint8 (N, H, W, 3), rounded to the nearest level."""
-        return x.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return diffusion.levels(x)
 
     def trained(self) -> list[Tensor]:
         """The parameters that unlearning changes: all of them."""

@@ -176,7 +176,7 @@ class Model:
         z = (x / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0)).to(self.half)
         with torch.no_grad():
             pixels = torch.cat([self.vae.decode(one[None], return_dict=False)[0].float() for one in z])
-        return pixels.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return diffusion.levels(pixels)
 
     def trained(self) -> list[Tensor]:
         """The parameters that unlearning changes: the adapter's."""
@@ -228,7 +228,7 @@ class Model:
         with torch.no_grad():
             made = [pipe(prompt_embeds=text, pooled_prompt_embeds=pooled, negative_prompt_embeds=other, negative_pooled_prompt_embeds=aside, image=start, strength=strength, height=self.size, width=self.size,
                          num_inference_steps=words.steps, guidance_scale=words.guidance, generator=sampling.generator(seed, k), output_type="np", callback_on_step_end=told(k)).images[0] for k in range(draws)]
-        return np.rint(np.stack(made) * 255).astype(np.uint8)
+        return diffusion.levels(torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2) * 2 - 1)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""
