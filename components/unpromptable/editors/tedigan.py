@@ -13,7 +13,7 @@ BATCH = 4  # edits optimised at once, always so many: hundreds of steps amplify 
 class Editor:
     """Its defaults are the reference code's, for the published networks; a world may have others for its own."""
 
-    together: ClassVar[str] = "clip_weight"  # all its values are optimised in one batch
+    together: ClassVar[str] = "clip_weight"  # all its values are asked for at once, so that few batches are filled up
     prompt: str = "a person with white hair"  # the paper says "fixed prompts" and gives none
     clip_weight: float = 2.0  # of 1 - cosine with the caption; Table II has 0.5 to 32
     steps: int = 200
