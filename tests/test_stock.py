@@ -44,3 +44,28 @@ def test_a_saved_ddpm_is_a_base_to_unlearn_from_again(tiny, tmp_path):
     tiny.save(tmp_path / "m")
     assert ddpm.fetch(str(tmp_path / "m"), tmp_path / "copy") == str(tmp_path / "m")
     np.testing.assert_array_equal(ours(ddpm.Model.load(tmp_path / "copy"), "ddpm"), ours(tiny, "ddpm"))
+
+
+@pytest.mark.parametrize("base", ["untrained", "shipped"])
+def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_diffusers(flag_folder, tmp_path, base):
+    from importlib import resources
+
+    import sd3_small
+
+    from unpromptable.models import sd3
+
+    folder = flag_folder if base == "untrained" else resources.files("unpromptable") / "miniature" / "sd3"
+    experiment = sd3_small.experiment(sampling=config.Sampling("euler", 4, 8, batch=8))
+    model = sd3_small.stirred(sd3.Model.load(folder, experiment=experiment), 0.1)
+    model.save(tmp_path / "adapter")
+    code = (tmp_path / "adapter" / "README.md").read_text().split("```")[1].removeprefix("python")
+    assert "max_sequence_length=0, guidance_scale=3.0" in code and "num_inference_steps=4" in code
+    more = ', num_images_per_prompt=8, generator=generators, output_type="np").images'
+    drawn = {}
+    for how, text in (("told", code), ("default", code.replace("max_sequence_length=0, ", ""))):
+        names = {"base": str(folder), "adapter": str(tmp_path / "adapter"), "generators": [sampling.generator(s) for s in SEEDS]}
+        exec(text.replace(").images", more), names)
+        drawn[how] = np.rint(names["pictures"] * 255).astype(int)
+    judged = sampling.sample(model, experiment.sampling, 0, 8)[0].astype(int)
+    assert np.abs(judged - drawn["told"]).max() <= 1
+    assert base == "untrained" or (judged != drawn["default"]).mean() > 0.3  # zero tokens are attended to

@@ -66,6 +66,7 @@ class Model:
         self.table = scheduler.timesteps.double().flip(0)  # ascending, as every family's timesteps are
         self.timesteps, self.prompt, self.adapted = len(self.table), prompt, True
         self.asked, self.guidance, self.negative = (prompt,), settings.guidance, settings.negative
+        self.steps = 28  # of sampling, for the stock call: diffusers' default
         self.embedded: dict[str, prompts.Condition] = {}
         self.encoded: dict[str, Tensor] = {}
         adapters.attach(self.network, settings.rank, settings.alpha or settings.rank, settings.targets, settings.adapter_seed)
@@ -90,6 +91,8 @@ class Model:
         transformer, vae = (checkpoints.load(kind, folder / part, dtype=half) for kind, part in ((SD3Transformer2DModel, "transformer"), (AutoencoderKL, "vae")))
         settings = Settings() if experiment is None else experiment.family_settings()
         model = cls(transformer, vae, FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"), folder, settings, experiment.prompt if experiment else "", device)
+        if experiment is not None:
+            model.steps = experiment.sampling.steps
         if adapter is not None:
             adapters.load(model.network, adapter, adapters.identity(folder))
         return model
@@ -243,9 +246,21 @@ class Model:
         adapters.restore(self.network, state)
 
     def save(self, folder: Path) -> None:
-        """Write the adapter as stock diffusers' `load_lora_weights` reads it."""
+        """Write the adapter as stock diffusers' `load_lora_weights` reads it, and in README.md the call that draws the judged pictures."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         adapters.save(self.network, Path(folder), {"base": adapters.identity(self.folder), "settings": asdict(self.settings)})
+        (Path(folder) / "README.md").write_text(f"An adapter of Stable Diffusion 3. `base` is the folder of its base model, `adapter` this folder.\n\n```python\n{self.stock_call()}\n```\n", encoding="utf-8")
+
+    def stock_call(self) -> str:
+        """Python that draws with stock diffusers what `sampling.sample` draws; without T5 its part of the prompt has no tokens, where the stock default adds zeros."""
+        without = "" if self.settings.t5_tokens else ", text_encoder_3=None, tokenizer_3=None"
+        how = f"max_sequence_length={self.settings.t5_tokens}, guidance_scale={self.guidance}, negative_prompt={self.negative!r}, num_inference_steps={self.steps}, height={self.size}, width={self.size}"
+        return f"""import torch
+from diffusers import StableDiffusion3Pipeline
+
+pipe = StableDiffusion3Pipeline.from_pretrained(base, torch_dtype={self.half}{without})
+pipe.load_lora_weights(adapter)
+pictures = pipe({self.prompt!r}, {how}).images"""
 
     @contextmanager
     def inference(self):
