@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -113,11 +114,15 @@ def train(a: argparse.Namespace, console: Console) -> int:
     """Train a DDPM on a folder of images, for experiments on your own pictures."""
     from unpromptable import work
 
+    if not a.out.strip():
+        raise ValueError("--out is empty; name a folder for the model")
+    if a.size < 1:
+        raise ValueError(f"--size is {a.size}; it must be at least 1 pixel a side")
     settings = {k: v for k, v in (("steps", a.steps), ("minutes", a.minutes), ("lr", a.lr), ("seed", a.seed), ("prediction", a.prediction)) if v is not None}
     if a.channels:
         settings["channels"] = tuple(int(c) for c in a.channels.split(","))
     summary = work.train(a.folder, a.out, a.size, a.flip, lambda k, n, text: console.print(f"step {k}/{n}  {text}", highlight=False), **settings)
-    console.print(f"{summary['steps']} steps on {summary['images']} images, loss {summary['loss']:.4f}, {summary['minutes']} minutes; use it with  --set model.source={a.out} --set real={a.folder}", soft_wrap=True)
+    console.print(f"{summary['steps']} steps on {summary['images']} images, loss {summary['loss']:.4f}, {summary['minutes']} minutes; use it with  {shlex.join(['--set', f'model.source={a.out}', '--set', f'real={a.folder}'])}", soft_wrap=True, markup=False, highlight=False)
     return 0
 
 

@@ -19,6 +19,8 @@ def run(capsys, *words):
     (["local", "demo", "--set", "method.beta=0.01"], "surrogate.beta is 0.01; it must lie in (0, 0.001]"),
     (["local", "demo", "--set", "training.steps=-1"], "training.steps is -1; it must be above 0"),
     (["local", "demo", "--set", "model.source=nowhere/at-all", "--set", "real=nowhere"], "real: nowhere is no folder of images"),
+    (["train", ".", "--out", ""], "--out is empty; name a folder"),
+    (["train", ".", "--out", "x", "--size", "0"], "--size is 0; it must be at least 1"),
     (["train", "nowhere", "--out", "x"], "real: nowhere is no folder of images"),
 ])
 def test_bad_input_is_one_line_that_says_what_to_do(capsys, tmp_path, monkeypatch, words, message):

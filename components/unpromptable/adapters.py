@@ -1,7 +1,6 @@
 """LoRA by peft: put on named targets, saved as stock diffusers loads it, refused on another base."""
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints, weights
+from . import checkpoints, fingerprints, weights
 
 NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -90,10 +89,5 @@ def load(network, folder: Path, base: str) -> None:
 
 
 def identity(folder: Path) -> str:
-    """What tells one base from another: a digest of its transformer's configuration and the beginning of its weights."""
-    digest = hashlib.sha256()
-    for path in sorted((folder / "transformer").iterdir()):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(file.read(1 << 22))
-    return digest.hexdigest()[:16]
+    """What tells one base from another: its transformer's configuration and weights, in any copy of the folder."""
+    return fingerprints.digest(fingerprints.tree(folder / "transformer", time=False))[:16]

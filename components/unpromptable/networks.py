@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import device as devices
+from . import device as devices, fingerprints
 
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 LABELS = {
     "paper": {"sscd": "SSCD (disc_mixup)", "lpips": "LPIPS (AlexNet, v0.1)", "fid": "FID (Inception 2015)"},
     "flags": {"sscd": "similarity by our miniature descriptor of flags", "lpips": "perceptual distance by our miniature descriptor of flags", "fid": "Fréchet distance by our miniature descriptor of flags", "classify": "designs named by our miniature descriptor of flags"},
@@ -27,6 +28,7 @@ class Networks:
     perceptual: Callable[[np.ndarray, np.ndarray], Tensor]  # distance of each pair, (N,)
     features: Callable[[np.ndarray], Tensor]  # Frechet features (N, F)
     classify: Callable[[np.ndarray], Tensor] | None = None  # what each picture shows, (N,) integers; none where nothing was trained to tell
+    inception: str = ""  # identity of the weights behind `features`; those that ship are part of the code
 
     @property
     def labels(self) -> dict[str, str]:
@@ -67,6 +69,8 @@ def _miniature(name: str) -> Networks:
 
 
 def _paper(folder: str | Path | None) -> Networks:
+    from . import weights
+
     device = devices.best()
     sscd, trunk, inception = (network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder)))
     return Networks(
@@ -74,6 +78,7 @@ def _paper(folder: str | Path | None) -> Networks:
         lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x),
         lambda a, b: batched(lambda u, v: trunk(u.to(device), v.to(device), normalize=True).flatten(), a, b),
         lambda x: batched(lambda u: inception(u.to(device))[0].flatten(1), x),
+        inception=fingerprints.of(weights.find(INCEPTION, folder), time=False),
     )
 
 
@@ -120,7 +125,7 @@ def _inception(folder: str | Path | None) -> torch.nn.Module:
 
     from . import weights
 
-    path = weights.find("pt_inception-2015-12-05-6726825d.pth", folder)
+    path = weights.find(INCEPTION, folder)
     fetch, inception.load_state_dict_from_url = inception.load_state_dict_from_url, lambda *_, **__: torch.load(path, map_location="cpu", weights_only=True)
     try:
         return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints
+from . import checkpoints, fingerprints
 
 log = logging.getLogger(__name__)
 FILE = "prompts.safetensors"  # in the base model's folder
@@ -22,7 +22,7 @@ def conditions(folder: Path, prompts: list[str], transformer, t5_tokens: int, de
 
     t5_tokens: length of T5's part; 0 leaves T5 out. Raises ValueError for a prompt that no encoder reads whole.
     """
-    kept = _read(folder / FILE, t5_tokens)
+    kept = _read(folder, t5_tokens)
     missing = [p for p in dict.fromkeys(prompts) if p not in kept]
     if missing:
         kept |= _encode(folder, missing, transformer, t5_tokens, device)
@@ -35,18 +35,26 @@ def keep(folder: Path, made: dict[str, Condition], t5_tokens: int) -> None:
 
     tensors = {f"{_key(p)}.{part}": x.contiguous() for p, pair in made.items() for part, x in zip(("text", "pooled"), pair)}
     temporary = folder / f"{FILE}.tmp"
-    save_file(tensors, temporary, metadata={"t5_tokens": str(t5_tokens), "prompts": json.dumps(list(made))})
+    save_file(tensors, temporary, metadata={"t5_tokens": str(t5_tokens), "made_by": json.dumps(_encoders(folder)), "prompts": json.dumps(list(made))})
     temporary.replace(folder / FILE)
 
 
-def _read(path: Path, t5_tokens: int) -> dict[str, Condition]:
+def _encoders(folder: Path) -> dict[str, str]:
+    """Identity of what embeddings are made by, as far as it lies here: text encoders and tokenisers."""
+    parts = sorted(p for p in folder.iterdir() if p.is_dir() and p.name.startswith(("text_encoder", "tokenizer")))
+    return {p.name: fingerprints.digest(fingerprints.tree(p, time=False)) for p in parts}
+
+
+def _read(folder: Path, t5_tokens: int) -> dict[str, Condition]:
     from safetensors import safe_open
 
+    path = folder / FILE
     if not path.is_file():
         return {}
     with safe_open(path, framework="pt") as file:
-        told = file.metadata()
-        if told["t5_tokens"] != str(t5_tokens):
+        told = file.metadata() or {}
+        made_by = json.loads(told.get("made_by", "{}"))
+        if told.get("t5_tokens") != str(t5_tokens) or any(made_by.get(part) != now for part, now in _encoders(folder).items()):
             return {}
         return {p: (file.get_tensor(f"{_key(p)}.text"), file.get_tensor(f"{_key(p)}.pooled")) for p in json.loads(told["prompts"])}
 

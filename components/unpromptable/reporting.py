@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from . import groups, once, parts, plan, progress, rows, store
+from . import fingerprints, groups, once, parts, plan, progress, rows, store
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.
@@ -72,13 +72,14 @@ def report(where: str, experiment: str, state: str | None, to: str = "", part: s
     planned = json.loads(target.read_text())
     store.write_text(Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1))
     state = verdict(found, state)
-    mark = f"{planned['key']}:{state}:{sorted((r['name'], r['status'], json.dumps(r.get('sscd'))) for r in found)}"
+    histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
+    drawn = [fingerprints.of(store.fetch(h)) if store.fetch(h).is_file() else "" for h in histories.values()]
+    mark = fingerprints.digest([planned, found, drawn, once.failure(where), state, tracking.uri(where), fingerprints.code()])  # all that the page and the server show
     page = Path(where) / "report.html"
     if not store.finished(page, mark):
         _bring(Path(where), found)
         written = [plugins.module("report", name).write(Path(where), planned, found, state) for name in plugins.names("report")]
         files = [file for file in written if file is not None]  # some reports are for some models only
-        histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
         if tracking.close(where, planned, found, histories, files, state):
             store.finish(page, mark)
     else:

@@ -49,8 +49,14 @@ def collect(where: str, folder: str = "") -> list[dict[str, Any]]:
         if folder and Path(spec["folder"]).name != folder:
             continue
         path = store.place(where, spec, "row.json")
-        found.append(json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else failed(spec, where))
+        found.append(_finished(json.loads(path.read_text()), spec) if store.finished(path, spec["row_key"]) else failed(spec, where))
     return found
+
+
+def _finished(row: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    """A row with what the present experiment says of its cell: a group may be renamed without measuring anew."""
+    told = head(spec)
+    return {**row, **told, "run_id": told["run_id"] or row.get("run_id")}
 
 
 def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:

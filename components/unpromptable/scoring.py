@@ -1,7 +1,6 @@
 """A cell's evidence, its metrics, and the row they make."""
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import config, data, networks, plugins, store
+from . import config, data, fingerprints, networks, plan, plugins, store
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,11 @@ class Models:
     after: Path
     device: str = "cpu"
 
+    def identity(self) -> str:
+        """What the model 'before' is: its files, and all that the experiment says of it."""
+        asked = (self.experiment.model, self.experiment.prompt, self.experiment.other_prompts)
+        return fingerprints.digest([[str(a) for a in asked], fingerprints.tree(store.fetch(self.before), time=False)])
+
     def load(self, which: str) -> Any:
         """The model 'before' or 'after', a copy of the caller's own."""
         return plugins.module("model", self.experiment.model.name).Model.load(store.fetch(getattr(self, which)), self.device, self.experiment, store.fetch(self.before))
@@ -91,7 +95,8 @@ class Evidence:
         """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where shared."""
         if which not in self.kept:
             images = getattr(self, which)
-            path = self.cache / f"features-{eyes.name}-{which}-{data.sha256(images)[:16]}.safetensors" if self.cache and which != "after" else None
+            key = fingerprints.digest([eyes.name, eyes.inception, data.sha256(images), plan.code_digest()])[:16]
+            path = self.cache / f"features-{which}-{key}.safetensors" if self.cache and which != "after" else None
             self.kept[which] = _features(path, images, eyes)
         return self.kept[which]
 
@@ -102,8 +107,12 @@ class Evidence:
         return self.models.load(which)
 
     def shared(self, name: str, settings: Any, compute: Callable[[], dict[str, list[float]]]) -> dict[str, list[float]]:
-        """`compute()`, once for all cells of the experiment that ask for `name` with the same settings."""
-        key = hashlib.sha256(json.dumps([name, settings, {t: data.sha256(i) for t, i in self.forget.items()}], sort_keys=True, default=str).encode()).hexdigest()[:16]
+        """`compute()` of the model 'before' and the targets, once for all cells that ask for `name` with the same settings.
+
+        Kept under all that it depends on: settings, targets, the model with its files, prompt and settings, and this code.
+        """
+        targets = {t: data.sha256(i) for t, i in self.forget.items()}
+        key = fingerprints.digest([name, settings, targets, self.models.identity() if self.models else "", plan.code_digest()])[:16]
         path = self.cache / f"{name}-{key}.json" if self.cache else None
         if path is not None and store.fetch(path).exists():
             return json.loads(path.read_text())

@@ -1,0 +1,96 @@
+"""What a file holds, in a few letters: the identity of every input and of everything that is kept for the next run.
+
+A file of up to 64 MiB is read whole (SHA-256). A larger one, such as a model's weights, is told by its size, the time of its
+last change and 64 blocks of 64 KiB spread evenly from its first byte to its last; `time=False` leaves the time out, for
+copies. What was read once is not read again while size, times and inode stay as they are (`kept`).
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time as clock
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+FILE = "fingerprints.json"  # in the run's folder: what was read
+WHOLE, BLOCKS, BLOCK = 64 << 20, 64, 1 << 16
+SETTLED = 2.0  # seconds without a change after which a file's time can be trusted: disks count it coarsely
+_known: ContextVar[dict[str, list[Any]] | None] = ContextVar("known", default=None)
+
+
+def of(path: str | Path, time: bool = True) -> str:
+    """The identity of a file. Raises FileNotFoundError where there is none."""
+    path, known = Path(path), _known.get()
+    stat = path.stat()
+    now, name = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino], f"{path.absolute()}{'' if time else ':timeless'}"
+    if known is not None and name in known and known[name][:-1] == now:
+        return known[name][-1]
+    found = _whole(path) if stat.st_size <= WHOLE else _sampled(path, stat.st_size, stat.st_mtime_ns if time else 0)
+    if known is not None and clock.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED:
+        known[name] = [*now, found]
+    return found
+
+
+def tree(folder: str | Path, time: bool = True) -> list[str]:
+    """Name and identity of every file below a folder, sorted; nothing for a folder that is not there."""
+    root = Path(folder)
+    return [f"{p.relative_to(root).as_posix()}:{of(p, time)}" for p in sorted(root.rglob("*")) if p.is_file()]
+
+
+def code() -> str:
+    """Identity of all of the package, its pages included."""
+    root = Path(__file__).parent
+    return digest([f"{p.relative_to(root)}:{of(p)}" for p in sorted(root.rglob("*")) if p.is_file() and p.suffix != ".pyc"])
+
+
+def digest(value: Any) -> str:
+    """Identity of plain values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def kept(file: Path) -> Iterator[None]:
+    """Inside, what was read is remembered in `file`, which is written where nothing went wrong."""
+    known = _read(file)
+    before, token = dict(known), _known.set(known)
+    try:
+        yield
+    finally:
+        _known.reset(token)
+    if known != before:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.tmp{os.getpid()}")
+        temporary.write_text(json.dumps(known))
+        temporary.replace(file)
+
+
+def _read(file: Path) -> dict[str, list[Any]]:
+    try:
+        return dict(json.loads(file.read_text())) if file.is_file() else {}
+    except ValueError:
+        log.warning("%s: cannot be read, so all inputs are read again", file)
+        return {}
+
+
+def _whole(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sampled(path: Path, size: int, changed: int) -> str:
+    found = hashlib.sha256(f"{size}:{changed}".encode())
+    with path.open("rb") as file:
+        for at in _places(size):
+            file.seek(at)
+            found.update(file.read(BLOCK))
+    return f"sampled-{found.hexdigest()}"
+
+
+def _places(size: int) -> Iterable[int]:
+    return ((size - BLOCK) * i // (BLOCKS - 1) for i in range(BLOCKS))

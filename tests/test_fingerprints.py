@@ -1,0 +1,83 @@
+"""A file's identity is what it holds: rewritten in place it is another, copied or touched it is the same, and it is read once."""
+import os
+
+import pytest
+
+from unpromptable import fingerprints
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Files above 64 bytes count as large, with 4 blocks of 8 bytes; every file is settled."""
+    monkeypatch.setattr(fingerprints, "WHOLE", 64)
+    monkeypatch.setattr(fingerprints, "BLOCKS", 4)
+    monkeypatch.setattr(fingerprints, "BLOCK", 8)
+    monkeypatch.setattr(fingerprints, "SETTLED", -1.0)
+
+
+def test_a_file_painted_over_in_place_with_its_size_and_time_kept_is_another(tmp_path, small):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"a" * 50)
+    stat = path.stat()
+    with fingerprints.kept(tmp_path / "known.json"):
+        first = fingerprints.of(path)
+        path.write_bytes(b"b" * 50)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert fingerprints.of(path) != first
+        path.write_bytes(b"a" * 50)
+        assert fingerprints.of(path) == first
+
+
+def test_a_file_is_read_once_until_it_changes_and_also_by_the_next_process(tmp_path, small, monkeypatch):
+    path, reads, whole = tmp_path / "a.png", [], fingerprints._whole
+    path.write_bytes(b"a")
+    monkeypatch.setattr(fingerprints, "_whole", lambda p: reads.append(p) or whole(p))
+    for _ in range(3):
+        with fingerprints.kept(tmp_path / "known.json"):
+            fingerprints.of(path), fingerprints.of(path)
+    assert len(reads) == 1
+    path.write_bytes(b"b")
+    with fingerprints.kept(tmp_path / "known.json"):
+        fingerprints.of(path)
+    assert len(reads) == 2
+
+
+def test_a_file_that_changed_a_moment_ago_is_not_remembered(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a")
+    with fingerprints.kept(tmp_path / "known.json"):
+        fingerprints.of(tmp_path / "a.png")
+    assert not (tmp_path / "known.json").exists()
+
+
+def test_of_a_large_file_size_time_and_blocks_from_the_first_byte_to_the_last_count(tmp_path, small):
+    path = tmp_path / "weights.safetensors"
+
+    def identity(content, time=7):
+        path.write_bytes(content)
+        os.utime(path, ns=(time, time))
+        return fingerprints.of(path), fingerprints.of(path, time=False)
+
+    plain = identity(bytes(200))
+    assert identity(bytes(200)) == plain
+    assert identity(bytes(200), 8)[0] != plain[0] and identity(bytes(200), 8)[1] == plain[1]
+    for changed in (bytes(201), b"x" + bytes(199), bytes(199) + b"x", bytes(65) + b"x" + bytes(134)):
+        assert identity(changed)[1] != plain[1]
+
+
+def test_bad_input_leaves_no_folder_behind_and_a_broken_note_is_read_anew(tmp_path, small):
+    (tmp_path / "a").write_text("a")
+    with pytest.raises(FileNotFoundError), fingerprints.kept(tmp_path / "run" / "known.json"):
+        fingerprints.of(tmp_path / "a"), fingerprints.of(tmp_path / "nowhere")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "known.json").write_text("{")
+    with fingerprints.kept(tmp_path / "known.json"):
+        assert fingerprints.of(tmp_path / "a")
+
+
+def test_a_folder_is_its_names_and_what_they_hold(tmp_path):
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    (tmp_path / "x" / "y" / "a").write_text("1")
+    first = fingerprints.tree(tmp_path / "x")
+    (tmp_path / "x" / "y" / "a").rename(tmp_path / "x" / "y" / "b")
+    assert [f.split(":")[0] for f in (*first, *fingerprints.tree(tmp_path / "x"))] == ["y/a", "y/b"]
+    assert fingerprints.tree(tmp_path / "nowhere") == []
