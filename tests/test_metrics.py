@@ -246,7 +246,7 @@ def test_the_eye_for_flags_names_held_out_photographs():
 def test_features_of_before_are_computed_once_for_all_cells(tmp_path):
     eyes = networks.load("miniature")
     first = evidence(cache=tmp_path).features("before", eyes)
-    assert len(list(tmp_path.glob("features-miniature-before-*"))) == 1
+    assert len(list(tmp_path.glob("features-before-*"))) == 1
     np.testing.assert_array_equal(evidence(cache=tmp_path).features("before", None if False else eyes), first)
 
 
@@ -335,3 +335,29 @@ def test_a_metric_without_what_it_needs_says_so(name, change, words):
 def test_wrong_settings_of_a_metric_are_named(name, settings, words):
     with pytest.raises(ValueError, match=words):
         plugins.make("metric", name, settings)
+
+
+@pytest.mark.parametrize("change", ["base", "prompt", "settings", "target", "nothing"])
+def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_targets(tmp_path, change):
+    from dataclasses import replace
+
+    from unpromptable import config, scoring
+
+    (tmp_path / "base").mkdir(), (tmp_path / "kept").mkdir()
+    (tmp_path / "base" / "w").write_text("one")
+    experiment = config.Experiment("t", "miniature", "miniature", ("a",))
+    black, white = (np.full((8, 8, 3), v, np.uint8) for v in (0, 255))
+
+    def kept(settings, target, prompt=""):
+        asked = replace(experiment)
+        object.__setattr__(asked, "prompt", prompt)
+        nothing = np.zeros((1, 8, 8, 3), np.uint8)
+        e = scoring.Evidence(nothing, nothing, nothing, {}, {}, {"a": target}, {}, tmp_path / "kept", models=scoring.Models(asked, tmp_path / "base", tmp_path))
+        return e.shared("likelihood", settings, lambda: calls.append(1) or {"a": [len(calls)]})
+
+    calls = []
+    kept({"probes": 8}, black)
+    if change == "base":
+        (tmp_path / "base" / "w").write_text("two")
+    kept({"probes": 4 if change == "settings" else 8}, white if change == "target" else black, "a flag" if change == "prompt" else "")
+    assert len(calls) == (1 if change == "nothing" else 2)
