@@ -361,3 +361,8 @@ def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_
         (tmp_path / "base" / "w").write_text("two")
     kept({"probes": 4 if change == "settings" else 8}, white if change == "target" else black, "a flag" if change == "prompt" else "")
     assert len(calls) == (1 if change == "nothing" else 2)
+
+
+def test_a_metric_network_whose_values_are_not_finite_measures_nothing():
+    with pytest.raises(ValueError, match="a metric network gives values that are not finite; its weights are damaged"):
+        networks.batched(lambda u: u.flatten(1).mean(1) * float("nan"), images(3))

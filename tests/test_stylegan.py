@@ -95,3 +95,11 @@ def test_weights_of_another_network_and_files_of_other_things_are_named(tmp_path
 def test_a_resolution_that_is_no_power_of_two_is_refused():
     with pytest.raises(ValueError, match="stylegan.resolution is 48"):
         stylegan.Shape(resolution=48)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
+    state = stylegan.Generator(SMALL).state_dict()
+    state["synthesis.output2.bias"][1] = float("nan")
+    torch.save(state, tmp_path / "g.pth"), torch.save(encoding.Encoder(SMALL).state_dict(), tmp_path / "e.pth")
+    with pytest.raises(ValueError, match=r"g.pth: synthesis.output2.bias is not finite \(1 of \d+ tensors\); it is damaged"):
+        encoding.load(tmp_path / "g.pth", tmp_path / "e.pth", SMALL)
