@@ -366,3 +366,10 @@ def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_
 def test_a_metric_network_whose_values_are_not_finite_measures_nothing():
     with pytest.raises(ValueError, match="a metric network gives values that are not finite; its weights are damaged"):
         networks.batched(lambda u: u.flatten(1).mean(1) * float("nan"), images(3))
+
+
+def test_a_truncated_copy_detector_is_refused_by_name(tmp_path):
+    (tmp_path / "sscd_disc_mixup.torchscript.pt").write_bytes(b"PK half")
+    with pytest.raises(ValueError, match="sscd_disc_mixup.torchscript.pt: not a TorchScript network .*fetch it again") as caught:
+        networks.load("paper", tmp_path)
+    assert "\n" not in str(caught.value)

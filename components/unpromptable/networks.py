@@ -94,7 +94,11 @@ def prepare_sscd(x: Tensor) -> Tensor:
 def _sscd(folder: str | Path | None) -> torch.nn.Module:
     from . import weights
 
-    return torch.jit.load(weights.find("sscd_disc_mixup.torchscript.pt", folder), map_location="cpu")
+    path = weights.find("sscd_disc_mixup.torchscript.pt", folder)
+    try:
+        return torch.jit.load(path, map_location="cpu")
+    except RuntimeError as error:  # torch's word for half an archive; the publisher gives no checksum that would tell
+        raise ValueError(f"{path}: not a TorchScript network ({str(error).splitlines()[0]}); remove it and fetch it again") from error
 
 
 def _lpips(folder: str | Path | None) -> torch.nn.Module:
