@@ -21,7 +21,12 @@ LEAST_DISK = 1 << 30  # bytes that must be free before a run starts
 
 def main(words: list[str] | None = None) -> int:
     """Parse, run, and turn bad input into one line and exit code 2."""
-    arguments = _parser().parse_args(words)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(words)
+    if rest and (not hasattr(arguments, "words") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.words += rest  # key=value after an option, which argparse does not join to those before it
     console = Console(stderr=False)
     try:
         return arguments.run(arguments, console)

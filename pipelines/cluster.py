@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
+import warnings
 from typing import Any
 
 import yaml
 
-from pipelines import doctor
+from pipelines import doctor, driver, follow, words
 from unpromptable import steps
 
+WORDS = "an experiment, by file or name (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
 LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one argument, of at most 128 KiB
 
 
@@ -20,23 +24,58 @@ def submit(a: argparse.Namespace, console: Any) -> int:
     if not a.no_doctor and not _examine(request, a, console):
         console.print("nothing was submitted; mend what is marked, or pass --no-doctor")
         return 1
+    answering, says = doctor.kubeflow_answers(a.endpoint, a.token)
+    home = doctor.home(says, a.namespace, a.kfp_namespace)
+    if not answering.ok:
+        raise OSError(f"--endpoint {answering.text}: nothing was submitted; {answering.remedy}")
+    if not home.ok:
+        raise ValueError(f"--namespace: the pods would run in {home.text}; nothing was submitted; {home.remedy}")
+    client, run = _create(a, arguments)
+    console.print(f"run {run}\n{a.endpoint.rstrip('/')}/#/runs/details/{run}", highlight=False, soft_wrap=True)
+    return _started(a, client, run, request, console)
+
+
+def _create(a: argparse.Namespace, arguments: dict[str, Any]) -> tuple[Any, str]:
+    """The client and the new run's id; what the client itself says, links and a warning, is left out."""
     import urllib3
     from kfp import client as kfp_client
     from kfp_server_api import ApiException
 
-    answering = doctor.kubeflow_answers(a.endpoint, a.token)
-    if not answering.ok:
-        raise OSError(f"--endpoint {answering.text}: nothing was submitted; {answering.remedy}")
-
     try:
-        client = kfp_client.Client(host=a.endpoint, namespace=a.namespace, existing_token=a.token or None)
-        run = client.create_run_from_pipeline_package(a.package, arguments=arguments, run_name=a.name or None, experiment_name=a.experiment_group, namespace=a.namespace, service_account=a.service_account, enable_caching=False)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore", FutureWarning)
+            client = kfp_client.Client(host=a.endpoint, namespace=a.namespace, existing_token=a.token or None)
+            run = client.create_run_from_pipeline_package(
+                a.package,
+                arguments=arguments,
+                run_name=a.name or None,
+                experiment_name=a.experiment_group,
+                namespace=a.namespace,
+                service_account=a.service_account,
+                enable_caching=False,
+            )
+        return client, run.run_id
     except ApiException as error:
         raise OSError(f"--endpoint {a.endpoint}: answers {error.status} {_reason(error)}; nothing was submitted") from error
     except urllib3.exceptions.HTTPError as error:
         raise OSError(f"--endpoint {a.endpoint}: does not answer ({error}); nothing was submitted") from error
-    console.print(f"run {run.run_id}\n{a.endpoint.rstrip('/')}/#/runs/details/{run.run_id}", highlight=False, soft_wrap=True)
-    return 0
+
+
+def _started(a: argparse.Namespace, client: Any, run: str, request: doctor.Request, console: Any) -> int:
+    """Where no pod was on trial, see the first ones start; a run whose image cannot be pulled is ended, and 1 returned."""
+    if a.no_wait or not (a.no_doctor or a.no_pod):
+        return 0
+    say = lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False)
+    images = {pod["containers"][0]["image"] for pod in request.pods.values()}
+    try:
+        why = follow.until_started(_api(a.context), run, a.namespace, images, a.pod_minutes, say)
+    except OSError as error:
+        say(f"not watched: {error}; a pod that cannot start ends the run after its deadline")
+        return 0
+    if why:
+        client.terminate_run(run)
+        say(f"the run was ended: {why}")
+    return 1 if why else 0
 
 
 def examine(a: argparse.Namespace, console: Any) -> int:
@@ -76,21 +115,35 @@ def _arguments(a: argparse.Namespace) -> tuple[dict[str, Any], doctor.Request]:
     from pipelines.__main__ import override
     from unpromptable import plan
 
+    words.understand(a)
     overrides = dict(override(word) for word in a.set)
     given = plan.read_yaml(a.experiment)
     resolved = _resolve(given, a.world, overrides)
     text = yaml.safe_dump(given, allow_unicode=True)
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{a.experiment}: {len(text.encode())} bytes, but an experiment handed to a cluster may have at most {LIMIT}; put it into the image and give its name")
-    selector, tolerations = dict(_pair(word) for word in a.node_selector), [_toleration(word) for word in a.toleration]
+    selector, tolerations = dict(map(words.pair, a.node_selector)), [words.toleration(word) for word in a.toleration]
     image, light_image = (f"{a.registry.rstrip('/')}/{name}" if a.registry else name for name in (a.image, a.light_image))
     machine = {"image": image, "cpu": a.cpu, "memory": a.memory, "gpus": str(a.gpus), "gpu_type": a.gpu_type, "node_selector": selector, "tolerations": tolerations}
     names = {"light_image": light_image, **{k: getattr(a, k) for k in ("volume", "config", "tracking_secret", "store_secret", "hub_secret")}}
     arguments = {"experiment": text, "world": a.world, "overrides": json.dumps(overrides), "store": a.store, "images_per_shard": a.images_per_shard, **machine, **names}
-    source = resolved.experiment.model.source
-    request = doctor.Request(namespace=a.namespace, kfp_namespace=a.kfp_namespace, service_account=a.service_account, images=(light_image, image), store=a.store, token=a.token, needs_hub=source.startswith("stabilityai/"),
-                             probe_minutes=0 if a.no_pod else a.pod_minutes, **{k: machine[k] for k in ("gpus", "gpu_type", "node_selector", "tolerations")}, **{k: v for k, v in names.items() if k != "light_image"})
-    return arguments, request
+    return arguments, _request(a, arguments, resolved)
+
+
+def _request(a: argparse.Namespace, arguments: dict[str, Any], resolved: Any) -> doctor.Request:
+    """What the doctor looks at: the pods that these arguments make, and what they mount and read."""
+    names = {k: arguments[k] for k in ("volume", "config", "tracking_secret", "store_secret", "hub_secret")}
+    return doctor.Request(
+        pods=driver.pods(a.package, arguments, a.service_account),
+        namespace=a.namespace,
+        kfp_namespace=a.kfp_namespace,
+        service_account=a.service_account,
+        store=arguments["store"].replace("{name}", resolved.experiment.name),
+        token=a.token,
+        needs_hub=resolved.experiment.model.source.startswith("stabilityai/"),
+        probe_minutes=0 if a.no_pod else a.pod_minutes,
+        **names,
+    )
 
 
 def _resolve(given: dict[str, Any], world: str, overrides: dict[str, Any]) -> Any:
@@ -98,23 +151,6 @@ def _resolve(given: dict[str, Any], world: str, overrides: dict[str, Any]) -> An
     from unpromptable import plan
 
     return plan.resolve(yaml.safe_dump(given, allow_unicode=True), world, overrides, inputs=False)
-
-
-def _pair(word: str) -> tuple[str, str]:
-    key, found, value = word.partition("=")
-    if not found or not key:
-        raise ValueError(f"--node-selector {word}: expected key=value")
-    return key, value
-
-
-def _toleration(word: str) -> dict[str, str]:
-    """key[=value][:Effect] as kubectl writes taints."""
-    rest, _, effect = word.partition(":")
-    key, found, value = rest.partition("=")
-    if not key or effect not in ("", "NoSchedule", "NoExecute", "PreferNoSchedule"):
-        raise ValueError(f"--toleration {word}: expected key[=value][:NoSchedule]")
-    one = {"key": key, "operator": "Equal" if found else "Exists"}
-    return {**one, **({"value": value} if found else {}), **({"effect": effect} if effect else {})}
 
 
 def _reason(error: Any) -> str:
@@ -131,7 +167,7 @@ def add(verbs: Any) -> None:
 
     for name, run, text in (("submit", submit, "run an experiment on Kubeflow Pipelines"), ("doctor", examine, "check a cluster before submitting")):
         one = verbs.add_parser(name, help=text)
-        one.add_argument("experiment", nargs="?", default="demo", help="a YAML file, or the name of an experiment that ships (default demo)")
+        one.add_argument("words", nargs="*", metavar="EXPERIMENT | PIPELINE | KEY=VALUE", help=WORDS)
         one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
         one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; may be repeated")
         one.add_argument("--endpoint", default="http://localhost:8888", help="address of Kubeflow Pipelines, its UI or its API server")
@@ -158,5 +194,6 @@ def add(verbs: Any) -> None:
         one.add_argument("--experiment-group", default="unpromptable", help="Kubeflow's experiment, the folder of runs in its UI")
         one.add_argument("--no-doctor", action="store_true", help="submit without checks")
         one.add_argument("--no-pod", action="store_true", help="check without starting a pod (images, store and MLflow are then not tried)")
-        one.add_argument("--pod-minutes", type=float, default=10.0, help="how long the checking pod may take")
+        one.add_argument("--no-wait", action="store_true", help="where no pod was tried, return without seeing the first ones start")
+        one.add_argument("--pod-minutes", type=float, default=10.0, help="how long a pod may take to start")
         one.set_defaults(run=run)

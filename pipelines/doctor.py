@@ -4,15 +4,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from pipelines import trial
+from pipelines import nodes, trial
 from pipelines.trial import call
 from unpromptable.probe import Finding
 
 KFP_VERSION = "2.17"  # what the compiled pipeline was written for
-POOL_LABELS = ("cloud.google.com/gke-nodepool", "eks.amazonaws.com/nodegroup", "karpenter.sh/nodepool", "agentpool", "node.kubernetes.io/instance-type")
 RIGHTS = (("", "pods", "get"), ("argoproj.io", "workflowtaskresults", "create"), ("argoproj.io", "workflowtaskresults", "patch"))  # what Argo's executor does as the service account
 
 
@@ -20,20 +19,16 @@ RIGHTS = (("", "pods", "get"), ("argoproj.io", "workflowtaskresults", "create"),
 class Request:
     """What a submission is going to ask of the cluster; names are those of the pipeline's parameters."""
 
+    pods: dict[str, dict[str, Any]]  # step -> its pod, as `driver` works it out
     namespace: str = "kubeflow"
     kfp_namespace: str = "kubeflow"  # where Kubeflow Pipelines itself runs
     service_account: str = "pipeline-runner"
-    images: tuple[str, ...] = ()
-    gpus: str = "0"
-    gpu_type: str = "nvidia.com/gpu"
-    node_selector: dict[str, str] = field(default_factory=dict)
-    tolerations: list[dict[str, str]] = field(default_factory=list)
     volume: str = "unpromptable-store"
     config: str = "unpromptable"
     tracking_secret: str = "unpromptable-mlflow"
     store_secret: str = "unpromptable-object-store"
     hub_secret: str = "unpromptable-hub"
-    store: str = "/store/{name}"
+    store: str = "/store/demo"
     token: str = ""  # for the API of Kubeflow Pipelines
     needs_hub: bool = False  # the experiment's base model is fetched from a hub
     probe_minutes: float = 10.0  # how long an image may take to arrive; 0 starts no pod
@@ -52,16 +47,24 @@ def examine(request: Request, api: Any, kfp_host: str, show: Callable[[Finding],
 
 def _findings(request: Request, api: Any, kfp_host: str) -> Iterator[Finding]:
     yield _cluster(api)
-    yield _namespace(api, request)
-    yield _kubeflow(api, request, kfp_host)
+    namespace = _get(api, "CoreV1Api", "read_namespace", request.namespace)
+    yield _namespace(namespace, request)
+    yield from _kubeflow(api, request, kfp_host)
     yield _account(api, request)
     yield from _rights(api, request)
-    yield _gpu(api, request)
-    yield _volume(api, request)
+    yield from _nodes(api, request)
+    yield from _volume(api, request)
     yield from _secrets(api, request)
+    yield from trial.admission(api, request, {} if isinstance(namespace, int) else namespace.metadata.labels or {})
     if request.probe_minutes > 0:
-        for image in dict.fromkeys(request.images):
-            yield from trial.pod(api, request, image)
+        for spec in _images(request):
+            yield from trial.pod(api, request, spec)
+
+
+def _images(request: Request) -> list[dict[str, Any]]:
+    """For each image the pod that asks for most, which is the hardest to place."""
+    by_size = sorted(request.pods.values(), key=lambda pod: list(nodes.wanted(pod).values()))
+    return list({pod["containers"][0]["image"]: pod for pod in by_size}.values())
 
 
 def _cluster(api: Any) -> Finding:
@@ -75,43 +78,66 @@ def _cluster(api: Any) -> Finding:
         return Finding("cluster", False, f"{api.configuration.host} does not answer ({type(error).__name__})", "check the context (kubectl config get-contexts) and the network, or name another with --context")
 
 
-def _namespace(api: Any, request: Request) -> Finding:
-    answer = _get(api, "CoreV1Api", "read_namespace", request.namespace)
+def _namespace(answer: Any, request: Request) -> Finding:
+    name = request.namespace
+    if answer == 403:
+        return Finding("namespace", True, f"{name}: cannot be read with these rights; going on")
     if isinstance(answer, int):
-        return Finding("namespace", answer == 403, f"{request.namespace}: {'cannot be read with these rights; going on' if answer == 403 else 'no such namespace'}", "" if answer == 403 else "choose one of `kubectl get namespaces` with --namespace")
-    return Finding("namespace", True, request.namespace)
+        return Finding("namespace", False, f"{name}: no such namespace", "choose one of `kubectl get namespaces` with --namespace")
+    return Finding("namespace", True, name)
 
 
-def kubeflow_answers(host: str, token: str = "") -> Finding:
-    """Whether `host` is the API server of Kubeflow Pipelines 2."""
+def kubeflow_answers(host: str, token: str = "") -> tuple[Finding, dict[str, Any]]:
+    """Whether `host` is the API server of Kubeflow Pipelines 2, and what it says of itself."""
     import urllib.error
     import urllib.request
 
     remedy = "forward it (kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8888:80) and pass --endpoint http://localhost:8888"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        ask = urllib.request.Request(f"{host.rstrip('/')}/apis/v2beta1/healthz", headers={"Authorization": f"Bearer {token}"} if token else {})
+        ask = urllib.request.Request(f"{host.rstrip('/')}/apis/v2beta1/healthz", headers=headers)
         with urllib.request.urlopen(ask, timeout=10) as answer:
-            json.load(answer)
-        return Finding("Kubeflow Pipelines", True, f"{host} answers")
+            return Finding("Kubeflow Pipelines", True, f"{host} answers"), json.load(answer)
     except urllib.error.HTTPError as error:
-        return Finding("Kubeflow Pipelines", False, f"{host} answers {error.code}", "pass --token of a user who may use it" if error.code in (401, 403) else "is this its API server, and version 2? " + remedy)
+        refused = error.code in (401, 403)
+        advice = "pass --token of a user who may use it" if refused else "is this its API server, and version 2? " + remedy
+        return Finding("Kubeflow Pipelines", False, f"{host} answers {error.code}", advice), {}
     except (OSError, ValueError) as error:
-        return Finding("Kubeflow Pipelines", False, f"{host} does not answer as an API server: {_short(error)}", remedy)
+        return Finding("Kubeflow Pipelines", False, f"{host} does not answer as an API server: {_short(error)}", remedy), {}
 
 
-def _kubeflow(api: Any, request: Request, host: str) -> Finding:
-    found = kubeflow_answers(host, request.token)
+def home(says: dict[str, Any], namespace: str, kfp_namespace: str) -> Finding:
+    """Whether the pods will run in `namespace`: an API server without users runs them in its own, whatever it is told."""
+    if says.get("multi_user"):
+        return Finding("pods' namespace", True, f"{namespace}; Kubeflow Pipelines has several users, each with a namespace")
+    if namespace == kfp_namespace:
+        return Finding("pods' namespace", True, f"{namespace}, Kubeflow Pipelines' own: it has one user")
+    text = f"{kfp_namespace}, not {namespace}: this Kubeflow Pipelines has one user, and runs all pods in its own namespace"
+    remedy = f"leave --namespace at {kfp_namespace} and install the chart there; --kfp-namespace says where it runs, if not there"
+    return Finding("pods' namespace", False, text, remedy)
+
+
+def _kubeflow(api: Any, request: Request, host: str) -> Iterator[Finding]:
+    found, says = kubeflow_answers(host, request.token)
     if not found.ok:
-        return found
-    deployed = _get(api, "AppsV1Api", "read_namespaced_deployment", "ml-pipeline", request.kfp_namespace)
+        yield found
+        return
+    yield _version(_get(api, "AppsV1Api", "read_namespaced_deployment", "ml-pipeline", request.kfp_namespace), host, request)
+    yield home(says, request.namespace, request.kfp_namespace)
+
+
+def _version(deployed: Any, host: str, request: Request) -> Finding:
     if isinstance(deployed, int):
-        return Finding("Kubeflow Pipelines", True, f"{host} answers; its version cannot be read in namespace {request.kfp_namespace}, {KFP_VERSION} is needed")
+        where = f"in namespace {request.kfp_namespace}"
+        text = f"{host} answers; its version cannot be read {where}, {KFP_VERSION} is needed"
+        return Finding("Kubeflow Pipelines", True, text)
     version = deployed.spec.template.spec.containers[0].image.rsplit(":", 1)[-1]
     known = re.fullmatch(r"v?(\d+)\.(\d+).*", version)
     if not known:
         return Finding("Kubeflow Pipelines", True, f"image {version} names no version; {KFP_VERSION} or a later 2 is needed")
     fits = int(known[1]) == 2 and int(known[2]) >= int(KFP_VERSION.split(".")[1])
-    return Finding("Kubeflow Pipelines", fits, f"version {version}", "" if fits else f"the pipeline is compiled for {KFP_VERSION}; upgrade, or compile with the SDK of that version")
+    remedy = f"the pipeline is compiled for {KFP_VERSION}; upgrade, or compile with the SDK of that version"
+    return Finding("Kubeflow Pipelines", fits, f"version {version}", "" if fits else remedy)
 
 
 def _account(api: Any, request: Request) -> Finding:
@@ -144,45 +170,36 @@ def _rights(api: Any, request: Request) -> Iterator[Finding]:
         yield Finding(f"pods may {verb} {resource}", allowed, "yes" if allowed else f"{request.service_account} may not, in {request.namespace}", "" if allowed else "install the chart, which binds the role that Argo's executor needs")
 
 
-def _gpu(api: Any, request: Request) -> Finding:
-    wanted = int(request.gpus)
-    if not wanted:
-        return Finding("GPUs", True, "none asked for")
-    nodes = _get(api, "CoreV1Api", "list_node")
-    if isinstance(nodes, int):
-        return Finding("GPUs", True, f"{wanted} {request.gpu_type} per pod asked for; nodes cannot be listed with these rights")
-    pools: dict[str, list[int]] = {}
-    for node in nodes.items:
-        labels = node.metadata.labels or {}
-        if all(labels.get(k) == v for k, v in request.node_selector.items()) and _tolerated(node.spec.taints or [], request.tolerations) and not node.spec.unschedulable:
-            pool = next((labels[name] for name in POOL_LABELS if name in labels), node.metadata.name)
-            pools.setdefault(pool, []).append(int((node.status.allocatable or {}).get(request.gpu_type, 0)))
-    able = {pool: counts for pool, counts in pools.items() if max(counts) >= wanted}
-    text = "; ".join(f"{pool}: {len(counts)} nodes, {sum(counts)} {request.gpu_type}" for pool, counts in sorted(pools.items())) or "no node fits the selector and the tolerations"
-    return Finding("GPUs", bool(able), text, "" if able else f"no node here has {wanted} {request.gpu_type} that these pods may use; scale the pool up, or change --node-selector, --toleration, --gpus")
+def _nodes(api: Any, request: Request) -> Iterator[Finding]:
+    listed = _get(api, "CoreV1Api", "list_node")
+    if isinstance(listed, int):
+        yield Finding("nodes", True, "cannot be listed with these rights")
+    else:
+        yield from nodes.fits(request.pods, listed.items)
 
 
-def _tolerated(taints: list[Any], tolerations: list[dict[str, str]]) -> bool:
-    def fits(taint: Any, one: dict[str, str]) -> bool:
-        same_key = one.get("key") in (None, "", taint.key)
-        same_value = one.get("operator") == "Exists" or one.get("value", "") == (taint.value or "")
-        return same_key and same_value and one.get("effect", taint.effect) in ("", taint.effect)
+def _volume(api: Any, request: Request) -> Iterator[Finding]:
+    mounting = [name for name, pod in request.pods.items() if any("persistentVolumeClaim" in v for v in pod["volumes"])]
+    if mounting:
+        yield _claim(api, request)
+    elif "://" not in request.store:
+        text = f"the pipeline is compiled without one, and the store {request.store} is a folder"
+        yield Finding("volume", False, text, "compile without --no-volume, or pass --store s3://bucket/prefix")
 
-    return all(taint.effect == "PreferNoSchedule" or any(fits(taint, one) for one in tolerations) for taint in taints)
 
-
-def _volume(api: Any, request: Request) -> Finding:
+def _claim(api: Any, request: Request) -> Finding:
     answer = _get(api, "CoreV1Api", "read_namespaced_persistent_volume_claim", request.volume, request.namespace)
     if answer == 404:
-        return Finding("volume", False, f"{request.volume}: no such claim in {request.namespace}", "install the chart, name another with --volume, or compile with --no-volume and keep the store in an object store")
+        remedy = "install the chart, name another with --volume, or compile with --no-volume and keep the store in an object store"
+        return Finding("volume", False, f"{request.volume}: no such claim in {request.namespace}", remedy)
     if isinstance(answer, int):
         return Finding("volume", True, f"{request.volume} (cannot be read with these rights)")
     phase, modes = answer.status.phase, answer.spec.access_modes or []
     if phase not in ("Bound", "Pending"):
         return Finding("volume", False, f"{request.volume} is {phase}", "its disk is gone; make the claim anew")
     note = "" if "ReadWriteMany" in modes else "; not ReadWriteMany, so all pods will run on one node"
-    wait = "; the cluster may have no disks of that kind (chart: store.accessModes, store.storageClass)" if phase == "Pending" else ""
-    return Finding("volume", True, f"{request.volume} is {phase}{note}{wait}")
+    kinds = "; the cluster may have no disks of that kind (chart: store.accessModes, store.storageClass)"
+    return Finding("volume", True, f"{request.volume} is {phase}{note}{kinds if phase == 'Pending' else ''}")
 
 
 def _secrets(api: Any, request: Request) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def healthy():
              "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "50Gi"}}}, "status": {"phase": "Bound"}}
     return {
         "/version/": {"major": "1", "minor": "34", "gitVersion": "v1.34.1", "gitCommit": "c", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z", "goVersion": "go1.24", "compiler": "gc", "platform": "linux/amd64"},
-        NS: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow"}},
+        NS: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
         "/apis/apps/v1/namespaces/kubeflow/deployments/ml-pipeline": deployment,
         f"{NS}/serviceaccounts/pipeline-runner": {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pipeline-runner", "namespace": "kubeflow"}},
         "/api/v1/nodes": {"apiVersion": "v1", "kind": "NodeList", "metadata": {}, "items": [node("a", "default"), node("b", "default"), node("c", "a100", 4, [gpu_taint])]},
@@ -52,6 +52,8 @@ class Cluster:
         self.pod_status = {"phase": "Succeeded", "containerStatuses": []}
         self.log = '{"check": "store", "ok": true, "text": "can be written", "remedy": ""}\n'
         self.kfp_status = 200
+        self.dry, self.refusal = [], ""  # pods that were only tried, and what is said of them
+        self.run_pods = []  # of the run that is submitted, one answer after another; the last one stays
         cluster = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,7 +79,8 @@ class Cluster:
 
     def answer(self, request, verb, body):
         path, _, query = request.path.partition("?")
-        self.requests.append((verb, path, body))
+        if "dryRun=All" not in query:
+            self.requests.append((verb, path, body))
         code, value = self.respond(verb, path, query, body)
         raw = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         request.send_response(code)
@@ -96,6 +99,12 @@ class Cluster:
             return 403, status(403, "Forbidden", f"{path} is forbidden")
         if verb == "POST" and path.endswith("localsubjectaccessreviews"):
             return 201, {**body, "status": {"allowed": body["spec"]["resourceAttributes"]["resource"] not in self.denied}}
+        if verb == "POST" and path == f"{NS}/pods" and "dryRun=All" in query:
+            self.dry.append(body)
+            return (403, status(403, "Forbidden", self.refusal)) if self.refusal else (201, body)
+        if verb == "GET" and path == f"{NS}/pods":
+            found = self.run_pods.pop(0) if len(self.run_pods) > 1 else (self.run_pods or [[]])[0]
+            return 200, {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": found if "pipeline%2Frunid%3Dr-1" in query else []}
         if verb == "POST" and path == f"{NS}/pods":
             self.objects[f"{NS}/pods/{body['metadata']['name']}"] = body
             return 201, body
@@ -132,6 +141,8 @@ class Cluster:
             return 200, {"experiment_id": "e-1", "display_name": body["display_name"], "created_at": "2026-01-01T00:00:00Z", "storage_state": "AVAILABLE"}
         if path.startswith("/apis/v2beta1/experiments/"):
             return 200, {"experiment_id": "e-1", "display_name": "unpromptable", "created_at": "2026-01-01T00:00:00Z"}
+        if path == "/apis/v2beta1/runs/r-1:terminate":
+            return 200, {}
         if path == "/apis/v2beta1/runs":
             return 200, {"run_id": "r-1", "experiment_id": "e-1", "display_name": body["display_name"], "state": "PENDING", "runtime_config": body["runtime_config"], "created_at": "2026-01-01T00:00:00Z"}
         return (200, self.objects[path]) if path in self.objects else (404, {"code": 5, "message": "not found", "details": []})

@@ -7,7 +7,8 @@ import pytest
 from conftest import NO_HELM
 from test_chart import HELM, render
 
-from pipelines.__main__ import main
+from pipelines import driver
+from pipelines.__main__ import COMPILED, main
 
 NS = cluster_server.NS
 
@@ -42,14 +43,23 @@ def test_a_healthy_cluster_passes_and_the_trial_pod_is_removed(cluster, capsys):
     assert len(made) == len(gone) == 1 and not [p for p in cluster.objects if "/pods/" in p]
 
 
-def test_the_trial_pod_meets_the_restricted_standard_and_is_a_valid_pod(cluster, capsys):
+def test_the_trial_pod_is_the_steps_own_but_for_its_command_and_its_deadline(cluster, capsys):
     import kubernetes_validate
 
-    doctor(cluster, capsys)
-    pod = next(b for v, p, b in cluster.requests if v == "POST" and p.endswith("/pods"))
-    kubernetes_validate.validate(pod, "1.34", strict=True)
-    container = pod["spec"]["containers"][0]
-    assert pod["spec"]["securityContext"]["runAsNonRoot"] and container["securityContext"]["readOnlyRootFilesystem"] and container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    doctor(cluster, capsys, "--memory", "12Gi", "--volume", "unpromptable-store")
+    made = next(b for v, p, b in cluster.requests if v == "POST" and p.endswith("/pods"))
+    kubernetes_validate.validate(made, "1.34", strict=True)
+    step = driver.pods(COMPILED, {"memory": "12Gi"})["unlearn"]
+    command, seconds = made["spec"]["containers"][0].pop("command"), made["spec"].pop("activeDeadlineSeconds")
+    assert step["containers"][0].pop("command") != command == ["python", "-m", "unpromptable.probe", "--gpus", "0", "/store/demo"] and seconds == 600
+    assert step.pop("activeDeadlineSeconds") and made["spec"] == step
+
+
+def test_every_kind_of_pod_is_tried_by_the_api_server_without_being_made(cluster, capsys):
+    code, text = doctor(cluster, capsys, "--no-pod")
+    asked = sorted(p["spec"]["containers"][0]["resources"]["requests"]["memory"] for p in cluster.dry)
+    assert code == 0 and asked == ["4Gi", "8Gi"] and text.count("admitted; the namespace enforces restricted") == 2
+    assert not [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("/pods")]
 
 
 def change(path, value=None):
@@ -80,6 +90,27 @@ def waiting(cluster):
     cluster.pod_status = {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "pod has unbound immediate PersistentVolumeClaims"}]}
 
 
+UNSAFE = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true (pod or container "main" must set securityContext.runAsNonRoot=true)'
+QUOTA = 'pods "x" is forbidden: exceeded quota: unpromptable-gpus, requested: requests.nvidia.com/gpu=4, used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu={}'
+
+
+def together(cluster):
+    big, small = cluster.objects["/api/v1/nodes"]["items"][:2]
+    big["status"]["allocatable"], small["status"]["allocatable"] = {"cpu": "32", "memory": "16Gi"}, {"cpu": "4", "memory": "64Gi"}
+
+
+def unready(cluster):
+    for node in cluster.objects["/api/v1/nodes"]["items"]:
+        node["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+
+
+def one_user(cluster):
+    """A namespace with all that a run needs, in which the pods will not be."""
+    for path, one in list(cluster.objects.items()):
+        if path.startswith(NS):
+            cluster.objects[path.replace(NS, "/api/v1/namespaces/team")] = one
+
+
 WRONG = {
     "namespace": (change(NS), (), "no such namespace", "--namespace"),
     "login": (change("/version/", 401), (), "answers 401", "log in again"),
@@ -89,7 +120,18 @@ WRONG = {
     "rights": (pod(denied={"secrets"}), (), "you may get secrets", "unpromptable-operator"),
     "executor": (pod(denied={"workflowtaskresults"}), (), "pipeline-runner may not", "binds the role"),
     "gpu": (pod(), ("--gpus", "1"), "default: 2 nodes, 0 nvidia.com/gpu", "scale the pool up"),
-    "too many gpus": (pod(), ("--gpus", "8", "--toleration", "nvidia.com/gpu"), "a100: 1 nodes, 4 nvidia.com/gpu", "no node here has 8"),
+    "too many gpus": (pod(), ("--gpus", "8", "--toleration", "nvidia.com/gpu"), "no node here has 8 nvidia.com/gpu, where the largest node has 4 nvidia.com/gpu (a100: 1 nodes, 4", "--gpus"),
+    "cpu": (pod(), ("--cpu", "64"), "no node here has 64 CPUs, where the largest node has 8 CPUs", "ask for less: --memory, --cpu"),
+    "memory": (pod(), ("--memory", "48Gi"), "no node here has 48Gi memory, where the largest node has 32Gi memory", "--memory"),
+    "not together": (together, ("--cpu", "16", "--memory", "24Gi"), "no node here has all of 16 CPUs, 24Gi memory together", "larger nodes"),
+    "selector": (pod(), ("--node-selector", "cloud.google.com/gke-nodepool=h100"), "no node has cloud.google.com/gke-nodepool=h100; there are cloud.google.com/gke-nodepool=a100, cloud.google.com/gke-nodepool=default", "change --node-selector"),
+    "unknown label": (pod(), ("--node-selector", "pool=x"), "no node has pool=x; there are 3 nodes without that label", "change --node-selector"),
+    "taint": (pod(), ("--node-selector", "cloud.google.com/gke-nodepool=a100"), "all 1 nodes that they may use are tainted (nvidia.com/gpu=present:NoSchedule)", "pass --toleration nvidia.com/gpu"),
+    "not ready": (unready, (), "no node is ready", "scale that pool up"),
+    "pod security": (pod(refusal=UNSAFE), (), 'violates PodSecurity "restricted:latest"', "compile the pipeline again"),
+    "quota too small": (pod(refusal=QUOTA.format("2")), ("--gpus", "4", "--toleration", "nvidia.com/gpu"), "exceeded quota: unpromptable-gpus", "a larger quota"),
+    "policy": (pod(refusal="admission webhook denied the request: image registry is not allowed"), (), "image registry is not allowed", "a policy of the cluster"),
+    "one user": (one_user, ("--namespace", "team"), "kubeflow, not team: this Kubeflow Pipelines has one user", "leave --namespace at kubeflow"),
     "volume": (change(f"{NS}/persistentvolumeclaims/unpromptable-store"), (), "no such claim", "--no-volume"),
     "secret": (change(f"{NS}/secrets/unpromptable-mlflow"), (), "secret unpromptable-mlflow", "kubectl create secret generic unpromptable-mlflow"),
     "key": (change(f"{NS}/secrets/unpromptable-mlflow", cluster_server.secret("unpromptable-mlflow", "username")), (), "lacks password", "its keys are"),

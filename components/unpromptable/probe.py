@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -25,25 +26,41 @@ class Finding(NamedTuple):
 
 def main(words: list[str]) -> int:
     """Print every finding."""
-    strict, store = "--strict" in words, words[-1]
+    parser = argparse.ArgumentParser(prog="python -m unpromptable.probe")
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--gpus", type=int, default=0, help="how many this pod asked for")
+    parser.add_argument("store")
+    a = parser.parse_args(words)
     passed = True
-    for finding in findings(store):
+    for finding in findings(a.store, a.gpus):
         print(json.dumps(finding._asdict()), flush=True)
         passed = passed and finding.ok
-    return 1 if strict and not passed else 0
+    return 1 if a.strict and not passed else 0
 
 
-def findings(store: str) -> Iterator[Finding]:
+def findings(store: str, gpus: int = 0) -> Iterator[Finding]:
     """The package, the store, the tracking server, scratch space and GPUs, as seen from here."""
     from importlib.metadata import version
 
     from . import tracking
 
     yield Finding("package in the image", True, f"unpromptable {version('unpromptable')}")
+    yield from essentials(store, gpus)
+    yield _tracking(tracking.server())
+
+
+def essentials(store: str, gpus: int) -> Iterator[Finding]:
+    """What no step can do without."""
     yield _scratch()
     yield _store(store)
-    yield _tracking(tracking.server())
-    yield _gpus()
+    yield _gpus(gpus)
+
+
+def ready(store: str, gpus: int) -> None:
+    """The first step of a run, in the image and on the machine of the long ones. Raises RuntimeError that says what is wrong."""
+    wrong = [f"{f.check}: {f.text}; {f.remedy}" for f in essentials(store, gpus) if not f.ok]
+    if wrong:
+        raise RuntimeError("; ".join(wrong))
 
 
 def _scratch() -> Finding:
@@ -60,12 +77,37 @@ def _store(where: str) -> Finding:
 
     name = f".probe-{uuid.uuid4().hex}"
     try:
-        path = Path(store.mirror(where.replace("/{name}", ""))) / name
+        root = Path(store.mirror(where.replace("/{name}", "")))
+        path = (root if "://" in where else _there(root)) / name
         store.write_text(path, "x")
         store.remove(path)
-        return Finding("store", True, f"{where} can be written")
+        return Finding("store", True, f"{where} can be written by {_me()}")
     except Exception as error:  # noqa: BLE001 - object stores raise errors of many libraries, and this line must be printed
-        return Finding("store", False, f"{where}: {type(error).__name__}: {error}", "a volume must be writable by group 65532 (`helm test` gives it a new one); of an object store check the address and the keys in its Secret")
+        if "://" in where:
+            remedy = "check the object store's address and the keys in its Secret"
+            return Finding("store", False, f"{where}: {type(error).__name__}: {error}", remedy)
+        return _unwritable(where, _there(root), error)
+
+
+def _there(path: Path) -> Path:
+    """The nearest folder of a path that exists: the one that the path's own would be made in."""
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _unwritable(where: str, folder: Path, error: Exception) -> Finding:
+    """Whose the folder is and who this is; a new volume is root's until a pod with an fsGroup has mounted it."""
+    stat = folder.stat()
+    text = f"{where}: {type(error).__name__}: {folder} is of {stat.st_uid}:{stat.st_gid}, mode {stat.st_mode & 0o7777:o}, and this pod is {_me()}"
+    if not folder.is_dir():
+        return Finding("store", False, text, "choose a store whose folders are folders")
+    if str(folder) == "/":
+        return Finding("store", False, text, "no volume is mounted there; compile without --no-volume, or give a store in an object store")
+    give = f"chown -R {os.getuid()}:{os.getgid()} {folder} and chmod g+rwxs, as its administrator"
+    return Finding("store", False, text, f"`helm test` gives a new volume to the steps' group; where it cannot (NFS, for one): {give}")
+
+
+def _me() -> str:
+    return f"{os.getuid()}:{os.getgid()}"
 
 
 def _tracking(uri: str) -> Finding:
@@ -98,11 +140,15 @@ def _remedy(code: int, body: str) -> str:
     return "see the server's log"
 
 
-def _gpus() -> Finding:
+def _gpus(wanted: int) -> Finding:
+    if not wanted:
+        return Finding("GPU in the pod", True, "none asked for")
     import torch
 
-    number = torch.cuda.device_count()
-    return Finding("GPU in the pod", True, ", ".join(torch.cuda.get_device_name(i) for i in range(number)) or "none asked for or none seen")
+    seen = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    text = f"{', '.join(seen) or 'none seen'}; {wanted} asked for, PyTorch is built for CUDA {torch.version.cuda}"
+    remedy = "take the gpu image, and a node whose driver is new enough for that CUDA (nvidia-smi there)"
+    return Finding("GPU in the pod", len(seen) >= wanted, text, remedy if len(seen) < wanted else "")
 
 
 if __name__ == "__main__":
