@@ -1,4 +1,5 @@
 """What a submission without the doctor's checks is watched for: an image that cannot be pulled ends the run in minutes."""
+
 from __future__ import annotations
 
 import time
@@ -11,17 +12,25 @@ PATIENCE = 20.0  # seconds that a pull may fail before it counts, since a regist
 EVERY = 5.0
 
 
-def until_started(api: Any, run: str, namespace: str, images: set[str], minutes: float, say: Callable[[str], None]) -> str:
+def until_started(
+    api: Any, run: str, namespace: str, images: set[str], minutes: float, say: Callable[[str], None]
+) -> str:
     """Wait until a pod of each image runs; the reason when one cannot, an empty text otherwise."""
     from kubernetes import client
 
     core, ends, since = client.CoreV1Api(api), time.monotonic() + minutes * 60, {}
-    say(f"waiting until the first pods run, at most {minutes:g} minutes; the run goes on without this (--no-wait)")
+    say(
+        f"waiting until the first pods run, at most {minutes:g} minutes; the run goes on without this (--no-wait)"
+    )
     left, last = set(images), "no pod was made yet"
     while left and time.monotonic() < ends:
-        listed = call(lambda **more: core.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run}", **more))
+        listed = call(
+            lambda **more: core.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run}", **more)
+        )
         if isinstance(listed, int):
-            say(f"the pods of {namespace} cannot be listed with these rights ({listed}); one that cannot start ends after its deadline")
+            say(
+                f"the pods of {namespace} cannot be listed with these rights ({listed}); one that cannot start ends after its deadline"
+            )
             return ""
         for pod in listed.items:
             reason = stuck(pod.status)
@@ -29,7 +38,9 @@ def until_started(api: Any, run: str, namespace: str, images: set[str], minutes:
             if reason and time.monotonic() - first >= PATIENCE:
                 return f"pod {pod.metadata.name}: {reason}; {PULL_REMEDY}"
             left -= _running(pod)
-            last = next((c.message for c in pod.status.conditions or [] if c.status == "False" and c.message), last)
+            last = next(
+                (c.message for c in pod.status.conditions or [] if c.status == "False" and c.message), last
+            )
         if left:
             time.sleep(EVERY)
     if left:
@@ -39,6 +50,8 @@ def until_started(api: Any, run: str, namespace: str, images: set[str], minutes:
 
 def _running(pod: Any) -> set[str]:
     """Images of this pod's containers that have run."""
-    begun = [c for c in pod.status.container_statuses or [] if c.state and (c.state.running or c.state.terminated)]
+    begun = [
+        c for c in pod.status.container_statuses or [] if c.state and (c.state.running or c.state.terminated)
+    ]
     names = {c.name for c in begun}
     return {c.image for c in pod.spec.containers if c.name in names}

@@ -1,4 +1,5 @@
 """Which nodes can take the steps' pods, told from the pods and the nodes' own lists: no pod is started for it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ def machines(pods: dict[str, dict[str, Any]]) -> dict[tuple[str, ...], dict[str,
     kinds: dict[str, list[str]] = {}
     for name in sorted(pods):
         pod = pods[name]
-        kinds.setdefault(repr((wanted(pod), pod.get("nodeSelector"), pod.get("tolerations"))), []).append(name)
+        kinds.setdefault(repr((wanted(pod), pod.get("nodeSelector"), pod.get("tolerations"))), []).append(
+            name
+        )
     return {tuple(names): pods[names[0]] for names in kinds.values()}
 
 
@@ -38,7 +41,8 @@ def wanted(pod: dict[str, Any]) -> dict[str, Decimal]:
     asked = [c.get("resources", {}) for c in pod["containers"]]
     found: dict[str, Decimal] = {}
     for one in asked:
-        for name, value in {**one.get("limits", {}), **one.get("requests", {})}.items():
+        requests = one.get("requests", {})
+        for name, value in {**requests, **one.get("limits", {}), **requests}.items():
             found[name] = found.get(name, Decimal(0)) + amount(value)
     return {name: value for name, value in found.items() if value}
 
@@ -54,21 +58,35 @@ def _place(steps: str, pod: dict[str, Any], nodes: list[Any]) -> Finding:
     selector, tolerations, need = pod.get("nodeSelector") or {}, pod.get("tolerations") or [], wanted(pod)
     chosen = [n for n in nodes if all((n.metadata.labels or {}).get(k) == v for k, v in selector.items())]
     if not chosen:
-        return Finding("nodes", False, f"{steps}: {_unlabelled(selector, nodes)}", "scale that pool up, or change --node-selector")
+        return Finding(
+            "nodes",
+            False,
+            f"{steps}: {_unlabelled(selector, nodes)}",
+            "scale that pool up, or change --node-selector",
+        )
     open_to = [n for n in chosen if tolerated(n.spec.taints or [], tolerations)]
     if not open_to:
         taints = sorted({f"{t.key}={t.value or ''}:{t.effect}" for n in chosen for t in n.spec.taints or []})
         text = f"{steps}: all {len(chosen)} nodes that they may use are tainted ({', '.join(taints)})"
-        return Finding("nodes", False, text, f"pass --toleration {taints[0].split('=')[0]}, or choose other nodes with --node-selector")
+        return Finding(
+            "nodes",
+            False,
+            text,
+            f"pass --toleration {taints[0].split('=')[0]}, or choose other nodes with --node-selector",
+        )
     if any(all(_has(n, k) >= v for k, v in need.items()) for n in open_to):
         return Finding("nodes", True, f"{steps}: {_pools(open_to, need)}")
-    return Finding("nodes", False, f"{steps}: {_lacking(open_to, need)} ({_pools(open_to, need)})", _remedy(need))
+    return Finding(
+        "nodes", False, f"{steps}: {_lacking(open_to, need)} ({_pools(open_to, need)})", _remedy(need)
+    )
 
 
 def _unlabelled(selector: dict[str, str], nodes: list[Any]) -> str:
     if not nodes:
         return "no node is ready"
-    known = sorted({f"{k}={n.metadata.labels[k]}" for n in nodes for k in selector if k in (n.metadata.labels or {})})
+    known = sorted(
+        {f"{k}={n.metadata.labels[k]}" for n in nodes for k in selector if k in (n.metadata.labels or {})}
+    )
     asked = ", ".join(f"{k}={v}" for k, v in selector.items())
     return f"no node has {asked}; there are {', '.join(known) or f'{len(nodes)} nodes without that label'}"
 
@@ -76,7 +94,9 @@ def _unlabelled(selector: dict[str, str], nodes: list[Any]) -> str:
 def _lacking(nodes: list[Any], need: dict[str, Decimal]) -> str:
     """What no node has enough of; where each is there but never together, all of it."""
     short = [k for k, v in need.items() if max(_has(n, k) for n in nodes) < v]
-    say = lambda k: f"{_shown(k, need[k])}, where the largest node has {_shown(k, max(_has(n, k) for n in nodes))}"
+    say = lambda k: (
+        f"{_shown(k, need[k])}, where the largest node has {_shown(k, max(_has(n, k) for n in nodes))}"
+    )
     if short:
         return "no node here has " + "; nor ".join(say(k) for k in short)
     return "no node here has all of " + ", ".join(_shown(k, v) for k, v in need.items()) + " together"
@@ -92,7 +112,9 @@ def _pools(nodes: list[Any], need: dict[str, Decimal]) -> str:
     pools: dict[str, list[Any]] = {}
     for node in nodes:
         labels = node.metadata.labels or {}
-        pools.setdefault(next((labels[k] for k in POOL_LABELS if k in labels), node.metadata.name), []).append(node)
+        pools.setdefault(
+            next((labels[k] for k in POOL_LABELS if k in labels), node.metadata.name), []
+        ).append(node)
     special = [k for k in need if k not in UNITS]
     count = lambda many: "".join(f", {sum(_has(n, k) for n in many)} {k}" for k in special)
     return "; ".join(f"{pool}: {len(many)} nodes{count(many)}" for pool, many in sorted(pools.items()))
@@ -120,4 +142,6 @@ def tolerated(taints: list[Any], tolerations: list[dict[str, str]]) -> bool:
         same_value = one.get("operator") == "Exists" or one.get("value", "") == (taint.value or "")
         return same_key and same_value and one.get("effect", taint.effect) in ("", taint.effect)
 
-    return all(taint.effect == "PreferNoSchedule" or any(fits(taint, one) for one in tolerations) for taint in taints)
+    return all(
+        taint.effect == "PreferNoSchedule" or any(fits(taint, one) for one in tolerations) for taint in taints
+    )

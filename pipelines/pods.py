@@ -13,7 +13,7 @@ from kfp import kubernetes
 STORE = "/store"  # where the volume is mounted
 FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
 USER = 65532  # whom the steps run as, user and group: the images' own, and what the volume is given to
-STARTING = ("plan", "ready")  # they take seconds: a pod of theirs that lasts has not started
+STARTING = ("plan",)  # it takes seconds: a pod of its that lasts has not started
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 """The steps' own pods on trial: what the API server says of them, and one started, so that what works there runs."""
+
 from __future__ import annotations
 
 import json
@@ -11,7 +12,14 @@ from typing import Any
 from pipelines import nodes
 from unpromptable.probe import Finding
 
-PULLING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError")
+PULLING = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+)
 LEVEL = "pod-security.kubernetes.io/enforce"
 PULL_REMEDY = "check its name and tag, push it, or add an imagePullSecret to the service account"
 
@@ -44,7 +52,9 @@ def _waits(refusal: str) -> bool:
     found = re.search(r"exceeded quota: .*requested: (.*), used: .*, limited: (.*)", refusal)
     if not found:
         return False
-    asked, most = ({k: nodes.amount(v) for k, v in re.findall(r"([^,= ]+)=([^, ]+)", part)} for part in found.groups())
+    asked, most = (
+        {k: nodes.amount(v) for k, v in re.findall(r"([^,= ]+)=([^, ]+)", part)} for part in found.groups()
+    )
     return all(asked[k] <= most.get(k, asked[k]) for k in asked)
 
 
@@ -53,7 +63,11 @@ def _admission_remedy(refusal: str) -> str:
         return f"compile the pipeline again (its pods keep `restricted`), or label the namespace {LEVEL}=baseline"
     if "exceeded quota" in refusal:
         return "ask for less (--gpus, --memory, --cpu) or for a larger quota: kubectl describe quota"
-    return "a policy of the cluster refuses the steps' pods; show this line to who administers it" if refusal else ""
+    return (
+        "a policy of the cluster refuses the steps' pods; show this line to who administers it"
+        if refusal
+        else ""
+    )
 
 
 def pod(api: Any, request: Any, spec: dict[str, Any]) -> Iterator[Finding]:
@@ -96,9 +110,13 @@ def _watch(core: Any, request: Any, image: str, name: str) -> Iterator[Finding]:
         remedy = "see `kubectl describe pod`; raise --pod-minutes for a slow registry, or pass --no-pod where all nodes are only busy"
         yield Finding(f"image {image}", False, text, remedy)
         return
-    log = core.read_namespaced_pod_log(name, request.namespace, _preload_content=False).data.decode()  # else a line of JSON comes back as a repr
+    log = core.read_namespaced_pod_log(
+        name, request.namespace, _preload_content=False
+    ).data.decode()  # else a line of JSON comes back as a repr
     lines = [line for line in log.splitlines() if line.startswith("{")]
-    said = "can be pulled and runs" if lines else f"the pod ended {status.phase} and said: {log[-300:].strip()}"
+    said = (
+        "can be pulled and runs" if lines else f"the pod ended {status.phase} and said: {log[-300:].strip()}"
+    )
     remedy = "" if lines else "is this image built from images/ of this version?"
     yield Finding(f"image {image}", status.phase == "Succeeded" and bool(lines), said, remedy)
     for line in lines:

@@ -3,6 +3,7 @@
 The stock client takes compiled YAML alone and reads every value as JSON, so that a text that looks like a number needs
 quotes inside quotes; here a .py is compiled on the way, and a value is read as the kind that its parameter has.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -19,7 +20,20 @@ import yaml
 from pipelines import driver, nodes
 
 OPTIONS = {  # a parameter of the pipeline -> the option that says the same
-    **{name: name for name in ("world", "store", "image", "light_image", "cpu", "memory", "gpu_type", "volume", "config")},
+    **{
+        name: name
+        for name in (
+            "world",
+            "store",
+            "image",
+            "light_image",
+            "cpu",
+            "memory",
+            "gpu_type",
+            "volume",
+            "config",
+        )
+    },
     **{name: name for name in ("tracking_secret", "store_secret", "hub_secret", "gpus", "images_per_shard")},
     "experiment": "experiment",
     "overrides": "set",
@@ -42,7 +56,9 @@ def understand(a: argparse.Namespace) -> None:
     for word in (word for word in a.words if "=" in word):
         key, _, value = word.partition("=")
         if key not in known or key not in OPTIONS:
-            raise ValueError(f"{word}: the pipeline takes no {key}; choose from {', '.join(sorted(set(known) & set(OPTIONS)))}")
+            raise ValueError(
+                f"{word}: the pipeline takes no {key}; choose from {', '.join(sorted(set(known) & set(OPTIONS)))}"
+            )
         if key == "experiment" and a.experiment:
             raise ValueError(f"{word}: {a.experiment} is given already; one run is of one experiment")
         setattr(a, OPTIONS[key], _read(word, key, value, getattr(a, OPTIONS[key])))
@@ -56,7 +72,11 @@ def _subject(a: argparse.Namespace, word: str) -> None:
     if word.endswith(".py"):
         a.keep = tempfile.TemporaryDirectory()  # removed with the arguments
         a.package = str(_compiled(word, Path(a.keep.name) / f"{Path(word).stem}.yaml"))
-    elif word.endswith((".yaml", ".yml")) and Path(word).is_file() and "\npipelineInfo:" in "\n" + Path(word).read_text():
+    elif (
+        word.endswith((".yaml", ".yml"))
+        and Path(word).is_file()
+        and "\npipelineInfo:" in "\n" + Path(word).read_text()
+    ):
         a.package = word
     else:
         a.experiment = word
@@ -102,7 +122,9 @@ def _json(word: str, value: str, kind: type) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(f"{word}: not valid JSON") from error
     if not isinstance(found, kind):
-        raise ValueError(f"{word}: expected a JSON {'object' if kind is dict else 'list'}, found {type(found).__name__}")
+        raise ValueError(
+            f"{word}: expected a JSON {'object' if kind is dict else 'list'}, found {type(found).__name__}"
+        )
     return found
 
 
@@ -113,11 +135,15 @@ def _check(a: argparse.Namespace) -> None:
             value = nodes.amount(getattr(a, name))
         except ValueError as error:
             like = {"cpu": "2 or 500m", "memory": "8Gi"}[name]
-            raise ValueError(f"--{name} {getattr(a, name)}: not a quantity of Kubernetes, such as {like}") from error
+            raise ValueError(
+                f"--{name} {getattr(a, name)}: not a quantity of Kubernetes, such as {like}"
+            ) from error
         if value <= 0:
             raise ValueError(f"--{name} {getattr(a, name)}: must be above 0")
     if nodes.amount(a.memory) < LEAST_MEMORY:
-        raise ValueError(f"--memory {a.memory}: that is {nodes.amount(a.memory)} bytes; write the unit, such as {a.memory}Gi")
+        raise ValueError(
+            f"--memory {a.memory}: that is {nodes.amount(a.memory)} bytes; write the unit, such as {a.memory}Gi"
+        )
     if a.gpus < 0 or a.images_per_shard < 0:
         raise ValueError(f"--gpus {a.gpus}, --images-per-shard {a.images_per_shard}: neither can be below 0")
 

@@ -54,12 +54,15 @@ def test_pods_meet_the_restricted_standard(objects):
     found = list(pods(objects))
     assert found
     for spec in found:
-        assert spec["securityContext"]["runAsNonRoot"] is True and spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        assert all({**spec["securityContext"], **c["securityContext"]}["runAsNonRoot"] is True for c in spec["containers"])
+        assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
         assert spec["automountServiceAccountToken"] is False and not spec.get("hostNetwork") and not spec.get("hostPID")
         assert all("hostPath" not in v for v in spec["volumes"])
         for container in spec["containers"]:
             secure = container["securityContext"]
-            assert secure["allowPrivilegeEscalation"] is False and secure["readOnlyRootFilesystem"] is True and secure["capabilities"] == {"drop": ["ALL"]}
+            a_step = container["name"] == "main"  # whose root file system Kubeflow Pipelines leaves writable
+            assert secure["allowPrivilegeEscalation"] is False and secure["capabilities"] == {"drop": ["ALL"]}
+            assert secure.get("readOnlyRootFilesystem", a_step) is True
             assert "limits" in container["resources"] and any(m["mountPath"] == "/tmp" for m in container["volumeMounts"])
 
 
@@ -117,10 +120,44 @@ def notes(tmp_path):
 
 def test_the_notes_name_what_differs_from_the_pipelines_defaults(notes):
     plain = notes("unpromptable")
-    assert "submit demo --namespace kubeflow\n" in plain and "pipelines/ablation_sweep.yaml\n" in plain and "Secret unpromptable-mlflow" in plain
+    assert "submit demo\n" in plain and "run create -e demo -f pipelines/ablation_sweep.yaml\n" in plain and "Secret unpromptable-mlflow" in plain
     other = notes("mine", "--set", "images.registry=images.example.org/team,mlflow.auth.existingSecret=tracking")
-    assert "--namespace kubeflow --registry images.example.org/team --config mine --tracking-secret tracking --volume mine-store\n" in other
+    assert "submit demo --registry images.example.org/team --config mine --tracking-secret tracking --volume mine-store\n" in other
     assert "image=images.example.org/team/unpromptable/cpu:0.1.0 light_image=images.example.org/team/unpromptable/cpu:0.1.0 config=mine tracking_secret=tracking volume=mine-store\n" in other
+
+
+def test_the_notes_say_where_the_pods_run_when_the_chart_is_elsewhere(notes):
+    assert "--namespace" not in notes("unpromptable") and "A Kubeflow Pipelines with one user" not in notes("unpromptable")
+    elsewhere = notes("unpromptable", "-n", "team")
+    assert "submit demo --namespace team" in elsewhere and "A Kubeflow Pipelines with one user" in elsewhere
+
+
+def probe_pod(*words):
+    return next(o for o in render(*words) if o["metadata"]["name"].endswith("-probe"))
+
+
+@pytest.mark.parametrize("words", [(), ("--set", "mlflow.auth.existingSecret=tracking,images.registry=images.example.org/team")])
+def test_the_pod_of_helm_test_is_a_steps_own_but_for_its_work(words):
+    from pipelines import driver
+
+    given = {"tracking_secret": "tracking", "light_image": "images.example.org/team/unpromptable/cpu:0.1.0"} if words else {}
+    step = driver.pods(CHART.parent.parent / "pipelines" / "ablation_sweep.yaml", given)["plan"]
+    pod = probe_pod(*words)["spec"]
+    by_name = lambda many: sorted(many, key=lambda one: one["name"])
+    for one in (step, pod):
+        main = one["containers"][0]
+        main["volumeMounts"], main["env"], one["volumes"] = by_name(main["volumeMounts"]), by_name(main["env"]), by_name(one["volumes"])
+        main.pop("command")
+    assert pod.pop("automountServiceAccountToken") is False, "the step's own code calls no API; Argo's, beside it, does"
+    assert pod["containers"][0].pop("imagePullPolicy") and step.pop("serviceAccountName") and step.pop("activeDeadlineSeconds")
+    assert pod == step
+
+
+def test_the_volume_is_given_to_the_group_before_the_step_is_tried_and_both_logs_stay_for_helm():
+    tests = [o for o in render() if o["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"]
+    first, second = sorted(tests, key=lambda o: int(o["metadata"]["annotations"].get("helm.sh/hook-weight", 0)))
+    assert first["spec"]["securityContext"]["fsGroup"] == 65532 and "fsGroup" not in second["spec"]["securityContext"]
+    assert {o["metadata"]["annotations"]["helm.sh/hook-delete-policy"] for o in tests} == {"before-hook-creation"}
 
 
 def test_the_notes_commands_are_ones_that_the_command_line_knows(notes):

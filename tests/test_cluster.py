@@ -7,7 +7,7 @@ import pytest
 from conftest import NO_HELM
 from test_chart import HELM, render
 
-from pipelines import driver
+from pipelines import driver, follow
 from pipelines.__main__ import COMPILED, main
 
 NS = cluster_server.NS
@@ -121,7 +121,7 @@ WRONG = {
     "executor": (pod(denied={"workflowtaskresults"}), (), "pipeline-runner may not", "binds the role"),
     "gpu": (pod(), ("--gpus", "1"), "default: 2 nodes, 0 nvidia.com/gpu", "scale the pool up"),
     "too many gpus": (pod(), ("--gpus", "8", "--toleration", "nvidia.com/gpu"), "no node here has 8 nvidia.com/gpu, where the largest node has 4 nvidia.com/gpu (a100: 1 nodes, 4", "--gpus"),
-    "cpu": (pod(), ("--cpu", "64"), "no node here has 64 CPUs, where the largest node has 8 CPUs", "ask for less: --memory, --cpu"),
+    "cpu": (pod(), ("--cpu", "64"), "no node here has 64 CPUs, where the largest node has 8 CPUs", "ask for less: --cpu, --memory"),
     "memory": (pod(), ("--memory", "48Gi"), "no node here has 48Gi memory, where the largest node has 32Gi memory", "--memory"),
     "not together": (together, ("--cpu", "16", "--memory", "24Gi"), "no node here has all of 16 CPUs, 24Gi memory together", "larger nodes"),
     "selector": (pod(), ("--node-selector", "cloud.google.com/gke-nodepool=h100"), "no node has cloud.google.com/gke-nodepool=h100; there are cloud.google.com/gke-nodepool=a100, cloud.google.com/gke-nodepool=default", "change --node-selector"),
@@ -215,3 +215,100 @@ def test_a_refused_submission_is_told_in_the_servers_words(cluster, capsys):
     cluster.kfp_status = 403
     assert main(["submit", "demo", "--endpoint", cluster.address, "--no-doctor"]) == 2
     assert "nothing was submitted" in capsys.readouterr().err
+
+
+def sent(cluster):
+    return [b["runtime_config"]["parameters"] for v, p, b in cluster.requests if v == "POST" and p.endswith("/runs")]
+
+
+ARGUMENTS = ("gpus=4", "memory=16Gi", "tolerations=[{key: nvidia.com/gpu, operator: Exists}]", 'node_selector={"cloud.google.com/gke-nodepool": "a100"}', 'overrides={"training.steps": 10}')
+
+
+@pytest.mark.parametrize("pipeline", ["ablation_sweep.py", "ablation_sweep.yaml"])
+def test_a_pipeline_is_submitted_with_its_arguments_as_words_without_inner_quotes(cluster, capsys, pipeline):
+    code, text = doctor_of(cluster, capsys, f"{COMPILED.parent}/{pipeline}", "experiment=demo", *ARGUMENTS, "--name", "mine", "cpu=3")
+    assert code == 0, text
+    given = sent(cluster)[0]
+    assert (given["gpus"], given["memory"], given["cpu"]) == ("4", "16Gi", "3") and json.loads(given["overrides"]) == {"training.steps": 10}
+    assert given["node_selector"] == {"cloud.google.com/gke-nodepool": "a100"} and given["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+
+
+def doctor_of(cluster, capsys, *words):
+    code = main(["submit", *words, "--endpoint", cluster.address])
+    out = capsys.readouterr()
+    return code, out.out + out.err
+
+
+@pytest.mark.parametrize("words, said", [
+    (("demo", "gpu=1"), "gpu=1: the pipeline takes no gpu; choose from config, cpu"),
+    (("demo", "table2"), "table2: expected key=value, after demo"),
+    (("demo", "experiment=table2"), "demo is given already"),
+    (("demo", "gpus=many"), "gpus=many: expected a whole number"),
+    (("demo", "tolerations={}"), "expected a JSON list, found dict"),
+    (("demo", "overrides=["), "not valid JSON"),
+    (("demo", "memory=8"), "--memory 8: that is 8 bytes; write the unit, such as 8Gi"),
+    (("demo", "--memory", "8Gx"), "--memory 8Gx: not a quantity of Kubernetes, such as 8Gi"),
+    (("demo", "--cpu", "0"), "--cpu 0: must be above 0"),
+    (("demo", "--gpus", "-1"), "neither can be below 0"),
+    (("nowhere.py",), "nowhere.py: no such file"),
+    (("demo", "--package", "nowhere.yaml"), "nowhere.yaml: no such file"),
+])
+def test_a_word_that_is_wrong_is_named_before_the_cluster_is_asked(cluster, capsys, words, said):
+    code, text = doctor_of(cluster, capsys, *words)
+    assert code == 2 and said in text and len(text.strip().splitlines()) == 1 and cluster.requests == []
+
+
+def test_a_python_file_that_is_no_pipeline_is_refused_in_one_line(cluster, capsys, tmp_path):
+    for text, said in (("import nothing_here", "No module named 'nothing_here'"), ("x = 1", "Expected one pipeline"), ("1 / 0", "division by zero")):
+        (tmp_path / "mine.py").write_text(text)
+        code, out = doctor_of(cluster, capsys, str(tmp_path / "mine.py"))
+        assert code == 2 and said in out and len(out.strip().splitlines()) == 1
+
+
+def test_a_submission_prints_one_link_and_no_warning(cluster, capsys, recwarn):
+    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor", "--no-wait")
+    assert code == 0 and text.count("http") == 1 and "Run details" not in text and "Warning" not in text
+    assert not [w for w in recwarn if issubclass(w.category, FutureWarning)]
+
+
+def step_pod(image, **status):
+    main_container = {"name": "main", "image": image}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "sweep-plan"}, "spec": {"containers": [main_container]},
+            "status": {"phase": "Pending", "containerStatuses": [{"name": "main", "image": image, "imageID": "", "ready": False, "restartCount": 0, "state": status}]}}
+
+
+PULL = {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}
+
+
+def test_a_wrong_image_without_the_doctor_ends_the_run_and_says_why(cluster, capsys, monkeypatch):
+    monkeypatch.setattr(follow, "PATIENCE", 0.05), monkeypatch.setattr(follow, "EVERY", 0.02)
+    cluster.run_pods = [[], [step_pod("typo", **PULL)]]
+    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor", "light_image=typo")
+    assert code == 1 and "the run was ended: pod sweep-plan: ErrImagePull: manifest unknown; check its name and tag" in text
+    assert [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("r-1:terminate")]
+
+
+def test_a_pull_that_falters_once_does_not_end_the_run(cluster, capsys, monkeypatch):
+    monkeypatch.setattr(follow, "EVERY", 0.02)
+    cluster.run_pods = [[step_pod("unpromptable/cpu:0.1.0", **PULL)], [step_pod("unpromptable/cpu:0.1.0", running={"startedAt": "2026-01-01T00:00:00Z"})]]
+    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor")
+    assert code == 0 and "ended" not in text and not [p for v, p, _ in cluster.requests if p.endswith(":terminate")]
+
+
+def test_pods_that_may_not_be_listed_are_not_waited_for(cluster, capsys):
+    cluster.rules = []
+    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor")
+    assert code == 0 and "cannot be listed with these rights (403)" in text
+
+
+def test_one_users_kubeflow_refuses_another_namespace_even_without_the_doctor_and_several_users_do_not(cluster, capsys):
+    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor", "--no-wait", "--namespace", "team")
+    assert code == 2 and "the pods would run in kubeflow, not team" in text and not sent(cluster)
+    cluster.objects["/apis/v2beta1/healthz"]["multi_user"] = True
+    assert doctor_of(cluster, capsys, "demo", "--no-doctor", "--no-wait", "--namespace", "team")[0] == 0 and sent(cluster)
+
+
+def test_a_quota_that_is_only_used_up_for_now_is_said_and_does_not_stand_in_the_way(cluster, capsys):
+    cluster.refusal = QUOTA.format("4")
+    code, text = doctor(cluster, capsys, "--gpus", "4", "--toleration", "nvidia.com/gpu", "--no-pod")
+    assert code == 0 and "exceeded quota: unpromptable-gpus" in text

@@ -1,11 +1,12 @@
 """What a pod on trial says of its store and of MLflow, healthy or not."""
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from unpromptable import probe
+from unpromptable import probe, store
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def mlflow(monkeypatch):
     server.server_close()
 
 
-def said(check="MLflow", store="/tmp"):
-    return next(f for f in probe.findings(store) if f.check == check)
+def said(check="MLflow", where="/tmp"):
+    return next(f for f in probe.findings(where) if f.check == check)
 
 
 @pytest.mark.parametrize("reply, found, remedy", [
@@ -67,7 +68,7 @@ def test_a_store_is_written_to_and_one_that_cannot_be_is_said(mlflow, tmp_path):
     assert said("store", str(tmp_path / "{name}")).ok and list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     finding = said("store", f"{tmp_path}/file/{{name}}")
-    assert not finding.ok and "FileExistsError" in finding.text and "65532" in finding.remedy
+    assert not finding.ok and "FileExistsError" in finding.text and "mode 644" in finding.text
     assert not said("store", "nowhere://bucket/{name}").ok
 
 
@@ -76,3 +77,25 @@ def test_strict_ends_with_an_error_when_a_check_fails(mlflow, tmp_path, capsys):
     mlflow.reply = (500, "")
     assert probe.main(["--strict", str(tmp_path)]) == 1 and probe.main([str(tmp_path)]) == 0
     assert {"check", "ok", "text", "remedy"} == set(json.loads(capsys.readouterr().out.splitlines()[0]))
+
+
+def test_a_volume_of_another_group_is_said_with_its_owner_and_the_way_to_give_it(mlflow, tmp_path, monkeypatch):
+    def refused(path, text):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(store, "write_text", refused)
+    tmp_path.chmod(0o755)
+    finding = said("store", str(tmp_path / "demo"))
+    whose = tmp_path.stat()
+    assert not finding.ok and f"{tmp_path} is of {whose.st_uid}:{whose.st_gid}, mode 755, and this pod is {os.getuid()}:" in finding.text
+    assert "`helm test` gives a new volume" in finding.remedy and f"chown -R {os.getuid()}:{os.getgid()} {tmp_path}" in finding.remedy
+    assert "compile without --no-volume" in said("store", "/no-such-folder/demo").remedy
+
+
+def test_a_pod_that_asked_for_a_gpu_and_sees_none_is_said(mlflow):
+    import torch
+
+    seen = torch.cuda.device_count()
+    finding = next(f for f in probe.findings("/tmp", seen + 1) if f.check == "GPU in the pod")
+    assert not finding.ok and f"{seen + 1} asked for" in finding.text and "gpu image" in finding.remedy
+    assert said("GPU in the pod").ok

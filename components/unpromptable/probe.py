@@ -45,22 +45,10 @@ def findings(store: str, gpus: int = 0) -> Iterator[Finding]:
     from . import tracking
 
     yield Finding("package in the image", True, f"unpromptable {version('unpromptable')}")
-    yield from essentials(store, gpus)
-    yield _tracking(tracking.server())
-
-
-def essentials(store: str, gpus: int) -> Iterator[Finding]:
-    """What no step can do without."""
     yield _scratch()
     yield _store(store)
+    yield _tracking(tracking.server())
     yield _gpus(gpus)
-
-
-def ready(store: str, gpus: int) -> None:
-    """The first step of a run, in the image and on the machine of the long ones. Raises RuntimeError that says what is wrong."""
-    wrong = [f"{f.check}: {f.text}; {f.remedy}" for f in essentials(store, gpus) if not f.ok]
-    if wrong:
-        raise RuntimeError("; ".join(wrong))
 
 
 def _scratch() -> Finding:

@@ -60,6 +60,24 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* What a step finds in its environment, all of it optional: the Secrets and the ConfigMap by the names the pipeline is given. */}}
+{{- define "unpromptable.stepEnvironment" -}}
+{{- $tracking := .Values.mlflow.auth.existingSecret | default "unpromptable-mlflow" -}}
+- { name: UNPROMPTABLE_TRACKING_USERNAME, valueFrom: { secretKeyRef: { name: {{ $tracking }}, key: username, optional: true } } }
+- { name: UNPROMPTABLE_TRACKING_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $tracking }}, key: password, optional: true } } }
+- { name: AWS_ACCESS_KEY_ID, valueFrom: { secretKeyRef: { name: unpromptable-object-store, key: access-key, optional: true } } }
+- { name: AWS_SECRET_ACCESS_KEY, valueFrom: { secretKeyRef: { name: unpromptable-object-store, key: secret-key, optional: true } } }
+- { name: HF_TOKEN, valueFrom: { secretKeyRef: { name: unpromptable-hub, key: token, optional: true } } }
+- { name: UNPROMPTABLE_TRACKING_URI, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: MLFLOW_TRACKING_URI, optional: true } } }
+- { name: AWS_ENDPOINT_URL, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_ENDPOINT_URL, optional: true } } }
+- { name: AWS_REGION, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_REGION, optional: true } } }
+{{- end }}
+
+{{/* The folders that Kubeflow Pipelines mounts into every step for itself. */}}
+{{- define "unpromptable.scratch" -}}
+{{- dict "gcs-scratch" "/gcs" "s3-scratch" "/s3" "minio-scratch" "/minio" "dot-local-scratch" "/.local" "dot-cache-scratch" "/.cache" "dot-config-scratch" "/.config" | toJson -}}
+{{- end }}
+
 {{/* Whether MLflow keeps anything on its own volume. */}}
 {{- define "unpromptable.mlflowVolume" -}}
 {{- if or (not .Values.mlflow.database.external) (not .Values.mlflow.artifacts.s3) }}yes{{ end -}}
