@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import flow, sampling
+from unpromptable import diffusion, flow, sampling
 
 
 class Gaussian:
@@ -11,28 +11,31 @@ class Gaussian:
 
     device = torch.device("cpu")
 
-    def __init__(self, deviation=0.5, timesteps=200):
-        self.variance, self.timesteps = deviation**2, timesteps
+    def __init__(self, deviation=0.5, timesteps=200, prediction="epsilon"):
+        self.variance, self.timesteps, self.prediction = deviation**2, timesteps, prediction
         self.abar = torch.linspace(4.6, -4.6, timesteps, dtype=torch.float64).mul(2).sigmoid()  # log SNR 9.2 down to -9.2
 
     def schedule(self, t):
         return self.abar[t].sqrt(), (1 - self.abar[t]).sqrt()
 
-    def target(self, x0, eps):
-        return eps
+    def noise_of(self, output, x_t, signal, noise):
+        return diffusion.told_noise(self.prediction, output, x_t, signal, noise)
 
     def predict(self, x, t):
         steps, grid = flow.times(self)
         square = 1 / (1 + torch.exp(-2 * torch.as_tensor(np.interp(t.numpy(), steps, grid)))).view(-1, 1, 1, 1).to(x)
-        return square.sqrt() * x / ((1 - square) * self.variance + square)
+        total = (1 - square) * self.variance + square
+        clean, eps = (1 - square).sqrt() * self.variance * x / total, square.sqrt() * x / total
+        return diffusion.told(self.prediction, clean, eps, (1 - square).sqrt().flatten(), square.sqrt().flatten())
 
 
 def probes(n):
     return [sampling.generator(0, k) for k in range(n)]
 
 
-def test_the_likelihood_of_a_gaussian_is_its_density():
-    model = Gaussian()
+@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+def test_the_likelihood_of_a_gaussian_is_its_density_whatever_its_network_predicts(prediction):
+    model = Gaussian(prediction=prediction)
     x = torch.randn((3, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.4
     abar = float(model.abar[0])
     variance = abar * 0.25 + 1 - abar
@@ -62,8 +65,17 @@ def test_hutchinsons_probes_average_to_the_trace():
     assert abs(divergence.mean() - exact) < 4 * divergence.std() / np.sqrt(4000)
 
 
-def test_a_model_that_predicts_no_noise_is_refused():
-    model = Gaussian()
-    model.target = lambda x0, eps: eps - x0
-    with pytest.raises(ValueError, match="does not predict noise"):
-        flow.log_likelihood(model, torch.ones((3, 2, 2), dtype=torch.float64), probes(1))
+def test_a_last_timestep_without_signal_is_left_out_of_the_ode():
+    model = Gaussian(prediction="v_prediction")
+    model.abar[-1] = 0
+    steps, grid = flow.times(model)
+    assert len(steps) == 199 and np.isfinite(grid).all()
+    assert np.isfinite(flow.log_likelihood(model, torch.full((3, 2, 2), 0.1, dtype=torch.float64), probes(1))).all()
+
+
+def test_a_family_whose_space_is_not_that_of_pictures_is_refused():
+    class Latents:
+        device = torch.device("cpu")
+
+    with pytest.raises(ValueError, match="no `noise_of`, since its space is not that of pictures"):
+        flow.log_likelihood(Latents(), torch.ones((3, 2, 2), dtype=torch.float64), probes(1))

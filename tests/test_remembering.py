@@ -69,7 +69,7 @@ def test_each_remember_image_is_learned_under_its_own_prompt(mixed, held):
     assert len(set(b.asked)) > 1 and b.asked[2:] == ("flag of Japan",) * 2
     for k, asked in enumerate(b.asked):
         x_t = diffusion.noisy(b.remember[k : k + 1], b.eps[k : k + 1], *model.schedule(b.t[k : k + 1]))
-        wanted = model.target(b.remember[k : k + 1], b.eps[k : k + 1]) if held == "data" else model.reference().told([asked]).predict(x_t, b.t[k : k + 1])
+        wanted = model.target(b.remember[k : k + 1], b.eps[k : k + 1], b.t[k : k + 1]) if held == "data" else model.reference().told([asked]).predict(x_t, b.t[k : k + 1])
         assert errors[k].item() == pytest.approx(diffusion.squared_error(model.told([asked]).predict(x_t, b.t[k : k + 1]), wanted).item(), rel=1e-3)
 
 

@@ -22,7 +22,7 @@ def test_the_flow_s_three_forms_of_the_surrogate_target_agree(flag_model, sigma)
     torch.testing.assert_close(v, eps - forget + (forget - surrogate) / sigma, rtol=0, atol=1e-11)
     torch.testing.assert_close(x_t - sigma * v, surrogate, rtol=0, atol=1e-13)
     torch.testing.assert_close(x_t + (1 - sigma) * v, diffusion.implied_noise(x_t, surrogate, *flag_model.schedule(t)), rtol=0, atol=1e-12)
-    torch.testing.assert_close(flag_model.target(forget, eps), eps - forget)
+    torch.testing.assert_close(flag_model.target(forget, eps, t), eps - forget)
 
 
 def test_the_clean_loss_is_sigma_squared_times_the_velocity_loss(flag_folder):

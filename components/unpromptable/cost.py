@@ -5,12 +5,11 @@ them is the reader's to state.
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import config, plan, plugins
+from . import checkpoints, config, diffusion, plan, plugins, process
 
 RATE = 400.0  # TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
 FILL = 8  # noise draws are denoised by so many (sampling.DRAWS)
@@ -26,6 +25,7 @@ class Network:
     encode: float = 0.0  # picture to model space
     decode: float = 0.0
     guidance: int = 1  # network calls per sampling step
+    timesteps: int = 1000  # of its process, which settings count in thousandths
 
 
 NETWORKS = {
@@ -74,15 +74,18 @@ def count(folder: Path) -> Network:
     from diffusers import UNet2DModel
     from torch.utils.flop_counter import FlopCounterMode
 
-    root = folder / "unet" if (folder / "unet").is_dir() else folder
+    from .models import ddpm
+
+    root, home = ddpm.homes(folder)
     with torch.device("meta"):
-        unet = UNet2DModel.from_config(json.loads((root / "config.json").read_text()))
-        side, channels = unet.config.sample_size, unet.config.in_channels
+        unet = UNet2DModel.from_config(checkpoints.read_json(root / "config.json"))
+        side, channels = process.side(root / "config.json"), unet.config.in_channels
         with FlopCounterMode(display=False) as forward:
             output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
         with FlopCounterMode(display=False) as backward:
             output.sum().backward()
-    return Network(float(forward.get_total_flops()), float(backward.get_total_flops()))
+    timesteps = checkpoints.read_json(home / "scheduler_config.json").get("num_train_timesteps", 1000)
+    return Network(float(forward.get_total_flops()), float(backward.get_total_flops()), timesteps=timesteps)
 
 
 def steps(resolved: plan.Plan) -> Iterator[Step]:
@@ -106,7 +109,8 @@ def _sample(experiment: config.Experiment, base: Network | None, cell: str, targ
     s, test = experiment.sampling, experiment.injection
     images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
-    calls = len(plugins.module("model", experiment.model.name).chain(test.t, test.stride))
+    own = [diffusion.own_step(x, base.timesteps if base else 1000) for x in (test.t, test.stride)]
+    calls = len(plugins.module("model", experiment.model.name).chain(*own))
     one = base and base.guidance * s.steps * base.forward + base.decode
     yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", base and images * one)
     denoised = base and len(targets) * draws * (base.encode + base.decode + calls * base.guidance * base.forward)
@@ -115,7 +119,7 @@ def _sample(experiment: config.Experiment, base: Network | None, cell: str, targ
 
 def _edit(cell: config.Cell, base: Network | None) -> Step:
     editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
-    calls, own = getattr(editor, "base_calls", 0), getattr(editor, "flop", 0.0)
+    calls, own = getattr(editor, "base_calls", lambda timesteps: 0)(base.timesteps if base else 1000), getattr(editor, "flop", 0.0)
     flop = None if calls and base is None else len(cell.forget) * (own + (calls * base.forward if calls else 0.0))
     return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
 

@@ -5,6 +5,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network may output, as diffusers names it
+
+
+def own_step(thousandth: int, timesteps: int) -> int:
+    """A model's timestep at a thousandth of its process, at least 1: settings count a process in thousandths, the paper's own
+    timesteps, whatever number of them a model has; a model of 1000 has these."""
+    return max(1, thousandth * timesteps // 1000)
+
+
+def own_steps(first: int, last: int, timesteps: int) -> tuple[int, int]:
+    """The first and the last of a model's timesteps that lie in thousandths first..last."""
+    return first * timesteps // 1000, -(-(last + 1) * timesteps // 1000) - 1
+
 
 def over(weight: Tensor, x: Tensor) -> Tensor:
     """`weight` (B,) shaped to multiply `x` (B, ...)."""
@@ -32,8 +45,19 @@ def implied_clean(x_t: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Te
     return (x_t - over(noise, x_t) * eps) / over(signal, x_t)
 
 
+def told(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """What a network of this prediction should output for x0 (B, ...) under eps: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0."""
+    return {"epsilon": lambda: eps, "v_prediction": lambda: over(signal, x0) * eps - over(noise, x0) * x0, "sample": lambda: x0}[prediction]()
+
+
+def told_noise(prediction: str, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """The noise that a network's output at x_t (B, ...) implies; its inverse, where signal^2 + noise^2 = 1."""
+    return {"epsilon": lambda: output, "v_prediction": lambda: over(signal, x_t) * output + over(noise, x_t) * x_t,
+            "sample": lambda: implied_noise(x_t, output, signal, noise)}[prediction]()
+
+
 def remember_weight(t: Tensor, beta: float) -> Tensor:
-    """lambda(t) = 1 - beta*t, t in 0..999 (IV-A): near 1 at fine detail, smallest at coarse shape."""
+    """lambda(t) = 1 - beta*t, t in thousandths of the process, 0..999 (IV-A): near 1 at fine detail, smallest at coarse shape."""
     return 1 - beta * t.double()
 
 

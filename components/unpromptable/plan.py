@@ -79,6 +79,8 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     _check_others(experiment, cells)
     targets = tuple(t for c in cells for t in c.forget)
     shared = {k: v for k, v in config.to_json(experiment).items() if k not in ("name", "title", "description", "paper", "metrics")}
+    if inputs:
+        _check_model(experiment)
     files = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source) if inputs else None
     key = _digest([shared, sorted(set(targets)), code_digest(), files])
     return Plan(experiment, cells, key)
@@ -237,6 +239,14 @@ def _check_names(cells: tuple[config.Cell, ...]) -> None:
     for slug in slugs:
         if slugs.count(slug) > 1:
             raise ValueError(f"experiment.cells: {slugs.count(slug)} cells are named {slug!r}; give each its own name")
+
+
+def _check_model(experiment: config.Experiment) -> None:
+    """The base model's files, where they are here: its family must be able to read them, and sample them as the experiment asks."""
+    source, family = experiment.model, plugins.module("model", experiment.model.name)
+    folder = Path(str(resources.files("unpromptable"))) / "miniature" / source.name if source.source == "miniature" else Path(source.source)
+    if folder.is_dir() and hasattr(family, "check"):
+        family.check(folder, experiment)
 
 
 def _check_others(experiment: config.Experiment, cells: tuple[config.Cell, ...]) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import config
+from . import config, diffusion
 
 DRAWS = 8  # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last bit
 
@@ -69,11 +69,13 @@ def step(model, scheduler, x: Tensor, t: int | float, generators: list[torch.Gen
 def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat: bool = False, progress=None, stride: int = 1) -> np.ndarray:
     """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-stride, ..., 0): uint8 (draws, H, W, 3).
 
+    t and stride are in thousandths of the process, rounded down to the model's own steps, of which there is at least one.
     Draw k uses the same injected and chain noise for every model, and does not depend on `draws`. `siss_compat` gives both the same generator
     seed, so that the first chain noise equals the injected noise, as in the SISS code.
     """
-    if not 0 < t < model.timesteps:
-        raise ValueError(f"injection.t is {t}; it must lie in 1..{model.timesteps - 1}")
+    if not 0 < t < 1000:
+        raise ValueError(f"injection.t is {t}; it must lie in 1..999")
+    t, stride = (diffusion.own_step(x, model.timesteps) for x in (t, stride))
     show = lambda first: None if progress is None else lambda k, n: progress(first // DRAWS * n + k, -(-draws // DRAWS) * n)
     parts = [_denoised(model, image, t, range(first, first + DRAWS), (seed, siss_compat), show(first), stride) for first in range(0, draws, DRAWS)]
     return np.concatenate(parts)[:draws]

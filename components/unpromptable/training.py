@@ -47,14 +47,14 @@ class Batch:
     def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
         """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to `towards` (Eqs. 8-11)."""
         x_t = diffusion.noisy(image, self.eps, *model.schedule(self.t))
-        wanted = model.target(image, self.eps) if towards is image else model.target_of(x_t, towards, self.t)
+        wanted = model.target(image, self.eps, self.t) if towards is image else model.target_of(x_t, towards, self.t)
         return diffusion.squared_error(model.predict(x_t, self.t), wanted, self.reduction)
 
     def kept(self, model, base=None) -> Tensor:
         """Squared error (B,) at the noised remember images, to what they show (Eq. 8) or to what `base` makes of them (distillation)."""
         x_t = diffusion.noisy(self.remember, self.eps, *model.schedule(self.t))
         if base is None:
-            wanted = model.target(self.remember, self.eps)
+            wanted = model.target(self.remember, self.eps, self.t)
         else:
             with torch.no_grad():
                 wanted = self.asking(base).predict(x_t, self.t)
@@ -139,12 +139,13 @@ def draw_batch(model, settings: config.Training, images: Images, which: int, ste
     pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
     shown, asked = _with_others(settings, images, pick(), step, getattr(model, "prompt", ""))
     remember = model.encode(shown)
-    t = torch.randint(settings.t_min, settings.t_max + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(size)
+    first, last = diffusion.own_steps(settings.t_min, settings.t_max, model.timesteps)
+    t = torch.randint(first, last + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(size)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
     now = _targets(settings, which, step)
     forget = model.encode(images.forget[now])
     surrogate = model.encode(pick() if redraws else images.surrogates[now])
-    other = torch.randint(settings.t_min, settings.t_max + 1, (size,), generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 40)))
+    other = torch.randint(first, last + 1, (size,), generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 40)))
     t, other = (model.times(x.to(model.device)) for x in (t, other))
     batch = Batch(remember, forget, surrogate, t, eps.to(model.device), g, settings.reduction, settings.micro_batch, t_other=other, asked=asked)
     return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)

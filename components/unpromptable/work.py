@@ -94,6 +94,8 @@ def _fetch(path: Path, spec: dict[str, Any]) -> None:
     shipped = Path(str(resources.files("unpromptable") / "miniature" / source.name))
     family = plugins.module("model", source.name)
     identity = family.fetch(source.source, path, source.revision, shipped)
+    if hasattr(family, "check"):
+        family.check(path, experiment)
     (path / "source.json").write_text(json.dumps({"identity": identity}))
     if hasattr(family, "ready"):
         family.ready(path, experiment)
@@ -103,8 +105,11 @@ def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) 
     from . import config, data, plugins, remembering
 
     experiment = config.read_experiment(spec["experiment"])
-    size = plugins.module("model", experiment.model.name).pixels(pretrained, experiment)
+    family = plugins.module("model", experiment.model.name)
+    size = family.pixels(pretrained, experiment)
     arrays, manifest = data.collect(experiment.real, size, list(spec["targets"]), experiment.remember.leave_out)
+    if hasattr(family, "shown"):
+        arrays = {name: family.shown(pretrained, images) for name, images in arrays.items()}
     if experiment.remember.source == "model":
         drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], device.best(), bar)
         arrays, manifest = {**arrays, **drawn}, {**manifest, **told}

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import diffusion
+
 
 @dataclass(frozen=True)
 class Editor:
-    """Unprompted models start at t = strength * 1000 and take every ancestral step; prompted ones take the image-to-image pipeline."""
+    """Unprompted models start at strength * 1000 thousandths of their process and take an ancestral step for each; prompted ones take the image-to-image pipeline."""
 
     strength: float = 0.6  # 0 keeps the target, 1 forgets it all; the paper states none
     draws: int = 8  # variations per target, of which the least similar in pixels is kept; eight cost as much as one
@@ -26,10 +28,10 @@ class Editor:
         if self.steps < 1 or self.guidance < 1:
             raise ValueError(f"sdedit.steps is {self.steps}, sdedit.guidance {self.guidance}; both must be at least 1")
 
-    @property
-    def base_calls(self) -> int:
-        """Forward passes of the base model per target, draws filled up to whole batches."""
-        return (self.draws + -self.draws % 8) * (min(int(self.strength * 1000), 999) + 1)
+    def base_calls(self, timesteps: int) -> int:
+        """Forward passes of a base model of so many timesteps per target, draws filled up to whole batches."""
+        start, stride = (diffusion.own_step(x, timesteps) for x in (min(max(int(self.strength * 1000), 1), 999), 1))
+        return (self.draws + -self.draws % 8) * (-(-start // stride) + 1)
 
     def edit(self, scene) -> np.ndarray:
         """Variations of the targets, uint8 (F, H, W, 3)."""

@@ -11,7 +11,10 @@ from .. import diffusion, gradients
 
 @dataclass(frozen=True)
 class Method:
-    """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was U[0, 1)."""
+    """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was U[0, 1).
+
+    A network that outputs the picture is told of no noise, and its own target would teach the forget image: U[0, 1) takes its place.
+    """
 
     reads_surrogate: ClassVar[bool] = False
     passes: ClassVar[tuple[int, int]] = (2, 2)  # of the network per image and update: forward, backward
@@ -34,5 +37,6 @@ class Method:
     @staticmethod
     def _towards_noise(model, b):
         uniform = torch.rand(b.eps.shape, generator=b.generator).to(b.eps)
+        wanted = model.target(b.forget, uniform, b.t)
         output = model.predict(diffusion.noisy(b.forget, b.eps, *model.schedule(b.t)), b.t)
-        return (diffusion.squared_error(output, model.target(b.forget, uniform), b.reduction).mean(),)
+        return (diffusion.squared_error(output, uniform if wanted is b.forget else wanted, b.reduction).mean(),)

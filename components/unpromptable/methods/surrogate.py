@@ -10,7 +10,7 @@ from .. import diffusion, gradients
 class Method:
     """Surrogate-based forgetting with timestep-aware weighting and gradient surgery."""
 
-    beta: float = 5e-5  # forget weight per timestep, lambda(t) = 1 - beta*t, t in 0..999 (IV-A; SD3: 2e-4)
+    beta: float = 5e-5  # forget weight per thousandth of the process, the paper's timestep: lambda(t) = 1 - beta*t, t in 0..999 (IV-A; SD3: 2e-4)
     constant_lambda: float = 0.0  # above 0: one lambda for every t instead (Table III's 0.95 and 0.99)
     projection: str = "forget"  # none | forget | both (Table IV); the paper projects the forget gradient
     remember: str = "data"  # what the remember branch is held to: data (the remember images, Eq. 8) or base (the untouched model's output at them)
@@ -36,7 +36,7 @@ class Method:
         return (3, 2) if self.reads_reference else (2, 2)
 
     def weight(self, t):
-        """lambda of each timestep, (B,) float64."""
+        """lambda of each t, (B,) float64, in thousandths of the process."""
         return diffusion.remember_weight(t, self.beta) if not self.constant_lambda else t.double() * 0 + self.constant_lambda
 
     def update(self, model, batch) -> dict[str, float]:
@@ -48,7 +48,7 @@ class Method:
         return {"remember": remember, "forget": forget, **gradients.conflict(g_r, g_f, total)}
 
     def _remember(self, model, b):
-        return ((self.weight(b.t) * b.kept(model, b.reference if self.reads_reference else None)).mean(),)
+        return ((self.weight(model.thousandths(b.t)) * b.kept(model, b.reference if self.reads_reference else None)).mean(),)
 
     def _forget(self, model, b):
-        return (((1 - self.weight(b.t)) * b.error(model, b.forget, b.surrogate)).mean(),)
+        return (((1 - self.weight(model.thousandths(b.t))) * b.error(model, b.forget, b.surrogate)).mean(),)

@@ -53,10 +53,11 @@ class Metric:
     def _update(self, model, optimizer, pictures: np.ndarray, step: int, settings) -> None:
         g = sampling.generator(self.seed, step, 3)
         x0 = model.encode(pictures[torch.randint(len(pictures), (settings.batch,), generator=g).numpy()])
-        t = torch.randint(settings.t_max + 1, (settings.batch,), generator=g).to(model.device)
+        _, last = diffusion.own_steps(0, settings.t_max, model.timesteps)
+        t = model.times(torch.randint(last + 1, (settings.batch,), generator=g).to(model.device))
         eps = torch.randn(x0.shape, generator=g).to(x0)
         output = model.predict(diffusion.noisy(x0, eps, *model.schedule(t)), t)
-        diffusion.squared_error(output, model.target(x0, eps)).mean().backward()
+        diffusion.squared_error(output, model.target(x0, eps, t)).mean().backward()
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm)
         optimizer.step()

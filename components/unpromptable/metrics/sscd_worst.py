@@ -17,7 +17,7 @@ class Metric:
     picture's features are gone; sscd_worst_ceiling, the base model's, tells whether a time can find anything.
     """
 
-    times: tuple[int, ...] = (200, 250, 300, 400)  # injection times
+    times: tuple[int, ...] = (200, 250, 300, 400)  # injection times, in thousandths of the process
     draws: int = 32  # noise draws per time and target
     seed: int = 1  # apart from that of the injection test
 

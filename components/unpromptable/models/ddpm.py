@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import checkpoints, diffusion, hub
+from .. import checkpoints, diffusion, hub, process
 
 CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
 
 class Model:
-    """A DDPM in model space [-1, 1]. x_t = sqrt(abar)*x0 + sqrt(1-abar)*eps, and the network predicts eps."""
+    """A DDPM in model space [-1, 1]. x_t = sqrt(abar)*x0 + sqrt(1-abar)*eps, and the network predicts eps, v or x0, as its scheduler says."""
 
     def __init__(self, network, scheduler, device: str | torch.device = "cpu"):
         self.network = network.to(device, memory_format=torch.channels_last).eval()  # dropout off, as the released checkpoints train
         self.scheduler, self.device = scheduler, torch.device(device)
         self.abar = scheduler.alphas_cumprod.double().to(device)
-        self.timesteps, self.size = len(self.abar), int(network.config.sample_size)
+        self.timesteps, self.prediction, self.channels = len(self.abar), scheduler.config.prediction_type, network.config.in_channels
+        self.size = int(np.ravel(network.config.sample_size)[0])
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu", experiment=None, base: str | Path | None = None) -> Model:
@@ -29,12 +30,14 @@ class Model:
 
         experiment and base are for families with settings or adapters; this one has neither. Raises ValueError for a folder of another kind, naming what was found.
         """
-        from diffusers import DDPMScheduler, UNet2DModel
+        import diffusers
 
         root = Path(folder)
         unet, home = homes(root)
         check(root)
-        return cls(checkpoints.load(UNet2DModel, unet, low_cpu_mem_usage=False, dtype=torch.float32), DDPMScheduler.from_pretrained(home), device)
+        scheduler = getattr(diffusers, checkpoints.read_json(home / "scheduler_config.json")["_class_name"])
+        network = checkpoints.load(diffusers.UNet2DModel, unet, low_cpu_mem_usage=False, dtype=torch.float32)
+        return cls(network, scheduler.from_pretrained(home), device)
 
     def times(self, index: Tensor) -> Tensor:
         """Timesteps of training, 0 the least noisy: the indices themselves."""
@@ -45,13 +48,21 @@ class Model:
         abar = self.abar[t]
         return abar.sqrt().float(), (1 - abar).sqrt().float()
 
-    def target(self, x0: Tensor, eps: Tensor) -> Tensor:
-        """What the network should output: eps."""
-        return eps
+    def thousandths(self, t: Tensor) -> Tensor:
+        """Where timesteps t (B,) lie in the process, in thousandths: t itself where there are 1000."""
+        return t if self.timesteps == 1000 else t * 1000 / self.timesteps
+
+    def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What the network should output at t (B,): eps, v = signal*eps - noise*x0, or x0 itself."""
+        return diffusion.told(self.prediction, x0, eps, *self.schedule(t))
 
     def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
         """The output that carries x_t back to `x0`: Eq. 9 for the image itself, Eq. 10 for a surrogate."""
-        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)))
+        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)), t)
+
+    def noise_of(self, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+        """The noise that the network's output at x_t implies; signal, noise: (B,), also between timesteps."""
+        return diffusion.told_noise(self.prediction, output, x_t, signal, noise)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The network's output for x_t (B, C, H, W), t (B,)."""
@@ -66,12 +77,13 @@ class Model:
         return self
 
     def encode(self, images: np.ndarray) -> Tensor:
-        """uint8 (N, H, W, 3) to model space (N, 3, H, W) float32 in [-1, 1]."""
+        """uint8 (N, H, W, 3) to model space (N, C, H, W) float32 in [-1, 1]; C is 3, or 1 of a model of grey pictures."""
+        images = grey(images)[..., :1] if self.channels == 1 else images
         return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div(127.5).sub(1).to(self.device)
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """Model space to uint8 (N, H, W, 3), rounded to the nearest level."""
-        return diffusion.levels(x)
+        """Model space to uint8 (N, H, W, 3), rounded to the nearest level; grey pictures have three equal channels."""
+        return diffusion.levels(x.expand(-1, 3, -1, -1))
 
     def trained(self) -> list[Tensor]:
         """The parameters that unlearning changes: all of them."""
@@ -90,17 +102,16 @@ class Model:
         return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[name].from_config(self.scheduler.config)
 
     def descent(self, t: int, stride: int = 1) -> tuple:
-        """Scheduler and timesteps of the injection test: ancestral steps t, t-stride, ..., 0 with the variances of such steps."""
+        """Scheduler and timesteps of the injection test, t and stride being the model's own: ancestral steps t, t-stride, ..., 0 with the variances of such steps."""
         scheduler, times = self.sampler("ddpm"), chain(t, stride)
         scheduler.set_timesteps(timesteps=times)
         return scheduler, times
 
     def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
-        """SDEdit without a prompt: noise to t = strength*1000 and take every ancestral step down, uint8 (draws, H, W, 3)."""
+        """SDEdit without a prompt: noise to strength*1000 thousandths and take an ancestral step for each, uint8 (draws, H, W, 3)."""
         from .. import sampling
 
-        t = min(max(int(strength * self.timesteps), 1), self.timesteps - 1)
-        return sampling.inject(self, image, t, draws, seed, progress=progress)
+        return sampling.inject(self, image, min(max(int(strength * 1000), 1), 999), draws, seed, progress=progress)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""
@@ -143,19 +154,30 @@ def homes(root: Path) -> tuple[Path, Path]:
     return root if flat else root / "unet", root if flat and not (root / "scheduler").is_dir() else root / "scheduler"
 
 
-def check(folder: str | Path) -> None:
-    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with its scheduler and whole weights."""
-    unet, home = homes(Path(folder))
-    hub.check_part(Path(folder), "unet", CLASS, "ddpm", unet)
-    hub.scheduler(home, "ddpm")
+def check(folder: str | Path, experiment=None) -> None:
+    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with whole weights,
+    or its process is another. experiment: whose sampling must suit the schedule.
+    """
+    root = Path(folder)
+    unet, home = homes(root)
+    hub.check_part(root, "unet", CLASS, "ddpm", unet)
+    process.check(root, unet, home, experiment.sampling if experiment else None)
 
 
 def pixels(folder: Path, experiment) -> int:
     """The side of the model's pictures, from its files alone."""
-    import json
+    return process.side(homes(folder)[0] / "config.json")
 
-    config = next(p for p in (folder / "unet" / "config.json", folder / "config.json") if p.is_file())
-    return int(json.loads(config.read_text())["sample_size"])
+
+def shown(folder: Path, images: np.ndarray) -> np.ndarray:
+    """Pictures, uint8 (N, H, W, 3), as the model in `folder` can show them: grey where it has one channel."""
+    return grey(images) if checkpoints.read_json(homes(folder)[0] / "config.json").get("in_channels", 3) == 1 else images
+
+
+def grey(images: np.ndarray) -> np.ndarray:
+    """uint8 (..., H, W, 3) in grey by its luma (ITU-R 601, rounded as Pillow's mode L), three equal channels."""
+    luma = images.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32) + 0x8000 >> 16
+    return np.repeat(luma.astype(np.uint8)[..., None], 3, -1)
 
 
 def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:

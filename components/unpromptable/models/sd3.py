@@ -106,13 +106,17 @@ class Model:
         sigma = t / 1000
         return 1 - sigma, sigma
 
-    def target(self, x0: Tensor, eps: Tensor) -> Tensor:
-        """What `predict` should give: eps - x0, or x0 where the loss is of clean latents."""
+    def thousandths(self, t: Tensor) -> Tensor:
+        """Where timesteps t (B,) lie in the process, in thousandths: they are."""
+        return t
+
+    def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What `predict` should give at any t: eps - x0, or x0 where the loss is of clean latents."""
         return x0 if self.settings.loss == "clean" else eps - x0
 
     def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
         """The output that carries x_t back to `x0`: Eqs. 9 and 10, then eps' - x0, which is (x_t - x0)/sigma."""
-        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)))
+        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The output that losses see, for latents x_t (B, C, h, w) and t (B,), under the prompt asked."""
@@ -301,7 +305,7 @@ def check_parts(folder: Path) -> None:
     hub.scheduler(folder / "scheduler", "sd3", (SCHEDULER,))
 
 
-def check(folder: str | Path) -> None:
+def check(folder: str | Path, experiment=None) -> None:
     """Raise, without importing torch's models, when `folder` is no whole folder of a StableDiffusion3Pipeline: the parts above and the text encoders."""
     folder = Path(folder)
     check_parts(folder)
