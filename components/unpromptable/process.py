@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoints, diffusion
+from . import checkpoints, diffusion, hub
 
 PIPELINES, SCHEDULERS = ("DDPMPipeline", "DDIMPipeline"), ("DDPMScheduler", "DDIMScheduler")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
@@ -27,10 +27,7 @@ def check(root: Path, unet: Path, home: Path, sampling: Any = None) -> None:
     if index.is_file():
         _check_pipeline(checkpoints.read_json(index), index)
     _check_network(checkpoints.read_json(unet / "config.json"), unet / "config.json")
-    path = home / "scheduler_config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"model: {home} holds no scheduler_config.json, so the process is not known; add the scheduler's folder that the model was trained with")
-    found = checkpoints.read_json(path)
+    found, path = hub.scheduler(home, "ddpm"), home / "scheduler_config.json"
     _check_scheduler(found, path)
     if sampling is not None:
         _check_steps(found, sampling.steps, path)
