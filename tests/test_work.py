@@ -216,3 +216,15 @@ def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
     assert work.plan("name: t\nforget: ['0012-3']\nsamplng: {}\n", "", "{}", where) == []
     reporting.report(where, "", "FAILED", str(tmp_path / "page"))
     assert "samplng" in (tmp_path / "page").read_text() and json.loads((tmp_path / "rows.json").read_text()) == []
+
+
+@pytest.mark.parametrize("where, experiment, said", [
+    ("{name}", "tabel2", "tabel2 is neither a file nor one that ships"),
+    ("nowhere://bucket/{name}", "demo", "nowhere://bucket/demo cannot be used"),
+])
+def test_a_run_whose_store_cannot_be_told_shows_why_on_its_report(tmp_path, where, experiment, said):
+    where = where if "://" in where else f"{tmp_path}/{where}"
+    reporting.report(where, experiment, "FAILED", str(tmp_path / "page"))
+    assert said in (tmp_path / "page").read_text()
+    with pytest.raises((ValueError, OSError), match="neither a file|cannot be used"):
+        reporting.report(where, experiment, "FAILED")

@@ -57,9 +57,21 @@ def verdict(found: list[dict[str, Any]], state: str | None) -> str:
     return "TERMINATED" if state in STOPPED and found and set(open_cells) == {rows.UNFINISHED} else "FAILED"
 
 
-@store.opened
 def report(where: str, experiment: str, state: str | None, to: str = "", part: str = "") -> None:
-    """rows.json, groups.json, every report, and the tracking server brought up to date; always runs, also after a failed cell."""
+    """What the run came to, also after a failed cell; where not even its store can be told, the page at `to` says why."""
+    try:
+        store.located({"where": where, "experiment": experiment})
+    except (ValueError, OSError) as error:
+        if not to:
+            raise
+        log.error("nothing to report: %s", error)
+        return store.write_text(Path(to), _unplanned({"step": "plan", "error": str(error)}))
+    _report(where, experiment, state, to, part)
+
+
+@store.opened
+def _report(where: str, experiment: str, state: str | None, to: str, part: str) -> None:
+    """rows.json, groups.json, every report, and the tracking server brought up to date."""
     from . import plugins, tracking
 
     mine = parts.read(part)
@@ -102,14 +114,18 @@ def _waiting(found: list[dict[str, Any]], where: str, mine: parts.Part) -> list[
 
 def _without_plan(root: Path, to: str) -> None:
     """The page of a run whose experiment could not be read."""
-    from .reports import html
-
     told = once.failure(root) or {"step": "plan", "error": "did not finish"}
     store.clear(root / "report.html")
-    store.write_text(root / "report.html", html.template("unplanned").render(told=told))
+    store.write_text(root / "report.html", _unplanned(told))
     if to:
         store.deliver(root / "report.html", to)
     progress.event(str(root), "", "report", "done", str(root / "report.html"))
+
+
+def _unplanned(told: dict[str, Any]) -> str:
+    from .reports import html
+
+    return html.template("unplanned").render(told=told)
 
 
 def _bring(root: Path, found: list[dict[str, Any]]) -> None:

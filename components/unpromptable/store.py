@@ -30,11 +30,16 @@ def opened(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(*args: Any) -> Any:
         bound = signature.bind(*args)
-        where = bound.arguments["where"]
-        bound.arguments["where"] = mirror(where.replace("{name}", _name(bound.arguments)) if "{name}" in where else where)
+        bound.arguments["where"] = located(bound.arguments)
         return function(*bound.args)
 
     return run
+
+
+def located(arguments: dict[str, Any]) -> str:
+    """The folder that a step's argument `where` stands for. Raises ValueError or OSError where it cannot be told."""
+    where = arguments["where"]
+    return mirror(where.replace("{name}", _name(arguments)) if "{name}" in where else where)
 
 
 def _name(arguments: dict[str, Any]) -> str:
