@@ -224,10 +224,10 @@ def beside(pod: dict[str, Any]) -> dict[str, Any]:
     None of the three can be changed from a pipeline; nor can a pod's fsGroup or a read-only root file system be set.
     """
     system = {**NO_ESCALATION, "runAsNonRoot": True}
-    argo = {"image": "quay.io/argoproj/argoexec:v4.0.5", "securityContext": {**system, "runAsUser": 65532}}
+    argo = {"image": "argoexec:v4.0.5", "securityContext": {**system, "runAsUser": 65532}}
     launcher = {
         "name": "kfp-launcher",
-        "image": "ghcr.io/kubeflow/kfp-launcher:2.17.0",
+        "image": "kfp-launcher:2.17.0",
         "securityContext": system,
     }
     return {
