@@ -64,9 +64,9 @@ def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int]
 class Injection:
     """The test of forgetting: noise the target to t, denoise with the same chain noise before and after (Fig. 6)."""
 
-    t: int = 250  # SISS's setting; the paper states none
+    t: int = 250  # in thousandths of the process, 1..999: SISS's setting; the paper states none
     draws: int = 8  # noise draws per target
-    stride: int = 1  # timesteps per step of the chain; above 1 for small worlds, as their samplers take fewer steps too
+    stride: int = 1  # thousandths per step of the chain; above 1 for small worlds, as their samplers take fewer steps too
     seed: int = 0
     siss_compat: bool = False  # one seed for injected and chain noise, as the SISS code has it
 
@@ -131,7 +131,7 @@ class Training:
     eps: float = 1e-8  # (SISS)
     max_grad_norm: float = 1.0  # clips the final gradient; 0 is off (SISS)
     reduction: str = "mean"  # mean | sum over pixels; with sum the clip is always active, as in SISS
-    t_min: int = 0  # timesteps are uniform on t_min..t_max
+    t_min: int = 0  # t is uniform on the model's timesteps in thousandths t_min..t_max of its process
     t_max: int = 999
     timesteps: str = "sample"  # sample: one t per image; shared: one t per update (Algorithm 1 shows one image)
     micro_batch: int = 0  # images per backward pass; 0 is the whole batch

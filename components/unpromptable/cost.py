@@ -119,7 +119,8 @@ def _sample(experiment: config.Experiment, base: Network | None, cell: str, targ
 
 def _edit(cell: config.Cell, base: Network | None) -> Step:
     editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
-    calls, own = getattr(editor, "base_calls", lambda timesteps: 0)(base.timesteps if base else 1000), getattr(editor, "flop", 0.0)
+    calls = editor.base_calls(base.timesteps if base else 1000) if hasattr(editor, "base_calls") else 0
+    own = getattr(editor, "flop", 0.0)
     flop = None if calls and base is None else len(cell.forget) * (own + (calls * base.forward if calls else 0.0))
     return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
 

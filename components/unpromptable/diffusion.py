@@ -9,8 +9,10 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network may output
 
 
 def own_step(thousandth: int, timesteps: int) -> int:
-    """A model's timestep at a thousandth of its process, at least 1: settings count a process in thousandths, the paper's own
-    timesteps, whatever number of them a model has; a model of 1000 has these."""
+    """A model's timestep at a thousandth of its process, at least 1.
+
+    Settings count a process in thousandths, the paper's timesteps, whatever number a model has; one of 1000 has these.
+    """
     return max(1, thousandth * timesteps // 1000)
 
 
@@ -46,18 +48,23 @@ def implied_clean(x_t: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Te
 
 
 def told(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-    """What a network of this prediction should output for x0 (B, ...) under eps: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0."""
-    return {"epsilon": lambda: eps, "v_prediction": lambda: over(signal, x0) * eps - over(noise, x0) * x0, "sample": lambda: x0}[prediction]()
+    """What a network of this prediction should output: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0 itself.
+
+    x0, eps: (B, ...). signal, noise: (B,).
+    """
+    velocity = lambda: over(signal, x0) * eps - over(noise, x0) * x0
+    return {"epsilon": lambda: eps, "v_prediction": velocity, "sample": lambda: x0}[prediction]()
 
 
 def told_noise(prediction: str, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-    """The noise that a network's output at x_t (B, ...) implies; its inverse, where signal^2 + noise^2 = 1."""
-    return {"epsilon": lambda: output, "v_prediction": lambda: over(signal, x_t) * output + over(noise, x_t) * x_t,
-            "sample": lambda: implied_noise(x_t, output, signal, noise)}[prediction]()
+    """The noise that a network's output at x_t (B, ...) implies: `told` inverted; signal^2 + noise^2 = 1."""
+    velocity = lambda: over(signal, x_t) * output + over(noise, x_t) * x_t
+    clean = lambda: implied_noise(x_t, output, signal, noise)
+    return {"epsilon": lambda: output, "v_prediction": velocity, "sample": clean}[prediction]()
 
 
 def remember_weight(t: Tensor, beta: float) -> Tensor:
-    """lambda(t) = 1 - beta*t, t in thousandths of the process, 0..999 (IV-A): near 1 at fine detail, smallest at coarse shape."""
+    """lambda(t) = 1 - beta*t (IV-A), t in thousandths of the process: near 1 at fine detail, smallest at coarse shape."""
     return 1 - beta * t.double()
 
 

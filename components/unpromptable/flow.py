@@ -1,5 +1,6 @@
-"""The exact log-likelihood of a picture by a model's probability-flow ODE, whatever the network predicts: its output implies a noise eps.
+"""The exact log-likelihood of a picture by a model's probability-flow ODE, whatever its network predicts.
 
+Its output implies a noise, eps.
 With l = log(noise/signal) as time, dx/dl = noise*eps(x, l) - noise^2*x, and the log-density changes by minus the
 divergence, estimated by Hutchinson's probes. The model's steps are joined by interpolating its timesteps in l.
 """
@@ -15,7 +16,10 @@ OFFSET = 7.0  # bits per dimension between [-1, 1] and 256 levels: log2(128)
 
 
 def times(model: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The model's timesteps 0, 1, ... and their log(noise/signal), which must increase; a last one without signal, where it is infinite, is left out."""
+    """The model's timesteps 0, 1, ... and their log(noise/signal), which must increase.
+
+    A last one without signal, where it is infinite, is left out.
+    """
     t = torch.arange(model.timesteps, device=model.device)
     signal, noise = (x.double().cpu().numpy() for x in model.schedule(t))
     some = signal > 0
@@ -31,7 +35,8 @@ def log_likelihood(model: Any, x0: Tensor, probes: list[torch.Generator], tolera
 
     x0 = x0.to(model.device)
     if not hasattr(model, "noise_of"):
-        raise ValueError("likelihood: the model's family has no `noise_of`, since its space is not that of pictures; leave the metric out")
+        raise ValueError("likelihood: the model's family has no `noise_of`, since its space is not that of pictures; "
+                         "leave the metric out")
     signs = torch.stack([torch.randint(0, 2, x0.shape, generator=g) * 2.0 - 1 for g in probes]).to(model.device)
     steps, grid = times(model)
     number = len(signs)
@@ -55,7 +60,7 @@ def _flow(model: Any, x: Tensor, signs: Tensor, now: float, t: float) -> tuple[T
     square = 1 / (1 + np.exp(-2 * now))
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
-        signal, noise = (torch.full((len(x),), v**0.5, dtype=x.dtype, device=x.device) for v in (1 - square, square))
+        signal, noise = (x.new_full((len(x),), v**0.5) for v in (1 - square, square))
         eps = model.noise_of(model.predict(x, torch.full((len(x),), t, device=x.device)), x, signal, noise)
         (pulled,) = torch.autograd.grad((eps * signs).sum(), x)
     dimensions = x[0].numel()

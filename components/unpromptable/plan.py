@@ -242,9 +242,10 @@ def _check_names(cells: tuple[config.Cell, ...]) -> None:
 
 
 def _check_model(experiment: config.Experiment) -> None:
-    """The base model's files, where they are here: its family must be able to read them, and sample them as the experiment asks."""
+    """The base model's files, where they are here: its family must read them, and sample as the experiment asks."""
     source, family = experiment.model, plugins.module("model", experiment.model.name)
-    folder = Path(str(resources.files("unpromptable"))) / "miniature" / source.name if source.source == "miniature" else Path(source.source)
+    shipped = Path(str(resources.files("unpromptable"))) / "miniature" / source.name
+    folder = shipped if source.source == "miniature" else Path(source.source)
     if folder.is_dir() and hasattr(family, "check"):
         family.check(folder, experiment)
 

@@ -10,7 +10,10 @@ from .. import diffusion
 
 @dataclass(frozen=True)
 class Editor:
-    """Unprompted models start at strength * 1000 thousandths of their process and take an ancestral step for each; prompted ones take the image-to-image pipeline."""
+    """Unprompted models start at strength * 1000 thousandths of their process and take an ancestral step for each.
+
+    Prompted ones take the image-to-image pipeline.
+    """
 
     strength: float = 0.6  # 0 keeps the target, 1 forgets it all; the paper states none
     draws: int = 8  # variations per target, of which the least similar in pixels is kept; eight cost as much as one
@@ -29,8 +32,9 @@ class Editor:
             raise ValueError(f"sdedit.steps is {self.steps}, sdedit.guidance {self.guidance}; both must be at least 1")
 
     def base_calls(self, timesteps: int) -> int:
-        """Forward passes of a base model of so many timesteps per target, draws filled up to whole batches."""
-        start, stride = (diffusion.own_step(x, timesteps) for x in (min(max(int(self.strength * 1000), 1), 999), 1))
+        """Forward passes per target of a base model of so many timesteps, draws filled up to whole batches."""
+        start = min(max(int(self.strength * 1000), 1), 999)
+        start, stride = (diffusion.own_step(x, timesteps) for x in (start, 1))
         return (self.draws + -self.draws % 8) * (-(-start // stride) + 1)
 
     def edit(self, scene) -> np.ndarray:

@@ -11,9 +11,9 @@ from .. import diffusion, gradients
 
 @dataclass(frozen=True)
 class Method:
-    """g = g_r + w*g_f with w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was U[0, 1).
+    """g = g_r + w*g_f, w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was U[0, 1).
 
-    A network that outputs the picture is told of no noise, and its own target would teach the forget image: U[0, 1) takes its place.
+    A network that outputs the picture is told of no noise; the picture would teach what is to go, so U[0, 1) replaces it.
     """
 
     reads_surrogate: ClassVar[bool] = False
@@ -39,4 +39,5 @@ class Method:
         uniform = torch.rand(b.eps.shape, generator=b.generator).to(b.eps)
         wanted = model.target(b.forget, uniform, b.t)
         output = model.predict(diffusion.noisy(b.forget, b.eps, *model.schedule(b.t)), b.t)
-        return (diffusion.squared_error(output, uniform if wanted is b.forget else wanted, b.reduction).mean(),)
+        wanted = uniform if wanted is b.forget else wanted
+        return (diffusion.squared_error(output, wanted, b.reduction).mean(),)

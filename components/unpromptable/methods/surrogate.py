@@ -10,7 +10,8 @@ from .. import diffusion, gradients
 class Method:
     """Surrogate-based forgetting with timestep-aware weighting and gradient surgery."""
 
-    beta: float = 5e-5  # forget weight per thousandth of the process, the paper's timestep: lambda(t) = 1 - beta*t, t in 0..999 (IV-A; SD3: 2e-4)
+    # forget weight per thousandth of the process, the paper's timestep: lambda(t) = 1 - beta*t, t in 0..999 (IV-A)
+    beta: float = 5e-5  # SD3: 2e-4
     constant_lambda: float = 0.0  # above 0: one lambda for every t instead (Table III's 0.95 and 0.99)
     projection: str = "forget"  # none | forget | both (Table IV); the paper projects the forget gradient
     remember: str = "data"  # what the remember branch is held to: data (the remember images, Eq. 8) or base (the untouched model's output at them)
@@ -48,7 +49,8 @@ class Method:
         return {"remember": remember, "forget": forget, **gradients.conflict(g_r, g_f, total)}
 
     def _remember(self, model, b):
-        return ((self.weight(model.thousandths(b.t)) * b.kept(model, b.reference if self.reads_reference else None)).mean(),)
+        base = b.reference if self.reads_reference else None
+        return ((self.weight(model.thousandths(b.t)) * b.kept(model, base)).mean(),)
 
     def _forget(self, model, b):
         return (((1 - self.weight(model.thousandths(b.t))) * b.error(model, b.forget, b.surrogate)).mean(),)

@@ -15,13 +15,17 @@ CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
 
 class Model:
-    """A DDPM in model space [-1, 1]. x_t = sqrt(abar)*x0 + sqrt(1-abar)*eps, and the network predicts eps, v or x0, as its scheduler says."""
+    """A DDPM in model space [-1, 1]: x_t = sqrt(abar)*x0 + sqrt(1-abar)*eps.
+
+    The network predicts eps, v or x0, as its scheduler says.
+    """
 
     def __init__(self, network, scheduler, device: str | torch.device = "cpu"):
         self.network = network.to(device, memory_format=torch.channels_last).eval()  # dropout off, as the released checkpoints train
         self.scheduler, self.device = scheduler, torch.device(device)
         self.abar = scheduler.alphas_cumprod.double().to(device)
-        self.timesteps, self.prediction, self.channels = len(self.abar), scheduler.config.prediction_type, network.config.in_channels
+        self.timesteps, self.prediction = len(self.abar), scheduler.config.prediction_type
+        self.channels = network.config.in_channels
         self.size = int(np.ravel(network.config.sample_size)[0])
 
     @classmethod
@@ -77,12 +81,12 @@ class Model:
         return self
 
     def encode(self, images: np.ndarray) -> Tensor:
-        """uint8 (N, H, W, 3) to model space (N, C, H, W) float32 in [-1, 1]; C is 3, or 1 of a model of grey pictures."""
+        """uint8 (N, H, W, 3) to model space (N, C, H, W) float32 in [-1, 1]; C is 3, or 1 where pictures are grey."""
         images = grey(images)[..., :1] if self.channels == 1 else images
         return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div(127.5).sub(1).to(self.device)
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """Model space to uint8 (N, H, W, 3), rounded to the nearest level; grey pictures have three equal channels."""
+        """Model space to uint8 (N, H, W, 3), rounded to the nearest level; grey has three equal channels."""
         return diffusion.levels(x.expand(-1, 3, -1, -1))
 
     def trained(self) -> list[Tensor]:
@@ -102,16 +106,20 @@ class Model:
         return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[name].from_config(self.scheduler.config)
 
     def descent(self, t: int, stride: int = 1) -> tuple:
-        """Scheduler and timesteps of the injection test, t and stride being the model's own: ancestral steps t, t-stride, ..., 0 with the variances of such steps."""
+        """Scheduler and timesteps of the injection test, t and stride being the model's own.
+
+        Ancestral steps t, t-stride, ..., 0 with the variances of such steps.
+        """
         scheduler, times = self.sampler("ddpm"), chain(t, stride)
         scheduler.set_timesteps(timesteps=times)
         return scheduler, times
 
     def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
-        """SDEdit without a prompt: noise to strength*1000 thousandths and take an ancestral step for each, uint8 (draws, H, W, 3)."""
+        """SDEdit without a prompt, uint8 (draws, H, W, 3): strength*1000 thousandths, an ancestral step for each."""
         from .. import sampling
 
-        return sampling.inject(self, image, min(max(int(strength * 1000), 1), 999), draws, seed, progress=progress)
+        t = min(max(int(strength * 1000), 1), 999)
+        return sampling.inject(self, image, t, draws, seed, progress=progress)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""
@@ -171,7 +179,8 @@ def pixels(folder: Path, experiment) -> int:
 
 def shown(folder: Path, images: np.ndarray) -> np.ndarray:
     """Pictures, uint8 (N, H, W, 3), as the model in `folder` can show them: grey where it has one channel."""
-    return grey(images) if checkpoints.read_json(homes(folder)[0] / "config.json").get("in_channels", 3) == 1 else images
+    channels = checkpoints.read_json(homes(folder)[0] / "config.json").get("in_channels", 3)
+    return grey(images) if channels == 1 else images
 
 
 def grey(images: np.ndarray) -> np.ndarray:
