@@ -14,7 +14,7 @@ import yaml
 from pipelines import doctor, driver, follow, words
 from unpromptable import steps
 
-WORDS = "an experiment, by file or name (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
+WORDS = "an experiment (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
 LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one argument, of at most 128 KiB
 
 
@@ -29,9 +29,11 @@ def submit(a: argparse.Namespace, console: Any) -> int:
     if not answering.ok:
         raise OSError(f"--endpoint {answering.text}: nothing was submitted; {answering.remedy}")
     if not home.ok:
-        raise ValueError(f"--namespace: the pods would run in {home.text}; nothing was submitted; {home.remedy}")
+        where = f"the pods would run in {home.text}"
+        raise ValueError(f"--namespace: {where}; nothing was submitted; {home.remedy}")
     client, run = _create(a, arguments)
-    console.print(f"run {run}\n{a.endpoint.rstrip('/')}/#/runs/details/{run}", highlight=False, soft_wrap=True)
+    link = f"{a.endpoint.rstrip('/')}/#/runs/details/{run}"
+    console.print(f"run {run}\n{link}", highlight=False, soft_wrap=True)
     return _started(a, client, run, request, console)
 
 
@@ -62,7 +64,7 @@ def _create(a: argparse.Namespace, arguments: dict[str, Any]) -> tuple[Any, str]
 
 
 def _started(a: argparse.Namespace, client: Any, run: str, request: doctor.Request, console: Any) -> int:
-    """Where no pod was on trial, see the first ones start; a run whose image cannot be pulled is ended, and 1 returned."""
+    """Where no pod was on trial, see the first ones start; 1 where one cannot and the run was ended."""
     if a.no_wait or not (a.no_doctor or a.no_pod):
         return 0
     say = lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False)
@@ -122,7 +124,8 @@ def _arguments(a: argparse.Namespace) -> tuple[dict[str, Any], doctor.Request]:
     text = yaml.safe_dump(given, allow_unicode=True)
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{a.experiment}: {len(text.encode())} bytes, but an experiment handed to a cluster may have at most {LIMIT}; put it into the image and give its name")
-    selector, tolerations = dict(map(words.pair, a.node_selector)), [words.toleration(word) for word in a.toleration]
+    selector = dict(map(words.pair, a.node_selector))
+    tolerations = [words.toleration(word) for word in a.toleration]
     image, light_image = (f"{a.registry.rstrip('/')}/{name}" if a.registry else name for name in (a.image, a.light_image))
     machine = {"image": image, "cpu": a.cpu, "memory": a.memory, "gpus": str(a.gpus), "gpu_type": a.gpu_type, "node_selector": selector, "tolerations": tolerations}
     names = {"light_image": light_image, **{k: getattr(a, k) for k in ("volume", "config", "tracking_secret", "store_secret", "hub_secret")}}
@@ -194,6 +197,6 @@ def add(verbs: Any) -> None:
         one.add_argument("--experiment-group", default="unpromptable", help="Kubeflow's experiment, the folder of runs in its UI")
         one.add_argument("--no-doctor", action="store_true", help="submit without checks")
         one.add_argument("--no-pod", action="store_true", help="check without starting a pod (images, store and MLflow are then not tried)")
-        one.add_argument("--no-wait", action="store_true", help="where no pod was tried, return without seeing the first ones start")
+        one.add_argument("--no-wait", action="store_true", help="do not see the first pods start")
         one.add_argument("--pod-minutes", type=float, default=10.0, help="how long a pod may take to start")
         one.set_defaults(run=run)

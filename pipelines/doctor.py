@@ -55,7 +55,8 @@ def _findings(request: Request, api: Any, kfp_host: str) -> Iterator[Finding]:
     yield from _nodes(api, request)
     yield from _volume(api, request)
     yield from _secrets(api, request)
-    yield from trial.admission(api, request, {} if isinstance(namespace, int) else namespace.metadata.labels or {})
+    labels = {} if isinstance(namespace, int) else namespace.metadata.labels or {}
+    yield from trial.admission(api, request, labels)
     if request.probe_minutes > 0:
         for spec in _images(request):
             yield from trial.pod(api, request, spec)
@@ -83,7 +84,8 @@ def _namespace(answer: Any, request: Request) -> Finding:
     if answer == 403:
         return Finding("namespace", True, f"{name}: cannot be read with these rights; going on")
     if isinstance(answer, int):
-        return Finding("namespace", False, f"{name}: no such namespace", "choose one of `kubectl get namespaces` with --namespace")
+        remedy = "choose one of `kubectl get namespaces` with --namespace"
+        return Finding("namespace", False, f"{name}: no such namespace", remedy)
     return Finding("namespace", True, name)
 
 
@@ -99,21 +101,25 @@ def kubeflow_answers(host: str, token: str = "") -> tuple[Finding, dict[str, Any
         with urllib.request.urlopen(ask, timeout=10) as answer:
             return Finding("Kubeflow Pipelines", True, f"{host} answers"), json.load(answer)
     except urllib.error.HTTPError as error:
-        refused = error.code in (401, 403)
-        advice = "pass --token of a user who may use it" if refused else "is this its API server, and version 2? " + remedy
+        remedy = f"is this its API server, and version 2? {remedy}"
+        advice = "pass --token of a user who may use it" if error.code in (401, 403) else remedy
         return Finding("Kubeflow Pipelines", False, f"{host} answers {error.code}", advice), {}
     except (OSError, ValueError) as error:
-        return Finding("Kubeflow Pipelines", False, f"{host} does not answer as an API server: {_short(error)}", remedy), {}
+        text = f"{host} does not answer as an API server: {_short(error)}"
+        return Finding("Kubeflow Pipelines", False, text, remedy), {}
 
 
 def home(says: dict[str, Any], namespace: str, kfp_namespace: str) -> Finding:
-    """Whether the pods will run in `namespace`: an API server without users runs them in its own, whatever it is told."""
+    """Whether the pods will run in `namespace`: with one user Kubeflow runs them in its own."""
     if says.get("multi_user"):
-        return Finding("pods' namespace", True, f"{namespace}; Kubeflow Pipelines has several users, each with a namespace")
+        text = f"{namespace}; Kubeflow Pipelines has several users, each with a namespace"
+        return Finding("pods' namespace", True, text)
     if namespace == kfp_namespace:
         return Finding("pods' namespace", True, f"{namespace}, Kubeflow Pipelines' own: it has one user")
-    text = f"{kfp_namespace}, not {namespace}: this Kubeflow Pipelines has one user, and runs all pods in its own namespace"
-    remedy = f"leave --namespace at {kfp_namespace} and install the chart there; --kfp-namespace says where it runs, if not there"
+    one_user = "this Kubeflow Pipelines has one user, and runs all pods in its own namespace"
+    text = f"{kfp_namespace}, not {namespace}: {one_user}"
+    elsewhere = "--kfp-namespace says where it runs, if not there"
+    remedy = f"leave --namespace at {kfp_namespace} and install the chart there; {elsewhere}"
     return Finding("pods' namespace", False, text, remedy)
 
 
@@ -122,7 +128,8 @@ def _kubeflow(api: Any, request: Request, host: str) -> Iterator[Finding]:
     if not found.ok:
         yield found
         return
-    yield _version(_get(api, "AppsV1Api", "read_namespaced_deployment", "ml-pipeline", request.kfp_namespace), host, request)
+    deployed = _get(api, "AppsV1Api", "read_namespaced_deployment", "ml-pipeline", request.kfp_namespace)
+    yield _version(deployed, host, request)
     yield home(says, request.namespace, request.kfp_namespace)
 
 
@@ -179,18 +186,19 @@ def _nodes(api: Any, request: Request) -> Iterator[Finding]:
 
 
 def _volume(api: Any, request: Request) -> Iterator[Finding]:
-    mounting = [name for name, pod in request.pods.items() if any("persistentVolumeClaim" in v for v in pod["volumes"])]
-    if mounting:
+    if any("persistentVolumeClaim" in volume for pod in request.pods.values() for volume in pod["volumes"]):
         yield _claim(api, request)
     elif "://" not in request.store:
         text = f"the pipeline is compiled without one, and the store {request.store} is a folder"
-        yield Finding("volume", False, text, "compile without --no-volume, or pass --store s3://bucket/prefix")
+        remedy = "compile without --no-volume, or pass --store s3://bucket/prefix"
+        yield Finding("volume", False, text, remedy)
 
 
 def _claim(api: Any, request: Request) -> Finding:
     answer = _get(api, "CoreV1Api", "read_namespaced_persistent_volume_claim", request.volume, request.namespace)
     if answer == 404:
-        remedy = "install the chart, name another with --volume, or compile with --no-volume and keep the store in an object store"
+        without = "compile with --no-volume and keep the store in an object store"
+        remedy = f"install the chart, name another with --volume, or {without}"
         return Finding("volume", False, f"{request.volume}: no such claim in {request.namespace}", remedy)
     if isinstance(answer, int):
         return Finding("volume", True, f"{request.volume} (cannot be read with these rights)")

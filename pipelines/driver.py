@@ -1,8 +1,8 @@
 """The pods that Kubeflow Pipelines 2.17 makes of a compiled pipeline, worked out before submission.
 
-Its compiler sets each pod's security defaults, its driver lays the step's own settings over them. Both are worked
-out here from the compiled YAML, so that a pod on trial, the chart's test and the rules of pod security meet the very
-pods that will run. Source: argocompiler/security_context.go, driver/driver.go, driver/k8s.go of that version.
+Its compiler sets each pod's security defaults, its driver lays the step's own settings over them. Both are
+worked out here from the compiled YAML, so that a pod on trial, the chart's test and the rules of pod security
+meet the very pods that will run. Source: argocompiler/security_context.go, driver/driver.go, driver/k8s.go of that version.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def pods(
 def _steps(
     spec: dict[str, Any], component: dict[str, Any], around: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Every container's label, the parameters of its task and of the DAG around it, as far as they are known now."""
+    """Every container's label, the parameters of its task and of the DAG around it, as far as known now."""
     for task in component["dag"]["tasks"].values():
         inner = spec["components"][task["componentRef"]["name"]]
         own = {
@@ -203,8 +203,8 @@ def _known(source: dict[str, Any], around: dict[str, Any]) -> Any:
     name = source.get("componentInputParameter")
     if name not in around:
         raise ValueError(
-            f"the compiled pipeline takes {name or source} from a step, so what its pods get cannot be known before; "
-            "compile it again"
+            f"the compiled pipeline takes {name or source} from a step, so what its pods get "
+            "cannot be known before; compile it again"
         )
     return around[name]
 
@@ -219,9 +219,9 @@ def _text(template: str, own: dict[str, Any]) -> str:
 
 
 def beside(pod: dict[str, Any]) -> dict[str, Any]:
-    """The whole pod: with KFP's launcher, which copies itself in, and Argo's two containers as KFP 2.17 sets them up.
+    """The whole pod: with KFP's launcher, which copies itself in, and Argo's two containers, as KFP 2.17 has them.
 
-    None of the three can be changed from a pipeline; nor can a pod's fsGroup or a read-only root file system be set.
+    None of the three can be changed from a pipeline; nor can it set a pod's fsGroup or a read-only root file system.
     """
     system = {**NO_ESCALATION, "runAsNonRoot": True}
     argo = {"image": "argoexec:v4.0.5", "securityContext": {**system, "runAsUser": 65532}}

@@ -1,4 +1,4 @@
-"""What a submission without the doctor's checks is watched for: an image that cannot be pulled ends the run in minutes."""
+"""A submission without the doctor's checks, watched: an image that cannot be pulled ends the run."""
 
 from __future__ import annotations
 
@@ -19,18 +19,15 @@ def until_started(
     from kubernetes import client
 
     core, ends, since = client.CoreV1Api(api), time.monotonic() + minutes * 60, {}
-    say(
-        f"waiting until the first pods run, at most {minutes:g} minutes; the run goes on without this (--no-wait)"
-    )
+    say(f"waiting until the first pods run, at most {minutes:g} minutes; --no-wait leaves this out")
     left, last = set(images), "no pod was made yet"
     while left and time.monotonic() < ends:
         listed = call(
             lambda **more: core.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run}", **more)
         )
         if isinstance(listed, int):
-            say(
-                f"the pods of {namespace} cannot be listed with these rights ({listed}); one that cannot start ends after its deadline"
-            )
+            why = f"the pods of {namespace} cannot be listed with these rights ({listed})"
+            say(f"{why}; one that cannot start ends after its deadline")
             return ""
         for pod in listed.items:
             reason = stuck(pod.status)

@@ -1,4 +1,4 @@
-"""Which nodes can take the steps' pods, told from the pods and the nodes' own lists: no pod is started for it."""
+"""Which nodes can take the steps' pods, told from the nodes' list alone: no pod is started for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = {"cpu": "CPUs", "memory": "memory"}
 
 
 def fits(pods: dict[str, dict[str, Any]], nodes: list[Any]) -> Iterator[Finding]:
-    """One finding for each kind of pod that the steps have: where it fits, or what keeps it from every node."""
+    """One finding for each kind of pod: where it fits, or what keeps it from every node."""
     able = [n for n in nodes if not n.spec.unschedulable and _ready(n)]
     for steps, pod in machines(pods).items():
         yield _place(", ".join(steps), pod, able)
@@ -105,7 +105,7 @@ def _lacking(nodes: list[Any], need: dict[str, Decimal]) -> str:
 def _remedy(need: dict[str, Decimal]) -> str:
     options = {"cpu": "--cpu", "memory": "--memory"}
     words = ", ".join(dict.fromkeys(options.get(k, "--gpus") for k in need))
-    return f"scale the pool up with larger nodes, change --node-selector or --toleration, or ask for less: {words}"
+    return f"scale up larger nodes, change --node-selector or --toleration, or ask for less: {words}"
 
 
 def _pools(nodes: list[Any], need: dict[str, Decimal]) -> str:

@@ -1,4 +1,4 @@
-"""The steps' own pods on trial: what the API server says of them, and one started, so that what works there runs."""
+"""The steps' own pods on trial: what the API server says of them, and one that is started."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PULL_REMEDY = "check its name and tag, push it, or add an imagePullSecret to the
 
 
 def admission(api: Any, request: Any, labels: dict[str, str]) -> Iterator[Finding]:
-    """The API server's verdict on each kind of pod, without making one: pod security, quotas, limits, other policies."""
+    """The API server's verdict on each kind of pod, none made: pod security, quotas, limits, policies."""
     level = labels.get(LEVEL)
     said = f"the namespace enforces {level}" if level else f"the namespace has no label {LEVEL}"
     for steps, pod in nodes.machines(request.pods).items():
@@ -60,7 +60,7 @@ def _waits(refusal: str) -> bool:
 
 def _admission_remedy(refusal: str) -> str:
     if "violates PodSecurity" in refusal:
-        return f"compile the pipeline again (its pods keep `restricted`), or label the namespace {LEVEL}=baseline"
+        return f"compile again (the steps' pods keep `restricted`), or label the namespace {LEVEL}=baseline"
     if "exceeded quota" in refusal:
         return "ask for less (--gpus, --memory, --cpu) or for a larger quota: kubectl describe quota"
     return (
@@ -107,7 +107,8 @@ def _watch(core: Any, request: Any, image: str, name: str) -> Iterator[Finding]:
     else:
         why = "; ".join(c.message for c in (status.conditions or []) if c.message) if status else ""
         text = f"the pod did not finish within {request.probe_minutes:g} minutes: {why or 'no reason given'}"
-        remedy = "see `kubectl describe pod`; raise --pod-minutes for a slow registry, or pass --no-pod where all nodes are only busy"
+        busy = "pass --no-pod where all nodes are only busy"
+        remedy = f"see `kubectl describe pod`; raise --pod-minutes for a slow registry, or {busy}"
         yield Finding(f"image {image}", False, text, remedy)
         return
     log = core.read_namespaced_pod_log(
@@ -124,7 +125,7 @@ def _watch(core: Any, request: Any, image: str, name: str) -> Iterator[Finding]:
 
 
 def manifest(request: Any, spec: dict[str, Any]) -> dict[str, Any]:
-    """A step's pod with the probe as its command, ended by the cluster itself should nobody be left to remove it."""
+    """A step's pod with the probe as its command; the cluster ends it should nobody be left to remove it."""
     main = spec["containers"][0]
     gpus = next((v for k, v in main["resources"]["limits"].items() if k not in ("cpu", "memory")), "0")
     command = ["python", "-m", "unpromptable.probe", "--gpus", gpus, request.store]

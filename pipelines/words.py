@@ -1,7 +1,7 @@
-"""The words after `submit` and `doctor`: an experiment or a pipeline, then the pipeline's arguments as key=value.
+"""The words after `submit` and `doctor`: an experiment or a pipeline, then its arguments as key=value.
 
-The stock client takes compiled YAML alone and reads every value as JSON, so that a text that looks like a number needs
-quotes inside quotes; here a .py is compiled on the way, and a value is read as the kind that its parameter has.
+The stock client takes compiled YAML alone and reads every value as JSON, so that a text that looks like a
+number needs quotes inside quotes; here a .py is compiled on the way, and a value is of its parameter's kind.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LEAST_MEMORY = 64 << 20  # bytes; less is a number without its unit
 
 
 def understand(a: argparse.Namespace) -> None:
-    """Lay what stands in `a.words` over the options. Raises ValueError or FileNotFoundError that names the word."""
+    """Lay `a.words` over the options. Raises ValueError or FileNotFoundError that names the word."""
     subjects = [word for word in a.words if "=" not in word]
     if len(subjects) > 1:
         raise ValueError(f"{subjects[1]}: expected key=value, after {subjects[0]}, such as gpus=1")
@@ -142,7 +142,7 @@ def _check(a: argparse.Namespace) -> None:
             raise ValueError(f"--{name} {getattr(a, name)}: must be above 0")
     if nodes.amount(a.memory) < LEAST_MEMORY:
         raise ValueError(
-            f"--memory {a.memory}: that is {nodes.amount(a.memory)} bytes; write the unit, such as {a.memory}Gi"
+            f"--memory {a.memory}: that is {nodes.amount(a.memory)} bytes; give the unit, such as {a.memory}Gi"
         )
     if a.gpus < 0 or a.images_per_shard < 0:
         raise ValueError(f"--gpus {a.gpus}, --images-per-shard {a.images_per_shard}: neither can be below 0")

@@ -157,3 +157,10 @@ def test_measuring_more_needs_no_other_training_or_images():
 def test_a_wrong_list_of_metrics_is_explained(metrics, words):
     with pytest.raises(ValueError, match=words):
         resolve(metrics=metrics)
+
+
+@pytest.mark.parametrize("text, said", [("a:\n  - [", "not valid YAML"), ("pipelineInfo: {}\n---\nplatforms: {}\n", "a compiled pipeline, which only `submit` takes")])
+def test_text_that_is_no_yaml_is_refused_in_one_line(text, said):
+    with pytest.raises(ValueError, match=said) as error:
+        plan.read_yaml(text)
+    assert "\n" not in str(error.value)

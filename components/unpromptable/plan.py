@@ -100,7 +100,9 @@ def read_yaml(text: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{where}: not valid YAML: {error}") from error
+        compiled = "\npipelineInfo:" in f"\n{text}"
+        hint = "; it is a compiled pipeline, which only `submit` takes" if compiled else ""
+        raise ValueError(f"{where}: not valid YAML: {' '.join(str(error).split())}{hint}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected a mapping with name, forget and cells, found {type(value).__name__}")
     return value

@@ -83,15 +83,18 @@ def _there(path: Path) -> Path:
 
 
 def _unwritable(where: str, folder: Path, error: Exception) -> Finding:
-    """Whose the folder is and who this is; a new volume is root's until a pod with an fsGroup has mounted it."""
+    """Whose the folder is, and who this is; a new volume is root's until a pod with an fsGroup mounts it."""
     stat = folder.stat()
-    text = f"{where}: {type(error).__name__}: {folder} is of {stat.st_uid}:{stat.st_gid}, mode {stat.st_mode & 0o7777:o}, and this pod is {_me()}"
+    whose = f"{stat.st_uid}:{stat.st_gid}, mode {stat.st_mode & 0o7777:o}"
+    text = f"{where}: {type(error).__name__}: {folder} is of {whose}, and this pod is {_me()}"
     if not folder.is_dir():
         return Finding("store", False, text, "choose a store whose folders are folders")
     if str(folder) == "/":
-        return Finding("store", False, text, "no volume is mounted there; compile without --no-volume, or give a store in an object store")
+        remedy = "no volume is mounted there; compile without --no-volume, or give a store in an object store"
+        return Finding("store", False, text, remedy)
     give = f"chown -R {os.getuid()}:{os.getgid()} {folder} and chmod g+rwxs, as its administrator"
-    return Finding("store", False, text, f"`helm test` gives a new volume to the steps' group; where it cannot (NFS, for one): {give}")
+    remedy = f"`helm test` gives a new volume to the steps' group; where it cannot (NFS, for one): {give}"
+    return Finding("store", False, text, remedy)
 
 
 def _me() -> str:
@@ -134,7 +137,8 @@ def _gpus(wanted: int) -> Finding:
     import torch
 
     seen = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    text = f"{', '.join(seen) or 'none seen'}; {wanted} asked for, PyTorch is built for CUDA {torch.version.cuda}"
+    built = f"PyTorch is built for CUDA {torch.version.cuda}"
+    text = f"{', '.join(seen) or 'none seen'}; {wanted} asked for, {built}"
     remedy = "take the gpu image, and a node whose driver is new enough for that CUDA (nvidia-smi there)"
     return Finding("GPU in the pod", len(seen) >= wanted, text, remedy if len(seen) < wanted else "")
 
