@@ -2,7 +2,7 @@
 
 Its compiler sets each pod's security defaults, its driver lays the step's own settings over them. Both are
 worked out here from the compiled YAML, so that a pod on trial, the chart's test and the rules of pod security
-meet the very pods that will run. Source: argocompiler/security_context.go, driver/driver.go, driver/k8s.go of that version.
+meet the very pods that will run. Source: argocompiler/security_context.go, driver/driver.go and driver/k8s.go.
 """
 
 from __future__ import annotations
@@ -219,9 +219,9 @@ def _text(template: str, own: dict[str, Any]) -> str:
 
 
 def beside(pod: dict[str, Any]) -> dict[str, Any]:
-    """The whole pod: with KFP's launcher, which copies itself in, and Argo's two containers, as KFP 2.17 has them.
+    """The whole pod: with KFP's launcher, which copies itself in, and the two containers of Argo.
 
-    None of the three can be changed from a pipeline; nor can it set a pod's fsGroup or a read-only root file system.
+    None of the three can be changed from a pipeline; nor can a fsGroup or a read-only root be set.
     """
     system = {**NO_ESCALATION, "runAsNonRoot": True}
     argo = {"image": "argoexec:v4.0.5", "securityContext": {**system, "runAsUser": 65532}}

@@ -57,7 +57,8 @@ def understand(a: argparse.Namespace) -> None:
         key, _, value = word.partition("=")
         if key not in known or key not in OPTIONS:
             raise ValueError(
-                f"{word}: the pipeline takes no {key}; choose from {', '.join(sorted(set(known) & set(OPTIONS)))}"
+                f"{word}: the pipeline takes no {key}; "
+                f"choose from {', '.join(sorted(set(known) & set(OPTIONS)))}"
             )
         if key == "experiment" and a.experiment:
             raise ValueError(f"{word}: {a.experiment} is given already; one run is of one experiment")
@@ -142,7 +143,7 @@ def _check(a: argparse.Namespace) -> None:
             raise ValueError(f"--{name} {getattr(a, name)}: must be above 0")
     if nodes.amount(a.memory) < LEAST_MEMORY:
         raise ValueError(
-            f"--memory {a.memory}: that is {nodes.amount(a.memory)} bytes; give the unit, such as {a.memory}Gi"
+            f"--memory {a.memory}: that is {nodes.amount(a.memory)} bytes; add its unit, as {a.memory}Gi"
         )
     if a.gpus < 0 or a.images_per_shard < 0:
         raise ValueError(f"--gpus {a.gpus}, --images-per-shard {a.images_per_shard}: neither can be below 0")

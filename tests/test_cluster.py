@@ -246,7 +246,7 @@ def doctor_of(cluster, capsys, *words):
     (("demo", "gpus=many"), "gpus=many: expected a whole number"),
     (("demo", "tolerations={}"), "expected a JSON list, found dict"),
     (("demo", "overrides=["), "not valid JSON"),
-    (("demo", "memory=8"), "--memory 8: that is 8 bytes; give the unit, such as 8Gi"),
+    (("demo", "memory=8"), "--memory 8: that is 8 bytes; add its unit, as 8Gi"),
     (("demo", "--memory", "8Gx"), "--memory 8Gx: not a quantity of Kubernetes, such as 8Gi"),
     (("demo", "--cpu", "0"), "--cpu 0: must be above 0"),
     (("demo", "--gpus", "-1"), "neither can be below 0"),
