@@ -1,7 +1,7 @@
 """WHEN: the ablation sweep. One cell is unlearn -> sample -> score; the base model is sampled once for all.
 
-Nothing but ids and words goes from step to step: what a step makes lies in the store. A cell's steps stand in the loop
-itself and its sampling pods are as many as were compiled, since each level and each loop costs the engine more than a step.
+Nothing but ids goes from step to step: what a step makes lies in the store. A cell's steps stand in the loop
+itself and its sampling pods are as many as were compiled, since a level or a loop costs the engine more than a step.
 """
 from dataclasses import replace
 
@@ -16,7 +16,10 @@ def build(fixed: Fixed = Fixed()):
     """The DAG, with the settings that only the compiler can take."""
     before, verdict = parts.build(fixed), replace(fixed, retries=0)  # a verdict is not tried again
 
-    @dsl.pipeline(name="ablation-sweep", description="Forget images that no prompt can name, every way the experiment asks, and compare.")
+    @dsl.pipeline(
+        name="ablation-sweep",
+        description="Forget images that no prompt can name, every way the experiment asks, and compare.",
+    )
     def ablation_sweep(
         experiment: str = "demo",
         world: str = "",
@@ -40,22 +43,29 @@ def build(fixed: Fixed = Fixed()):
     ):
         """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON of dotted keys.
 
-        store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's. images_per_shard: images
-        in one file, which a lost pod draws again; 0 leaves it to the experiment. part: of a sweep in several runs, which `submit` makes.
+        store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's.
+        images_per_shard: images in one file, which a lost pod draws again; 0 leaves it to the experiment.
+        part: of a sweep in several runs, which `submit` makes.
         """
         machine = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations)
         setting = Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)
         last = light(steps.report(store=store, experiment=experiment, part=part), setting, fixed)
         with dsl.ExitHandler(last, name="sweep"):
-            asked = {"experiment": experiment, "world": world, "overrides": overrides, "images_per_shard": images_per_shard, "part": part}
-            cells = light(steps.plan(store=store, **asked), setting, fixed)
-            ready = heavy(steps.prepare(experiment=experiment, store=store).after(cells), machine, setting, verdict)  # a prompted model draws its remember set
-            images = before(shared=ready.output, store=store, **machine._asdict(), **setting._asdict())
+            asked = {"experiment": experiment, "world": world, "overrides": overrides}
+            planned = steps.plan(store=store, images_per_shard=images_per_shard, part=part, **asked)
+            cells = light(planned, setting, fixed)
+            drawing = steps.prepare(experiment=experiment, store=store).after(cells)
+            ready = heavy(drawing, machine, setting, verdict)  # a prompted model draws its remember set
+            run = {"store": store, **machine._asdict(), **setting._asdict()}
+            images = before(shared=ready.output, **run)
             with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as cell:
-                trained = heavy(steps.unlearn(cell=cell, store=store, machine=machine.words()).after(images), machine, setting, fixed)
-                asked = [steps.sample(cell=cell, store=store, machine=machine.words(), pod=pod, pods=fixed.pods) for pod in range(fixed.pods)]
-                drawn = [heavy(one.after(trained), machine, setting, fixed) for one in asked]
-                heavy(steps.score(cell=cell, store=store).after(*drawn), machine, setting, verdict)
+                one = {"cell": cell, "store": store}
+                trained = steps.unlearn(machine=machine.words(), **one).after(images)
+                heavy(trained, machine, setting, fixed)
+                share = {"machine": machine.words(), "pods": fixed.pods}
+                pods = [steps.sample(pod=number, **share, **one) for number in range(fixed.pods)]
+                drawn = [heavy(pod.after(trained), machine, setting, fixed) for pod in pods]
+                heavy(steps.score(**one).after(*drawn), machine, setting, verdict)
 
     return ablation_sweep
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import doctor, driver, follow, words
+from pipelines import doctor, driver, follow, size, words
 from unpromptable import steps
 
 WORDS = "an experiment (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
@@ -21,6 +21,10 @@ LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one 
 def submit(a: argparse.Namespace, console: Any) -> int:
     """Check the experiment and the cluster, then create the run. Raises ValueError or OSError on bad input."""
     arguments, request = _arguments(a)
+    asked = size.runs(a.package, arguments)
+    if len(asked) > 1:
+        text = f"more cells than one run can hold: {len(asked)} runs of one sweep, each with a part of the cells"
+        console.print(f"{text}; the report of any of them shows all there is", highlight=False, soft_wrap=True)
     if not a.no_doctor and not _examine(request, a, console):
         console.print("nothing was submitted; mend what is marked, or pass --no-doctor")
         return 1
@@ -31,14 +35,22 @@ def submit(a: argparse.Namespace, console: Any) -> int:
     if not home.ok:
         where = f"the pods would run in {home.text}"
         raise ValueError(f"--namespace: {where}; nothing was submitted; {home.remedy}")
-    client, run = _create(a, arguments)
-    link = f"{a.endpoint.rstrip('/')}/#/runs/details/{run}"
-    console.print(f"run {run}\n{link}", highlight=False, soft_wrap=True)
-    return _started(a, client, run, request, console)
+    made: list[str] = []
+    for one in asked:
+        called = a.name or yaml.safe_load(one["experiment"])["name"]
+        name = f"{called} {len(made) + 1}/{len(asked)}" if len(asked) > 1 else a.name or None
+        client, run = _create(a, one, name, f"{len(made)} of {len(asked)} runs were" if made else "nothing was")
+        made.append(run)
+        link = f"{a.endpoint.rstrip('/')}/#/runs/details/{run}"
+        console.print(f"run {run}\n{link}", highlight=False, soft_wrap=True)
+    return _started(a, client, made, request, console)
 
 
-def _create(a: argparse.Namespace, arguments: dict[str, Any]) -> tuple[Any, str]:
-    """The client and the new run's id; what the client itself says, links and a warning, is left out."""
+def _create(a: argparse.Namespace, arguments: dict[str, Any], name: str | None, told: str) -> tuple[Any, str]:
+    """The client and the new run's id; what the client itself says, links and a warning, is left out.
+
+    Raises OSError that also says what was submitted before, as `told` has it.
+    """
     import urllib3
     from kfp import client as kfp_client
     from kfp_server_api import ApiException
@@ -50,7 +62,7 @@ def _create(a: argparse.Namespace, arguments: dict[str, Any]) -> tuple[Any, str]
             run = client.create_run_from_pipeline_package(
                 a.package,
                 arguments=arguments,
-                run_name=a.name or None,
+                run_name=name,
                 experiment_name=a.experiment_group,
                 namespace=a.namespace,
                 service_account=a.service_account,
@@ -58,24 +70,25 @@ def _create(a: argparse.Namespace, arguments: dict[str, Any]) -> tuple[Any, str]
             )
         return client, run.run_id
     except ApiException as error:
-        raise OSError(f"--endpoint {a.endpoint}: answers {error.status} {_reason(error)}; nothing was submitted") from error
+        raise OSError(f"--endpoint {a.endpoint}: answers {error.status} {_reason(error)}; {told} submitted") from error
     except urllib3.exceptions.HTTPError as error:
-        raise OSError(f"--endpoint {a.endpoint}: does not answer ({error}); nothing was submitted") from error
+        raise OSError(f"--endpoint {a.endpoint}: does not answer ({error}); {told} submitted") from error
 
 
-def _started(a: argparse.Namespace, client: Any, run: str, request: doctor.Request, console: Any) -> int:
-    """Where no pod was on trial, see the first ones start; 1 where one cannot and the run was ended."""
+def _started(a: argparse.Namespace, client: Any, runs: list[str], request: doctor.Request, console: Any) -> int:
+    """Where no pod was on trial, see the first ones start; 1 where one cannot and the runs were ended."""
     if a.no_wait or not (a.no_doctor or a.no_pod):
         return 0
     say = lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False)
     images = {pod["containers"][0]["image"] for pod in request.pods.values()}
     try:
-        why = follow.until_started(_api(a.context), run, a.namespace, images, a.pod_minutes, say)
+        why = follow.until_started(_api(a.context), runs[0], a.namespace, images, a.pod_minutes, say)
     except OSError as error:
         say(f"not watched: {error}; a pod that cannot start ends the run after its deadline")
         return 0
     if why:
-        client.terminate_run(run)
+        for run in runs:
+            client.terminate_run(run)
         say(f"the run was ended: {why}")
     return 1 if why else 0
 

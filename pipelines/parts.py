@@ -2,6 +2,7 @@
 
 It lives apart so that each DAG's file shows one pipeline, which is what `kfp dsl compile --py` looks for.
 """
+
 from typing import Any
 
 from kfp import dsl
@@ -34,6 +35,11 @@ def build(fixed: Fixed) -> Any:
         machine = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations)
         setting = Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)
         with dsl.ParallelFor(list(range(fixed.pods))) as pod:
-            heavy(steps.sample(cell=shared, store=store, machine=machine.words(), pod=pod, pods=fixed.pods), machine, setting, fixed)
+            heavy(
+                steps.sample(cell=shared, store=store, machine=machine.words(), pod=pod, pods=fixed.pods),
+                machine,
+                setting,
+                fixed,
+            )
 
     return before

@@ -206,6 +206,33 @@ def test_submit_sends_the_compiled_pipeline_with_its_arguments(cluster, capsys):
     assert set(sent) <= set(root), "an argument that the pipeline does not take would be refused only by the server"
 
 
+def posted(cluster):
+    return [b for v, p, b in cluster.requests if v == "POST" and p.endswith("/runs")]
+
+
+@pytest.mark.parametrize("cells, runs", [(30, 1), (42, 2), (100, 4)])
+def test_a_sweep_of_any_number_of_cells_is_submitted_as_runs_that_the_engine_holds(cluster, capsys, tmp_path, cells, runs):
+    path = tmp_path / "many.yaml"
+    path.write_text("name: many\nforget: ['0012-3']\nbase: {editor: flip}\ncells:\n" + "".join(f"- {{name: C{i}, training: {{seed: {i}}}}}\n" for i in range(cells)))
+    assert main(["submit", str(path), "--endpoint", cluster.address, "--no-doctor"]) == 0
+    text, sent = capsys.readouterr().out, [b["runtime_config"]["parameters"] for b in posted(cluster)]
+    assert len(sent) == runs and (f"{runs} runs of one sweep" in text) == (runs > 1) and text.count("run r-1\n") == runs
+    words = [s["part"].rpartition("/")[0] for s in sent]
+    assert words == ([""] if runs == 1 else [f"{i + 1}/{runs}" for i in range(runs)]) and len({s["part"].rpartition("/")[2] for s in sent}) == 1
+    assert runs == 1 or [b["display_name"] for b in posted(cluster)] == [f"many {w}" for w in words]
+
+
+def test_what_the_engine_cannot_hold_is_not_submitted(cluster, capsys, tmp_path):
+    import random
+
+    path = tmp_path / "long.yaml"
+    words = random.Random(0)
+    text = "\n".join("".join(words.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=60)) for _ in range(1500))
+    path.write_text(json.dumps({"name": "long", "description": text, "forget": ["0012-3"], "cells": [{"editor": "flip"}]}))
+    assert main(["submit", str(path), "--endpoint", cluster.address, "--no-doctor"]) == 2
+    assert "699051 and 87381 are allowed" in capsys.readouterr().err and cluster.requests == []
+
+
 def test_an_experiment_that_is_wrong_never_reaches_the_cluster(cluster, capsys):
     assert main(["submit", "demo", "--endpoint", cluster.address, "--set", "training.steps=0"]) == 2
     assert "training.steps is 0" in capsys.readouterr().err and cluster.requests == []

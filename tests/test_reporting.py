@@ -1,4 +1,5 @@
 """How a run is said to have ended: by its rows, whatever state the engine hands over."""
+
 import json
 
 import numpy as np
@@ -7,8 +8,23 @@ import pytest
 from unpromptable import config, data, plan, reporting, rows, steps, store, tracking
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: A, editor: flip}\n- {name: B, method: naive}\n"
-MLMD = ("UNKNOWN", "NEW", "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELED")  # metadata_store.proto, Execution.State
-KFP = ("RUNTIME_STATE_UNSPECIFIED", "PENDING", "SUCCEEDED", "SKIPPED", "CANCELING", "PAUSED")  # run.proto; SUCCEEDED and FAILED also of the local runner
+MLMD = (
+    "UNKNOWN",
+    "NEW",
+    "RUNNING",
+    "COMPLETE",
+    "FAILED",
+    "CACHED",
+    "CANCELED",
+)  # metadata_store.proto, Execution.State
+KFP = (
+    "RUNTIME_STATE_UNSPECIFIED",
+    "PENDING",
+    "SUCCEEDED",
+    "SKIPPED",
+    "CANCELING",
+    "PAUSED",
+)  # run.proto; SUCCEEDED and FAILED also of the local runner
 STATES = (*MLMD, *KFP, "", None)
 
 
@@ -18,7 +34,9 @@ def where(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     resolved = plan.resolve(TEXT)
     specs = resolved.cell_specs()
-    (tmp_path / "experiment.json").write_text(json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key}))
+    (tmp_path / "experiment.json").write_text(
+        json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key})
+    )
     tracking.open_runs(str(tmp_path), "t", "sweep", [rows.flat(s) for s in specs])
     return tmp_path
 
@@ -26,14 +44,27 @@ def where(tmp_path, monkeypatch):
 def finish(where, spec):
     """A cell's row and pictures as `score` leaves them."""
     pictures = np.zeros((12, 8, 8, 3), np.uint8)
-    data.save(where / "shared" / "data.safetensors", {"real": pictures, "forget": pictures[:1]}, {"forget_names": ["0012-3"], "names": [], "removed": []})
+    data.save(
+        where / "shared" / "data.safetensors",
+        {"real": pictures, "forget": pictures[:1]},
+        {"forget_names": ["0012-3"], "names": [], "removed": []},
+    )
     folder = where / spec["folder"]
     for path in (where / "shared" / "before.safetensors", folder / "after.safetensors"):
         data.save(path, {"samples": pictures, "injected/0012-3": pictures[:4]}, {"seeds": list(range(12))})
     data.save(folder / "surrogates.safetensors", {"images": pictures[:1]}, {"targets": ["0012-3"]})
     value = lambda k: {"mean": k, "low": k - 0.1, "high": k + 0.1, "n": 12}
     numbers = {"sscd": 0.2, "lpips": 0.3, "ssim": 0.7, "fid_pre": 0.3, "fid_real": 0.3, "sscd_ceiling": 0.95}
-    row = {**rows.head(spec), "status": "done", "error": None, "labels": {"sscd": "a", "lpips": "b", "fid": "c"}, "surrogates": [], "seconds": {"unlearn": 1.0}, "inputs": {}, **{k: value(v) for k, v in numbers.items()}}
+    row = {
+        **rows.head(spec),
+        "status": "done",
+        "error": None,
+        "labels": {"sscd": "a", "lpips": "b", "fid": "c"},
+        "surrogates": [],
+        "seconds": {"unlearn": 1.0},
+        "inputs": {},
+        **{k: value(v) for k, v in numbers.items()},
+    }
     path = store.place(str(where), spec, "row.json")
     store.write_text(path, json.dumps(row))
     store.finish(path, spec["row_key"])
@@ -50,9 +81,32 @@ def last_step(where, state, tmp_path, part=""):
     from kfp.dsl import executor
 
     page = tmp_path / "page.html"
-    status = {"error": {}, "pipelineJobResourceName": "ablation-sweep-x7k2p", "pipelineTaskName": "sweep", **({} if state is None else {"state": state})}
-    given = {"inputs": {"parameterValues": {"experiment": "t", "store": str(where), "part": part, "status": status}},
-             "outputs": {"artifacts": {"page": {"artifacts": [{"name": "page", "type": {"schemaTitle": "system.HTML"}, "uri": str(page), "metadata": {}}]}}, "outputFile": str(tmp_path / "output.json")}}
+    status = {
+        "error": {},
+        "pipelineJobResourceName": "ablation-sweep-x7k2p",
+        "pipelineTaskName": "sweep",
+        **({} if state is None else {"state": state}),
+    }
+    given = {
+        "inputs": {
+            "parameterValues": {"experiment": "t", "store": str(where), "part": part, "status": status}
+        },
+        "outputs": {
+            "artifacts": {
+                "page": {
+                    "artifacts": [
+                        {
+                            "name": "page",
+                            "type": {"schemaTitle": "system.HTML"},
+                            "uri": str(page),
+                            "metadata": {},
+                        }
+                    ]
+                }
+            },
+            "outputFile": str(tmp_path / "output.json"),
+        },
+    }
     executor.Executor(executor_input=given, function_to_execute=steps.report.python_func).execute()
     return page.read_text()
 
@@ -67,16 +121,25 @@ def test_a_sweep_whose_rows_are_all_done_succeeded_whatever_state_is_handed_over
     for spec in specs(where):
         finish(where, spec)
     for state in STATES:
-        assert "did not succeed" not in last_step(where, state, tmp_path) and "did not succeed" not in (where / "report.md").read_text(), state
+        assert (
+            "did not succeed" not in last_step(where, state, tmp_path)
+            and "did not succeed" not in (where / "report.md").read_text()
+        ), state
         assert ends(where) == {"t": "FINISHED", "A": "FINISHED", "B": "FINISHED"}, state
 
 
 def test_a_sweep_with_a_failed_cell_failed_whatever_state_is_handed_over(where, tmp_path):
     first, second = specs(where)
     finish(where, first)
-    store.write_text(store.place(str(where), second, "failed.json"), json.dumps({"step": "unlearn", "error": "remember is nan"}))
+    store.write_text(
+        store.place(str(where), second, "failed.json"),
+        json.dumps({"step": "unlearn", "error": "remember is nan"}),
+    )
     for state in STATES:
-        assert "did not succeed" in last_step(where, state, tmp_path) and "remember is nan" in (where / "report.md").read_text(), state
+        assert (
+            "did not succeed" in last_step(where, state, tmp_path)
+            and "remember is nan" in (where / "report.md").read_text()
+        ), state
         assert ends(where) == {"t": "FAILED", "A": "FINISHED", "B": "FAILED"}, state
 
 
@@ -85,8 +148,14 @@ def test_only_a_state_that_says_so_ends_an_unfinished_sweep_as_terminated(where,
     for state in STATES:
         stopped = state in ("CANCELED", "CANCELING", "RUNNING", "NEW")
         page = last_step(where, state, tmp_path)
-        assert ("was ended before all of its cells were" in page) == stopped == ("did not succeed" not in page), state
-        assert ends(where) == {"t": "KILLED" if stopped else "FAILED", "A": "FINISHED", "B": "KILLED" if stopped else "FAILED"}, state
+        assert (
+            ("was ended before all of its cells were" in page) == stopped == ("did not succeed" not in page)
+        ), state
+        assert ends(where) == {
+            "t": "KILLED" if stopped else "FAILED",
+            "A": "FINISHED",
+            "B": "KILLED" if stopped else "FAILED",
+        }, state
 
 
 def test_a_run_without_rows_did_not_succeed():

@@ -1,8 +1,9 @@
-"""A sweep in several runs: each works on a part of its cells in one store, and any one's report shows all that is there.
+"""A sweep in several runs: each works on a part of the cells in one store; any one's report shows all there is.
 
-A run's part is a word such as 2/3/4f2a9c: the second of three, of one submission. Each run leaves a note in the store
-when it has planned and when it has ended, so that another's report can tell a cell that is at work from one that is lost.
+A run's part is a word such as 2/3/4f2a9c: the second of three, of one submission. Each run leaves a note in the
+store when it has planned and when it has ended, so that another's report tells a cell at work from a lost one.
 """
+
 from __future__ import annotations
 
 import json
@@ -64,7 +65,11 @@ def await_first(where: str | Path, part: Part) -> None:
     until = time.monotonic() + PATIENCE
     while _state(where, part._replace(number=1)) is None:
         if time.monotonic() > until:
-            log.warning("the first run of this sweep has not planned within %d s, so run %d plans itself", PATIENCE, part.number)
+            log.warning(
+                "the first run of this sweep has not planned within %d s, so run %d plans itself",
+                PATIENCE,
+                part.number,
+            )
             return
         time.sleep(PAUSE)
 

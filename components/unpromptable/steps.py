@@ -1,4 +1,4 @@
-"""Every component of the pipelines on one screen: a cell's id in, a word out; data lies in the store, the work is in `work`."""
+"""Every component of the pipelines on one screen: ids in; data lies in the store, the work is in `work`."""
 from typing import List
 
 from kfp import dsl
@@ -26,9 +26,9 @@ def prepare(experiment: str, store: str) -> str:
 
 @step
 def unlearn(cell: str, store: str, machine: str, unlearned: Output[Model]):
-    """Build the surrogate of every forget image (IV-C), and fine-tune the base model until the targets are forgotten (Algorithm 1).
+    """Build the surrogates (IV-C), then fine-tune until the targets are forgotten (Algorithm 1).
 
-    machine: what the pod asked for. KFP 2.17 hands a pod's resources into a loop only if they are also an ordinary input there.
+    machine: what the pod asked for. KFP 2.17 hands resources into a loop only as ordinary inputs.
     """
     import logging
     from unpromptable import work
@@ -38,7 +38,7 @@ def unlearn(cell: str, store: str, machine: str, unlearned: Output[Model]):
 
 @step
 def sample(cell: str, store: str, machine: str, pod: int, pods: int):
-    """Draw one pod's shards of a model's images, and denoise its share of the injected targets. machine: as for `unlearn`."""
+    """Draw one pod's shards of a model's images, and denoise its share of the injected targets."""
     import logging
     from unpromptable import work
     logging.info("on %s", machine)
