@@ -214,7 +214,7 @@ def posted(cluster):
 def test_a_sweep_of_any_number_of_cells_is_submitted_as_runs_that_the_engine_holds(cluster, capsys, tmp_path, cells, runs):
     path = tmp_path / "many.yaml"
     path.write_text("name: many\nforget: ['0012-3']\nbase: {editor: flip}\ncells:\n" + "".join(f"- {{name: C{i}, training: {{seed: {i}}}}}\n" for i in range(cells)))
-    assert main(["submit", str(path), "--endpoint", cluster.address, "--no-doctor"]) == 0
+    assert main(["submit", str(path), "--endpoint", cluster.address, "--no-doctor", "--no-wait"]) == 0
     text, sent = capsys.readouterr().out, [b["runtime_config"]["parameters"] for b in posted(cluster)]
     assert len(sent) == runs and (f"{runs} runs of one sweep" in text) == (runs > 1) and text.count("run r-1\n") == runs
     words = [s["part"].rpartition("/")[0] for s in sent]
