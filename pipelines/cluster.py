@@ -203,7 +203,7 @@ def add(verbs: Any) -> None:
         one.add_argument("--node-selector", action="append", default=[], metavar="KEY=VALUE")
         one.add_argument("--toleration", action="append", default=[], metavar="KEY[=VALUE][:EFFECT]")
         one.add_argument("--store", default=FOLDER, help="folder on the volume, or s3://bucket/prefix; {name} is the experiment's")
-        one.add_argument("--images-per-shard", type=int, default=0, help="images that one pod draws; 0 leaves it to the experiment")
+        one.add_argument("--images-per-shard", type=int, default=0, help="images in one file, which a lost pod draws again; 0: as the experiment has it")
         for mount, default in (("volume", "unpromptable-store"), ("config", "unpromptable"), ("tracking-secret", "unpromptable-mlflow"), ("store-secret", "unpromptable-object-store"), ("hub-secret", "unpromptable-hub")):
             one.add_argument(f"--{mount}", default=default)
         one.add_argument("--name", default="", help="name of the run")

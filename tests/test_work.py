@@ -106,6 +106,16 @@ def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shard
     assert [len(injected(p)) for p in shards] == [1, 1, 1] and len(injected(tmp_path / "shared" / "before.safetensors")) == 3
 
 
+def test_base_images_that_cannot_be_drawn_stop_the_run_before_its_cells(specs, tmp_path):
+    shared = json.loads(plan.resolve(TEXT).shared_spec())
+    (tmp_path / "experiment.json").write_text(json.dumps({"cells": specs, "shared": shared, "shards": [{"first": 0, "count": 1, "shard": 0, "shards": 1}]}))
+    store.write_text(tmp_path / "shared" / "failed.json", json.dumps({"step": "sample 0", "error": "the disk is full"}))
+    with pytest.raises(RuntimeError, match="sample 0: the disk is full"):
+        work.sample("t/shared", str(tmp_path), 0, 1)
+    work.sample(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path), 0, 1)
+    assert not list(tmp_path.glob("**/samples-*"))
+
+
 def test_the_cells_that_take_longest_are_planned_first(tmp_path):
     ids = work.plan("table1_multiple", "miniature", "{}", str(tmp_path))
     planned = [work.spec_of(cell, str(tmp_path))["name"] for cell in ids]

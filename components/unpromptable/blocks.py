@@ -38,7 +38,7 @@ class Sampling:
     images: int = 10_000  # per model (IV)
     first_seed: int = 0  # image i has seed first_seed + i
     batch: int = 64  # images per network call, which is always filled up to it; another value may round a pixel to the next level
-    shards: int = 1  # pods that share the images of one model
+    shards: int = 1  # files that the images of one model are drawn into; pods share them
 
     def __post_init__(self):
         _positive("sampling", self, "steps", "images", "batch", "shards")
