@@ -13,9 +13,12 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 HERE = Path(__file__).parent
 COMPILED = HERE / "ablation_sweep.yaml"
+POSITIONAL, FILES = ("experiment", "folder", "target"), ("experiment", "target", "package", "mask")
+PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real")
 LEAST_DISK = 1 << 30  # bytes that must be free before a run starts
 
 
@@ -29,15 +32,25 @@ def main(words: list[str] | None = None) -> int:
         arguments.words += rest  # key=value after an option, which argparse does not join to those before it
     console = Console(stderr=False)
     try:
+        _none_empty(arguments)
         return arguments.run(arguments, console)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
+def _none_empty(arguments: argparse.Namespace) -> None:
+    """Raise ValueError for an empty word in a path's place, as an unset variable leaves it: it would mean the current folder."""
+    for name in PATHS:
+        value = getattr(arguments, name, None)
+        if isinstance(value, str) and not value.strip():
+            option = name if name in POSITIONAL else f"--{name}"
+            raise ValueError(f"{option} is empty; name a {'file' if name in FILES else 'folder'}, or leave it out where it has a default")
+
+
 def local(a: argparse.Namespace, console: Console) -> int:
     """Run an experiment on this machine: check it, run the DAG in processes of its own, show progress, print the table."""
-    from unpromptable import plan
+    from unpromptable import plan, tracking
 
     overrides = dict(override(word) for word in a.set)
     text = yaml.safe_dump(plan.read_yaml(a.experiment), allow_unicode=True)
@@ -47,8 +60,11 @@ def local(a: argparse.Namespace, console: Console) -> int:
     free = shutil.disk_usage(out).free
     if free < LEAST_DISK:
         raise OSError(f"--out {out}: {free >> 20} MiB free on that disk, at least {LEAST_DISK >> 20} are needed; free some space or choose another folder")
+    tracking.check(str(out))
     with _Lock(out):
-        console.print(f"[bold]{resolved.experiment.title or resolved.experiment.name}[/]  {len(resolved.cells)} cells, world {resolved.experiment.world}, in {_short(out)}")
+        title = escape(resolved.experiment.title or resolved.experiment.name)
+        where = escape(f"world {resolved.experiment.world}, in {_short(out)}")
+        console.print(f"[bold]{title}[/]  {len(resolved.cells)} cells, {where}", soft_wrap=True)
         code, failed = _drive(out, text, a, overrides, _pending(out, resolved), console)
     return _finish(out, code, failed, console)
 
@@ -92,8 +108,8 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     for cell, step, text in told:
         console.print(f"failed: {cell} {step}: {text}".replace("  ", " "), style="red", markup=False, highlight=False, soft_wrap=True)
     if (out / "report.html").is_file():
-        console.print(f"report   {_short(out / 'report.html')}", highlight=False, soft_wrap=True)
-    console.print(f"log      {_short(out / 'log.txt')}", highlight=False, soft_wrap=True)
+        console.print(f"report   {_short(out / 'report.html')}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"log      {_short(out / 'log.txt')}", highlight=False, soft_wrap=True, markup=False)
     broken = code != 0 or not rows or any(r["status"] != "done" for r in rows)
     if broken and not failed:
         tail = (out / "log.txt").read_text().splitlines()[-15:]
@@ -111,7 +127,7 @@ def compile_(a: argparse.Namespace, console: Console) -> int:
     volume = not a.no_volume
     fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, volume, a.parallelism, a.pods, start_minutes=a.start_minutes)
     compiler.Compiler().compile(ablation_sweep.build(fixed), str(a.out))
-    console.print(f"wrote {_short(Path(a.out))}")
+    console.print(f"wrote {_short(Path(a.out))}", highlight=False, soft_wrap=True, markup=False)
     return 0
 
 
@@ -119,14 +135,12 @@ def train(a: argparse.Namespace, console: Console) -> int:
     """Train a DDPM on a folder of images, for experiments on your own pictures."""
     from unpromptable import work
 
-    if not a.out.strip():
-        raise ValueError("--out is empty; name a folder for the model")
     if a.size < 1:
         raise ValueError(f"--size is {a.size}; it must be at least 1 pixel a side")
     settings = {k: v for k, v in (("steps", a.steps), ("minutes", a.minutes), ("lr", a.lr), ("seed", a.seed), ("prediction", a.prediction)) if v is not None}
     if a.channels:
         settings["channels"] = tuple(int(c) for c in a.channels.split(","))
-    summary = work.train(a.folder, a.out, a.size, a.flip, lambda k, n, text: console.print(f"step {k}/{n}  {text}", highlight=False), **settings)
+    summary = work.train(a.folder, a.out, a.size, a.flip, lambda k, n, text: console.print(f"step {k}/{n}  {text}", highlight=False, markup=False), **settings)
     console.print(f"{summary['steps']} steps on {summary['images']} images, loss {summary['loss']:.4f}, {summary['minutes']} minutes; use it with  {shlex.join(['--set', f'model.source={a.out}', '--set', f'real={a.folder}'])}", soft_wrap=True, markup=False, highlight=False)
     return 0
 
@@ -176,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
     one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as training.lr=1e-5; may be repeated")
-    one.add_argument("--out", default="", help="folder of the run (default runs/<name>); the same folder continues or repeats a run")
+    one.add_argument("--out", help="folder of the run (default runs/<name>); the same folder continues or repeats a run")
     one.add_argument("--threads", type=int, default=0, help="threads per step (default half the cores, as two steps run at a time)")
     one.set_defaults(run=local)
     two = verbs.add_parser("compile", help="write the compiled pipeline for a cluster")

@@ -5,6 +5,7 @@ server is named, and `close` brings everything up to date at the end. A server t
 """
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import math
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import once, store as storing, tables
+from . import databases, once, store as storing, tables
 
 log = logging.getLogger(__name__)
 KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
@@ -23,6 +24,13 @@ NOTE = "tracking.json"  # what the sweep should look like on the server, kept th
 BATCH = 1000  # metrics in one request, MLflow's limit
 SKIPPED = ("slug", "name", "key")
 ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED", "RUNNING": "FAILED"}  # reporting.verdict -> MLflow; a failed cell is one while other runs are at work
+
+REASONS = (  # what a step that cannot use its tracking says in the log, and goes on
+    ("mlflow.exceptions", "MlflowException"),
+    ("requests.exceptions", "RequestException"),
+    ("sqlalchemy.exc", "SQLAlchemyError"),
+    ("alembic.util.exc", "CommandError"),
+)
 
 
 def server() -> str:
@@ -41,6 +49,16 @@ def uri(store: str) -> str:
     return server() or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
 
 
+def check(store: str) -> None:
+    """Raise ValueError in one line where it can be told from here, before a run starts, that it cannot be tracked."""
+    told = "MLFLOW_TRACKING_URI" if server() else store
+    odd = sorted(set(databases.NO_FOLDER) & set(str(Path(store).resolve())))
+    if odd and not server():
+        remedy = "choose another folder, or name a server in MLFLOW_TRACKING_URI"
+        raise ValueError(f"{told}: MLflow takes no database below a name with {' or '.join(odd)}; {remedy}")
+    databases.check(told, uri(store))
+
+
 def open_runs(store: str, experiment: str, sweep_key: str, cells: list[dict[str, Any]]) -> dict[str, str | None]:
     """A sweep run and a child per cell, found by their tags or created: slug -> run id, None where no server answers.
 
@@ -51,7 +69,7 @@ def open_runs(store: str, experiment: str, sweep_key: str, cells: list[dict[str,
     try:
         return dict(_open(_client(store), store, note)[1])
     except _errors() as error:
-        log.warning("tracking: %s cannot be used (%s); results are kept in %s and sent by the report", uri(store), error, store)
+        _warn(store, error, f"results are kept in {store} and sent by the report")
         return {c["slug"]: None for c in cells}
 
 
@@ -93,7 +111,7 @@ def close(store: str, experiment: dict[str, Any], rows: list[dict[str, Any]], hi
         _end(client, sweep, state)
         return True
     except _errors() as error:
-        log.warning("tracking: %s cannot be used (%s); run again to send what is kept in %s", uri(store), error, store)
+        _warn(store, error, f"run again to send what is kept in {store}")
         return False
 
 
@@ -105,8 +123,12 @@ def settle(store: str, state: str) -> bool:
         _end(client, sweep, state)
         return True
     except _errors() as error:
-        log.warning("tracking: %s cannot be used (%s); the sweep's run stays open there until the next run", uri(store), error)
+        _warn(store, error, "the sweep's run stays open there until the next run")
         return False
+
+
+def _warn(store: str, error: BaseException, then: str) -> None:
+    log.warning("tracking: %s cannot be used (%s); %s", databases.shown(uri(store)), databases.line(error), then)
 
 
 def _end(client: Any, sweep: str, state: str) -> None:
@@ -150,7 +172,7 @@ def _tail(run_id: str, history: Path, done: threading.Event) -> None:
             if last:
                 return
     except _errors() as error:
-        log.warning("tracking: %s; the rest of the history is sent by the report", error)
+        log.warning("tracking: %s; the rest of the history is sent by the report", databases.line(error))
 
 
 def _close_cell(client: Any, run: str, row: dict[str, Any], history: Path | None, metrics: list[str], logged: list[str], store: Path, end: str) -> None:
@@ -276,13 +298,19 @@ def _outermost(client: Any) -> str | None:
 def _client(store: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the default waits 246 s per call for a server that is away
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    check(store)
+    databases.reach(uri(store))
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(uri(store))
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-
-    return MlflowException, RequestException
+def _errors() -> tuple[type[BaseException], ...]:
+    """What is a warning here, never a stop: of the libraries, as far as they are installed, and of what they import and read."""
+    found: list[type[BaseException]] = [OSError, ImportError, ValueError]
+    for module, name in REASONS:
+        try:
+            found.append(getattr(importlib.import_module(module), name))
+        except ImportError:
+            continue
+    return tuple(found)
