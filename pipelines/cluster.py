@@ -42,7 +42,7 @@ def submit(a: argparse.Namespace, console: Any) -> int:
         client, run = _create(a, one, name, f"{len(made)} of {len(asked)} runs were" if made else "nothing was")
         made.append(run)
         link = f"{a.endpoint.rstrip('/')}/#/runs/details/{run}"
-        console.print(f"run {run}\n{link}", highlight=False, soft_wrap=True)
+        console.print(f"run {run}\n{link}", highlight=False, soft_wrap=True, markup=False)
     return _started(a, client, made, request, console)
 
 
@@ -103,7 +103,7 @@ def _examine(request: doctor.Request, a: argparse.Namespace, console: Any) -> bo
 
     def show(finding: Any) -> None:
         mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
-        console.print(f"{mark} {escape(finding.check):<34} {escape(finding.text)}", highlight=False, soft_wrap=True)
+        console.print(f"{mark} {escape(f'{finding.check:<34}')} {escape(finding.text)}", highlight=False, soft_wrap=True)
         if not finding.ok and finding.remedy:
             console.print(f"  [yellow]→[/] {escape(finding.remedy)}", highlight=False, soft_wrap=True)
 

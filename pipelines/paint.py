@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ def paint(a: argparse.Namespace, console: Any) -> int:
     painted = painting.fill(image, mask, a.fill)
     share = painting.check(f"--fill {a.fill}", a.target, painted, image)
     path = painting.save(painted, Path(a.out), a.target)
-    console.print(f"painted  {path}: {share:.1%} of {len(image)} x {len(image)} pixels changed", highlight=False, soft_wrap=True)
-    console.print(f"use it with  --set forget='[{a.target}]' --set editor.name=paint --set editor.folder={a.out}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"painted  {path}: {share:.1%} of {len(image)} x {len(image)} pixels changed", highlight=False, soft_wrap=True, markup=False)
+    hint = shlex.join(["--set", f"forget={json.dumps([a.target], ensure_ascii=False)}", "--set", "editor.name=paint", "--set", f"editor.folder={a.out}"])
+    console.print(f"use it with  {hint}", highlight=False, soft_wrap=True, markup=False)
     return 0
 
 
@@ -35,10 +38,10 @@ def add(verbs: Any) -> None:
     one.add_argument("target", help="a picture file, or a picture of the world by name")
     one.add_argument("--out", default="painted", help="folder for the painted picture, named like its target (default painted)")
     one.add_argument("--world", default="miniature", help="where a name is looked up: miniature or paper (default miniature)")
-    one.add_argument("--real", default="", help="folder in which a name is looked up, instead of the world's")
+    one.add_argument("--real", help="folder in which a name is looked up, instead of the world's")
     one.add_argument("--size", type=int, default=0, help="pixels a side; the default leaves a picture as large as it is")
     where = one.add_mutually_exclusive_group(required=True)
     where.add_argument("--box", action="append", default=[], metavar="X0,Y0,X1,Y1", help="region to paint over, in pixels from the top left corner; may be repeated")
-    where.add_argument("--mask", default="", help="picture of the same size, light where to paint")
+    where.add_argument("--mask", help="picture of the same size, light where to paint")
     one.add_argument("--fill", default="inpaint", help="inpaint (from the surroundings, the default) or a colour #rrggbb")
     one.set_defaults(run=paint)

@@ -48,7 +48,7 @@ def run(a: argparse.Namespace, console: Console, local: Callable, override: Call
         reuse.bring(out, name, plan.resolve(name, a.world, dict(map(override, a.set))), console)
         codes[name] = local(argparse.Namespace(experiment=name, world=a.world, set=a.set, out=str(out / name), threads=a.threads), console)
         page, verdicts = overview.write(out, known, a.world)
-        console.print(f"{name} took {(time.monotonic() - began) / 60:.1f} minutes", highlight=False)
+        console.print(f"{name} took {(time.monotonic() - began) / 60:.1f} minutes", highlight=False, markup=False)
     console.print(claims.summary(verdicts))
-    console.print(f"page     {page}", highlight=False, soft_wrap=True)
+    console.print(f"page     {page}", highlight=False, soft_wrap=True, markup=False)
     return 1 if any(codes.values()) else 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from unpromptable import blocks, config, cost, plan
@@ -39,10 +40,11 @@ def show(a: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> 
                           "steps": [{**asdict(s), "gpu_hours": s.hours(a.tflops)} for s in steps], "tflops": a.tflops}, indent=1))
         return 0
     wide = console if console.is_terminal else Console(file=console.file, width=160)
-    wide.print(f"[bold]{resolved.experiment.title or resolved.experiment.name}[/]  world {resolved.experiment.world}, {cost.number(len(resolved.cells), 'cell')}, {cost.number(len(resolved.targets()), 'forget image')}", highlight=False)
+    title = escape(resolved.experiment.title or resolved.experiment.name)
+    wide.print(f"[bold]{title}[/]  world {resolved.experiment.world}, {cost.number(len(resolved.cells), 'cell')}, {cost.number(len(resolved.targets()), 'forget image')}", highlight=False)
     for table in (settings(resolved, pieces), cells(resolved), operations(steps, a.tflops)):
-        wide.print(table)
-    wide.print(note(steps, a.tflops), highlight=False)
+        wide.print(table, markup=False)
+    wide.print(note(steps, a.tflops), highlight=False, markup=False)
     return 0
 
 

@@ -23,7 +23,7 @@ def bring(out: Path, name: str, resolved: plan.Plan, console: Console) -> None:
             pairs = [("shared", "shared"), *((theirs["folder"], ours["folder"]) for ours in resolved.cell_specs() for theirs in told["cells"] if theirs["key"] == ours["key"])]
             for source, target in pairs:
                 if _copy(other.parent / source, out / name / target):
-                    console.print(f"{name}: {target} is made already, taken from {other.parent.name}/{source}", highlight=False, soft_wrap=True)
+                    console.print(f"{name}: {target} is made already, taken from {other.parent.name}/{source}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _copy(source: Path, target: Path) -> bool:

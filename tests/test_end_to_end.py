@@ -3,7 +3,9 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from unpromptable import tracking
 
@@ -59,3 +61,27 @@ def test_forty_five_cells_end_with_rows_a_report_and_closed_runs(tmp_path):
     client = tracking._client(str(tmp_path / "run"))
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert len(runs) == 46 and {r.info.status for r in runs} == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_a_damaged_picture_is_told_once_where_people_look_and_is_not_tried_again(tmp_path):
+    folder = tmp_path / "real"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    whole = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(whole[: len(whole) // 2])
+    text = TEXT.replace('["0007-3"]', '["0.png"]\nreal: real')
+    (tmp_path / "small.yaml").write_text(text)
+    done, rows, events = run(tmp_path, "--set", f"real={folder}")
+    told = f"prepare: {folder / '2.png'}: the image is damaged or truncated"
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout.count(f"failed: {told}") == 1 and not done.stderr and "Traceback" not in done.stdout
+    assert [e["step"] for e in events if e["kind"] == "failed"] == ["prepare"] and len([e for e in events if e["kind"] == "start"]) == 2
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "This run did not succeed" in page and page.count("the image is damaged or truncated") == 1
+    assert {r["status"] for r in rows.values()} == {"failed"}
+    client = tracking._client(str(tmp_path / "run"))
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    sweep, = [r for r in runs if tracking.PARENT not in r.data.tags]
+    assert sweep.info.status == "FAILED" and sweep.data.tags["error"].startswith(told)

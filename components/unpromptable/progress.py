@@ -97,16 +97,21 @@ class _Lines:
         else:
             text = f"{one['kind']} {one['text']}".strip()
         self.said[key] = (began, one["time"])
-        self.console.print(f"{one['cell'] or 'run':<12} {one['step']:<10} {text}", highlight=False, soft_wrap=True)
+        self.console.print(f"{one['cell'] or 'run':<12} {one['step']:<10} {text}", highlight=False, soft_wrap=True, markup=False)
 
 
 class _Bars:
     """Live bars of the steps at work, and a line for each that ended."""
 
     def __init__(self, console: Any):
+        from rich.markup import escape
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self.bars = Progress(TextColumn("{task.fields[cell]:<12} {task.fields[step]:<10}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"), console=console)
+        self.escape = escape  # a cell's name and an error are text, whatever brackets are in them
+        names = TextColumn("{task.fields[cell]:<12} {task.fields[step]:<10}", markup=False)
+        times = (TimeElapsedColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.description}", markup=False)
+        self.bars = Progress(names, BarColumn(24), MofNCompleteColumn(), *times, text, console=console)
         self.at_work: dict[tuple[str, str], Any] = {}
 
     def __enter__(self):
@@ -126,4 +131,5 @@ class _Bars:
         if key in self.at_work:
             self.bars.remove_task(self.at_work.pop(key))
         mark = {"done": "[green]✓[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[/]"}[one["kind"]]
-        self.bars.console.print(f"{mark} {one['cell'] or 'run':<12} {one['step']:<10} {'already finished' if one['kind'] == 'skipped' else one['text']}", highlight=False, soft_wrap=True)
+        text = f"{one['cell'] or 'run':<12} {one['step']:<10} {'already finished' if one['kind'] == 'skipped' else one['text']}"
+        self.bars.console.print(f"{mark} {self.escape(text)}", highlight=False, soft_wrap=True)
