@@ -11,9 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
+
+from unpromptable import reading
 
 HERE = Path(__file__).parent
 COMPILED = HERE / "ablation_sweep.yaml"
@@ -53,7 +54,7 @@ def local(a: argparse.Namespace, console: Console) -> int:
     from unpromptable import plan, tracking
 
     overrides = dict(override(word) for word in a.set)
-    text = yaml.safe_dump(plan.read_yaml(a.experiment), allow_unicode=True)
+    text = reading.write(plan.read_yaml(a.experiment))
     resolved = plan.resolve(text, a.world, overrides)
     out = Path(a.out or f"runs/{resolved.experiment.name}").resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -170,10 +171,7 @@ def override(word: str) -> tuple[str, object]:
     key, found, value = word.partition("=")
     if not found or not key:
         raise ValueError(f"--set {word}: expected key=value, such as training.steps=60")
-    try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {word}: the value is not valid YAML") from error
+    return key, reading.value(value, f"--set {key}")
 
 
 def _short(path: Path) -> str:

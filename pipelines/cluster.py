@@ -9,10 +9,8 @@ import os
 import warnings
 from typing import Any
 
-import yaml
-
 from pipelines import doctor, driver, follow, size, words
-from unpromptable import steps
+from unpromptable import reading, steps
 
 WORDS = "an experiment (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
 LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one argument, of at most 128 KiB
@@ -37,7 +35,7 @@ def submit(a: argparse.Namespace, console: Any) -> int:
         raise ValueError(f"--namespace: {where}; nothing was submitted; {home.remedy}")
     made: list[str] = []
     for one in asked:
-        called = a.name or yaml.safe_load(one["experiment"])["name"]
+        called = a.name or reading.value(one["experiment"], "experiment")["name"]
         name = f"{called} {len(made) + 1}/{len(asked)}" if len(asked) > 1 else a.name or None
         client, run = _create(a, one, name, f"{len(made)} of {len(asked)} runs were" if made else "nothing was")
         made.append(run)
@@ -134,7 +132,7 @@ def _arguments(a: argparse.Namespace) -> tuple[dict[str, Any], doctor.Request]:
     overrides = dict(override(word) for word in a.set)
     given = plan.read_yaml(a.experiment)
     resolved = _resolve(given, a.world, overrides)
-    text = yaml.safe_dump(given, allow_unicode=True)
+    text = reading.write(given)
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{a.experiment}: {len(text.encode())} bytes, but an experiment handed to a cluster may have at most {LIMIT}; put it into the image and give its name")
     selector = dict(map(words.pair, a.node_selector))
@@ -166,7 +164,7 @@ def _resolve(given: dict[str, Any], world: str, overrides: dict[str, Any]) -> An
     """The plan, where its files are folders of the cluster: those are looked for there, not here."""
     from unpromptable import plan
 
-    return plan.resolve(yaml.safe_dump(given, allow_unicode=True), world, overrides, inputs=False)
+    return plan.resolve(reading.write(given), world, overrides, inputs=False)
 
 
 def _reason(error: Any) -> str:

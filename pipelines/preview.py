@@ -13,7 +13,7 @@ from rich.table import Table
 
 from unpromptable import blocks, config, cost, plan
 
-SHARED = ("world", "real", "size", "model", "sampling", "injection", "networks")
+SHARED = ("world", "real", "model", "sampling", "injection", "networks")
 TRAINING = ("steps", "lr", "batch", "seed")
 
 

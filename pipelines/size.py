@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import yaml
 
 from pipelines import argo, driver
 
@@ -93,13 +92,13 @@ def add(verbs: Any, override: Any) -> None:
 
 def show(a: Any, console: Any, overrides: dict[str, Any]) -> int:
     """Print a line per number of cells. Raises ValueError where a sweep cannot be held."""
-    from unpromptable import plan
+    from unpromptable import plan, reading
 
     if any(n < 1 for n in a.cells):
         raise ValueError(f"--cells {min(a.cells)}: a sweep has at least one cell")
     given = plan.read_yaml(a.experiment)
     resolved = plan.resolve(a.experiment, a.world, overrides, inputs=False)
-    arguments = {"experiment": yaml.safe_dump(given, allow_unicode=True), "world": a.world}
+    arguments = {"experiment": reading.write(given), "world": a.world}
     arguments["overrides"] = json.dumps(overrides)
     ids = identities(resolved)
     table = _table()

@@ -24,7 +24,7 @@ def test_world_defaults_lie_under_the_experiment_and_the_overrides_on_top():
 
 def test_a_worlds_defaults_of_an_editor_lie_under_what_the_experiment_says_of_it():
     at = lambda editor, overrides=None, world="": plan.resolve(yaml.safe_dump({**BASE, "cells": [{"method": "surrogate", "editor": editor}]}), world, overrides or {}, inputs=False).cells[0].editor.settings
-    shipped = plan.read_world("miniature")["editors"]["tedigan"]
+    shipped = plan.read_world("miniature")["reals"]["miniature"]["editors"]["tedigan"]
     assert at("tedigan") == shipped and at("flip") == {} and at("tedigan", world="paper") == {}
     assert at({"name": "tedigan", "folder": "mine"}) == at({"name": "tedigan", "settings": {"folder": "mine"}}) == shipped | {"folder": "mine"}
     assert at("flip", {"editor": "tedigan", "editor.folder": "other", "editor.steps": 9}) == shipped | {"folder": "other", "steps": 9}
@@ -136,6 +136,7 @@ def test_figure8_runs_on_flags_here_and_on_the_published_model_with_the_papers_s
     assert steps == {"neggrad": 60, "erasediff": 100, "siss": 100, "duo": 100, "surrogate": 100}
     assert {(c.training.lr, c.training.batch) for c in there.cells} == {(1e-5, 8)}
     assert all(c.method.settings["beta"] == 2e-4 for c in there.cells if c.method.name == "surrogate")
+    assert {json.dumps(c.method.settings) for c in there.cells if c.method.name == "siss"} == {'{"relative_norm": 0.1}'}  # 750 is of SD 1.4 and its whole UNet
 
 
 def test_a_familys_settings_are_checked_when_the_plan_is_made():

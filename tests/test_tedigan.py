@@ -20,7 +20,7 @@ NAMES = ("0010-3", "0021-3", "0043-3")
 CAPTION = "a person with white hair"
 WEIGHTS = [0.5, 4, 32]
 SMALL = stylegan.Shape(resolution=32, code=8, base=64, most=8, first=4, top=8)
-MINIATURE = plan.read_world("miniature")["editors"]["tedigan"]
+MINIATURE = plan.read_world("miniature")["reals"]["miniature"]["editors"]["tedigan"]
 SHIPPED = Path(str(resources.files("unpromptable"))) / "miniature" / "tedigan"
 
 

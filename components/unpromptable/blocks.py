@@ -4,11 +4,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import reading
+
+SEEDS = 1 << 32  # a seed has 32 bits
+
 
 def _positive(where: str, thing: Any, *names: str) -> None:
     for name in names:
         if not getattr(thing, name) > 0:
             raise ValueError(f"{where}.{name} is {getattr(thing, name)}; it must be above 0")
+
+
+def _at_most(where: str, thing: Any, most: float, *names: str) -> None:
+    for name in names:
+        if getattr(thing, name) > most:
+            raise ValueError(f"{where}.{name} is {getattr(thing, name)}; it may be at most {most:,}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,9 @@ class Source:
     revision: str = ""  # commit of the hub name; empty resolves the newest once and records it
     settings: dict[str, Any] = field(default_factory=dict)  # the family's own, such as the rank of an adapter
 
+    def __post_init__(self):
+        reading.check_path("model.source", self.source)
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -42,6 +55,10 @@ class Sampling:
 
     def __post_init__(self):
         _positive("sampling", self, "steps", "images", "batch", "shards")
+        _at_most("sampling", self, 10_000, "steps", "shards")
+        _at_most("sampling", self, 10_000_000, "images", "batch")
+        if not 0 <= self.first_seed <= SEEDS - self.images:
+            raise ValueError(f"sampling.first_seed is {self.first_seed}; it and the {self.images} seeds from it on must lie in 0..{SEEDS - 1}")
         if self.shards > self.images:
             raise ValueError(f"sampling.shards is {self.shards} for {self.images} images; use at most one shard per image")
 
@@ -72,6 +89,8 @@ class Injection:
 
     def __post_init__(self):
         _positive("injection", self, "t", "draws", "stride")
+        _at_most("injection", self, 999, "t", "stride")
+        _at_most("injection", self, 100_000, "draws")
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,7 @@ class Networks:
     folder: str = ""  # where the paper's weight files lie; empty looks in torch hub's cache and fetches
 
     def __post_init__(self):
+        reading.check_path("networks.folder", self.folder or ".")
         if self.name not in ("miniature", "flags", "paper"):
             raise ValueError(f"networks.name: no {self.name!r}; choose from miniature, flags, paper")
 
@@ -103,6 +123,9 @@ class Remember:
         if self.prompts and self.source != "model":
             raise ValueError(f"remember.prompts: {len(self.prompts)} given, whose outputs the base model draws; set remember.source to model, or leave them out")
         _positive("remember", self, "images", "screen")
+        _at_most("remember", self, 1_000_000, "images")
+        if not 0 <= self.first_seed <= SEEDS // 2:
+            raise ValueError(f"remember.first_seed is {self.first_seed}; it must lie in 0..{SEEDS // 2}, so that the seeds from it on have 32 bits")
 
 
 @dataclass(frozen=True)
@@ -116,6 +139,7 @@ class Quality:
 
     def __post_init__(self):
         _positive("quality", self, "copy", "unrelated", "changed", "others")
+        _at_most("quality", self, 1, "copy", "unrelated", "changed")
 
 
 @dataclass(frozen=True)
@@ -147,13 +171,17 @@ class Training:
         return self.lr * min(1.0, (self.steps - update) / falling) if falling else self.lr
 
     def __post_init__(self):
-        _positive("training", self, "steps", "lr", "batch", "save_every")
+        _positive("training", self, "steps", "lr", "batch", "save_every", "eps")
+        _at_most("training", self, 100_000_000, "steps", "save_every")
+        _at_most("training", self, 100_000, "batch", "micro_batch")
+        if not all(0 <= b < 1 for b in self.betas):
+            raise ValueError(f"training.betas is {self.betas}; both must lie in [0, 1)")
         if self.reduction not in ("mean", "sum") or self.timesteps not in ("sample", "shared") or self.precision not in ("no", "fp16", "bf16"):
             raise ValueError(f"training: reduction is {self.reduction!r} (mean or sum), timesteps {self.timesteps!r} (sample or shared), precision {self.precision!r} (no, fp16 or bf16)")
         if not 0 <= self.t_min <= self.t_max <= 999:
             raise ValueError(f"training: t_min {self.t_min} and t_max {self.t_max} must satisfy 0 <= t_min <= t_max <= 999")
-        if self.micro_batch < 0 or self.max_grad_norm < 0:
-            raise ValueError(f"training: micro_batch is {self.micro_batch}, max_grad_norm {self.max_grad_norm}; neither may be below 0")
+        if min(self.micro_batch, self.max_grad_norm, self.weight_decay) < 0:
+            raise ValueError(f"training: micro_batch is {self.micro_batch}, max_grad_norm {self.max_grad_norm}, weight_decay {self.weight_decay}; none may be below 0")
         if not 0 <= self.cooldown <= 1:
             raise ValueError(f"training.cooldown is {self.cooldown}; it is a share of the updates, 0 (a constant rate) to 1")
         if not 0 <= self.revisit < 1:

@@ -1,13 +1,22 @@
 """Text to frozen, validated objects: what an experiment and its cells are."""
 from __future__ import annotations
 
+import hashlib
+import math
 import re
+import unicodedata
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import plugins
 from .blocks import Choice, Injection, Networks, Quality, Remember, Sampling, Source, Training
+from .reading import check_path, shown
 
+BLOCKS = {"model": Source, "sampling": Sampling, "injection": Injection, "networks": Networks, "remember": Remember, "quality": Quality}
+SPELLED = {"\u2020": " dagger ", "\u2021": " double dagger ", "α": " alpha ", "β": " beta ", "γ": " gamma ", "η": " eta ", "λ": " lambda ", "σ": " sigma ", "θ": " theta "}
+LONGEST = 60  # letters of a cell's name in the name of its folder
+ELSEWHERE = {"size": "there is no such setting: pictures are brought to the model's own size (of the family sd3: model.pixels)"} | {
+    k: "it belongs to cells: say it in `base` for all of them, or in one of `cells`" for k in ("method", "editor", "training")}
 METRICS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real")  # the paper's, which every table and verdict needs
 
 
@@ -24,9 +33,26 @@ class Cell:
 
     @property
     def slug(self) -> str:
-        """The name as a folder: lower case, letters, digits and dashes, with a dagger spelled out."""
-        text = self.name.lower().replace("\u2020", "-dagger")
-        return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in text).split()) or "cell"
+        """The name as a folder: lower case, Latin letters, digits and dashes; with a digest where these cannot say all of it."""
+        text = self.name.translate({ord(k): v for k, v in SPELLED.items()})
+        text = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+        text = re.sub(r"(?<![0-9a-z])([+-])(?=[0-9.])", lambda sign: " plus " if sign[1] == "+" else " minus ", text)
+        plain = "-".join(re.findall(r"[0-9a-z]+", text))
+        lost = any(c.isalnum() and not c.isascii() for c in text) or not plain or len(plain) > LONGEST
+        return "-".join(x for x in (plain[:LONGEST].strip("-") or "cell", self.digest if lost else "") if x)
+
+    @property
+    def digest(self) -> str:
+        """Six digits that tell the name from others."""
+        return hashlib.sha256(self.name.encode()).hexdigest()[:6]
+
+    def __post_init__(self):
+        if not self.name.strip() or len(self.name) > 1000:
+            raise ValueError(f"cell {shown(self.name)}: give a name of 1 to 1000 letters")
+        if not self.forget:
+            raise ValueError(f"cell {shown(self.name)}: no forget image; name at least one")
+        for target in self.forget:
+            check_path(f"cell {shown(self.name)}: forget", target)
 
 
 @dataclass(frozen=True)
@@ -46,7 +72,6 @@ class Experiment:
     remember: Remember = Remember()
     quality: Quality = Quality()
     metrics: tuple[Choice, ...] = tuple(Choice(m) for m in METRICS)  # what is measured: files of metrics/ with their settings
-    size: int = 0  # pixels a side to which folders of images are brought; 0 is the model's own
     title: str = ""
     description: str = ""
     paper: tuple[dict[str, Any], ...] = ()  # the paper's own rows, shown beside ours
@@ -54,6 +79,7 @@ class Experiment:
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
             raise ValueError(f"experiment.name is {self.name!r}; it names folders and runs, so use up to 63 letters, digits, dots, dashes and underscores")
+        check_path("real", self.real)
         family = plugins.module("model", self.model.name)
         prompted = hasattr(family, "Settings")
         if self.sampling.sampler not in family.SAMPLERS:
@@ -62,9 +88,24 @@ class Experiment:
             raise ValueError(f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)}, remember.prompts {list(self.remember.prompts)}; the family {self.model.name} {'needs a prompt' if prompted else 'takes none'}")
         self.family_settings()
 
+        self._check_seeds()
+        for row in self.paper:
+            numbers = [v for k, v in row.items() if k != "name"]
+            if not isinstance(row.get("name"), str) or not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in numbers):
+                raise ValueError(f"experiment.paper: got {shown(row)}; each row is a mapping of a name and numbers, such as {{name: Ours, sscd: 0.19}}")
+        names = [c.name for c in self.metrics]
+        if twice := [n for n in names if names.count(n) > 1]:
+            raise ValueError(f"experiment.metrics: {twice[0]} is listed {names.count(twice[0])} times; list each metric once")
         missing = [m for m in METRICS if m not in [c.name for c in self.metrics]]
         if missing:
             raise ValueError(f"experiment.metrics: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; list the paper's five ({', '.join(METRICS)}), and others beside them")
+
+    def _check_seeds(self) -> None:
+        """The outputs that are remembered must not be those that are judged."""
+        kept, judged = self.remember, range(self.sampling.first_seed, self.sampling.first_seed + self.sampling.images)
+        drawn = range(kept.first_seed, kept.first_seed + 5 * kept.images)
+        if kept.source == "model" and drawn.start < judged.stop and judged.start < drawn.stop:
+            raise ValueError(f"remember.first_seed is {kept.first_seed}: outputs remembered from seeds {drawn.start}..{drawn.stop - 1} would be among those judged, {judged.start}..{judged.stop - 1}; set it apart from them")
 
     def family_settings(self) -> Any:
         """The model's settings as its family's dataclass; None for a family without settings."""
@@ -88,20 +129,25 @@ def read_cell(value: dict[str, Any]) -> Cell:
         choice = _choice(parts.get(kind), kind)
         plugins.make(kind, choice.name, choice.settings)
         parts[kind] = choice
-    parts["training"] = plugins.build(Training, dict(parts.get("training") or {}), "training")
-    parts["forget"] = tuple(parts.get("forget") or ())
-    return plugins.build(Cell, parts, f"cell {parts.get('name', '')}".strip())
+    parts["training"] = plugins.build(Training, parts.get("training") or {}, "training")
+    return plugins.build(Cell, parts, f"cell {shown(parts.get('name', ''))}")
 
 
 def read_experiment(value: dict[str, Any]) -> Experiment:
     """An experiment from what `to_json` wrote or a merged YAML mapping."""
     parts = dict(value)
-    for key, cls in (("model", Source), ("sampling", Sampling), ("injection", Injection), ("networks", Networks), ("remember", Remember), ("quality", Quality)):
+    for key, words in ELSEWHERE.items():
+        if key in parts:
+            raise ValueError(f"experiment: no setting {key!r}; {words}")
+    for key, cls in BLOCKS.items():
         given = parts.get(key) or {}
-        given = {"name": given} if isinstance(given, str) else dict(given)
-        parts[key] = plugins.build(cls, _with_settings(given) if cls is Source else given, key)
+        given = {"name": given} if isinstance(given, str) else given
+        parts[key] = plugins.build(cls, _with_settings(given) if cls is Source and isinstance(given, dict) else given, key)
     if "metrics" in parts:
-        parts["metrics"] = tuple(_choice(m, "metrics") for m in parts["metrics"])
+        listed = parts["metrics"]
+        if not isinstance(listed, (list, tuple)):
+            raise ValueError(f"experiment.metrics: got {shown(listed)}; give a list such as [{', '.join(METRICS)}]")
+        parts["metrics"] = tuple(_choice(m, "metrics") for m in listed)
         for choice in parts["metrics"]:
             plugins.make("metric", choice.name, choice.settings)
     return plugins.build(Experiment, parts, "experiment")
@@ -112,16 +158,20 @@ def _with_settings(given: dict[str, Any]) -> dict[str, Any]:
     family = plugins.module("model", given.get("name", Source.name))
     if not hasattr(family, "Settings"):
         return given
+    if not isinstance(given.get("settings") or {}, dict):
+        raise ValueError(f"model.settings: got {shown(given['settings'])}; give a mapping")
     own = plugins.fields_of(Source)
     theirs = {k: v for k, v in given.items() if k not in own}
-    return {**{k: v for k, v in given.items() if k in own}, "settings": {**given.get("settings", {}), **theirs}}
+    return {**{k: v for k, v in given.items() if k in own}, "settings": {**(given.get("settings") or {}), **theirs}}
 
 
 def _choice(value: Any, kind: str) -> Choice:
     """`siss`, `{name: siss, mixture: 0.3}` or `{name: siss, settings: {...}}` to a Choice."""
     if isinstance(value, str):
         return Choice(value)
-    if not isinstance(value, dict) or "name" not in value:
-        raise ValueError(f"{kind}: got {value!r}; give a name, or a mapping with `name` and its settings")
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise ValueError(f"{kind}: got {shown(value)}; give a name, or a mapping with `name` and its settings")
+    if not isinstance(value.get("settings") or {}, dict):
+        raise ValueError(f"{kind}.settings: got {shown(value['settings'])}; give a mapping")
     rest = {k: v for k, v in value.items() if k not in ("name", "settings")}
-    return Choice(value["name"], {**value.get("settings", {}), **rest})
+    return Choice(value["name"], {**(value.get("settings") or {}), **rest})

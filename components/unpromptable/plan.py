@@ -1,19 +1,18 @@
 """World + experiment + overrides to one resolved experiment and its cells."""
 from __future__ import annotations
 
+import copy
 import hashlib
-import itertools
 import json
-from dataclasses import asdict, dataclass, fields
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from . import config, data, plugins
-
-CELL = ("method", "editor", "training", "forget")  # what a cell may change; all else belongs to the experiment
+from . import config, data, layers, plugins, reading
+from .reading import shown
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,10 @@ class Plan:
     def cell_specs(self) -> list[dict[str, Any]]:
         """One mapping per cell: what its steps read, and the folder its results go to."""
         shared = {"experiment": config.to_json(self.experiment)}
-        return [{**shared, "cell": config.to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{c.slug}-{k[:8]}", "surrogates": self._surrogates_key(c), "row_key": self._row_key(c)} for c, k in zip(self.cells, map(self._cell_key, self.cells))]
+        alike = Counter(c.slug for c in self.cells)  # "a+b" and "a-b"
+        names = [c.slug if alike[c.slug] == 1 else f"{c.slug}-{c.digest}" for c in self.cells]
+        return [{**shared, "cell": config.to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{name}-{k[:8]}", "surrogates": self._surrogates_key(c), "row_key": self._row_key(c)}
+                for c, name, k in zip(self.cells, names, map(self._cell_key, self.cells))]
 
     def _cell_key(self, cell: config.Cell) -> str:
         return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}])
@@ -66,13 +68,12 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
 
     inputs: look for the experiment's files, whose identity is part of the key; without, they are of another machine.
 
-    Raises ValueError or FileNotFoundError that names the key, what was found and what is allowed.
+    Raises ValueError or FileNotFoundError, one line that names the key, what was found and what is allowed.
     """
-    given = read_yaml(text)
-    base_world = read_world(world or given.get("world") or "miniature")
-    given = _in_world(given, base_world["world"])
-    base_world = _of_family(base_world, given, overrides or {})
-    common, rows = _merge(base_world, given, overrides or {})
+    given, sets = read_yaml(text), layers.leaves(overrides or {})
+    base_world = read_world(_asked(world, sets.pop("world", None)) or given.get("world") or "miniature")
+    given = layers.in_world(given, base_world["world"], worlds())
+    common, rows = layers.merge(layers.of_world(base_world, given, sets), given, sets)
     experiment = config.read_experiment(common)
     cells = tuple(config.read_cell(row) for row in rows)
     _check_names(cells)
@@ -86,23 +87,28 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     return Plan(experiment, cells, key)
 
 
+def _asked(world: str, override: Any) -> Any:
+    """The world of the command line: --world and --set world are the same."""
+    if world and override and world != override:
+        raise ValueError(f"--set world={shown(override)} and --world {world}: leave one of the two out")
+    return world or override
+
+
 def read_yaml(text: str) -> dict[str, Any]:
     """The experiment's mapping from YAML text, a file's path, or the name of an experiment that ships."""
     where = "experiment"
-    if "\n" not in text and ":" not in text or text.endswith((".yaml", ".yml")):
+    if "\n" not in text and (":" not in text or text.endswith((".yaml", ".yml"))):
+        reading.check_path(where, text)
         path = Path(text)
+        if not path.is_file() and path.name == text:
+            path = Path(str(resources.files("pipelines"))) / "experiments" / f"{path.stem}.yaml"
         if not path.is_file():
-            path = Path(str(resources.files("pipelines"))) / "experiments" / f"{Path(text).stem}.yaml"
-        if not path.is_file():
-            ships = sorted(p.stem for p in path.parent.glob("*.yaml"))
+            ships = sorted(p.stem for p in (resources.files("pipelines") / "experiments").iterdir() if p.name.endswith(".yaml"))
             raise FileNotFoundError(f"experiment: {text} is neither a file nor one that ships; choose from {', '.join(ships)}, or give a YAML file")
-        where, text = str(path), path.read_text()
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        compiled = "\npipelineInfo:" in f"\n{text}"
-        hint = "; it is a compiled pipeline, which only `submit` takes" if compiled else ""
-        raise ValueError(f"{where}: not valid YAML: {' '.join(str(error).split())}{hint}") from error
+        where, text = str(path), reading.file(path)
+    if "\npipelineInfo:" in f"\n{text}":
+        raise ValueError(f"{where}: a compiled pipeline, which only `submit` takes; give an experiment")
+    value = reading.value(text, where)
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected a mapping with name, forget and cells, found {type(value).__name__}")
     return value
@@ -111,8 +117,13 @@ def read_yaml(text: str) -> dict[str, Any]:
 def read_world(name: str) -> dict[str, Any]:
     """The defaults of a world. Raises ValueError that lists the worlds when there is none of that name."""
     if name not in worlds():
-        raise ValueError(f"world: no {name!r}; choose from {', '.join(worlds())}")
-    return {"world": name, **yaml.safe_load((resources.files("unpromptable") / "worlds" / f"{name}.yaml").read_text())}
+        raise ValueError(f"world: no {shown(name)}; choose from {', '.join(worlds())}")
+    return {"world": name, **copy.deepcopy(_shipped(name))}
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
+    return reading.value((resources.files("unpromptable") / "worlds" / f"{name}.yaml").read_text(), f"world {name}")
 
 
 def worlds() -> list[str]:
@@ -120,15 +131,7 @@ def worlds() -> list[str]:
     return sorted(p.name[:-5] for p in (resources.files("unpromptable") / "worlds").iterdir() if p.name.endswith(".yaml"))
 
 
-def _of_family(world: dict[str, Any], given: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """The world's defaults for the experiment's model family laid over its common ones."""
-    families = world.get("families") or {}
-    model = given.get("model") or {}
-    name = overrides.get("model") or overrides.get("model.name") or (model if isinstance(model, str) else model.get("name"))
-    plain = {k: v for k, v in world.items() if k != "families"}
-    return {**plain, **families[name]} if name in families else plain
-
-
+@cache
 def code_digest() -> str:
     """Identity of the package's code and shipped weights: results made by other code are not reused."""
     root = Path(str(resources.files("unpromptable")))
@@ -141,106 +144,11 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _in_world(given: dict, world: str) -> dict:
-    """The experiment as it is in one world: what its `worlds` say of that world lies on top of the rest."""
-    entries = given.get("worlds") or {}
-    for name, entry in entries.items():
-        if name not in worlds() or not isinstance(entry, dict) or "name" in entry or "world" in entry:
-            raise ValueError(f"experiment.worlds.{name}: got {entry!r}; give one of {', '.join(worlds())} a mapping of what differs there, such as forget and base, but neither name nor world")
-    lie = [{k: _named(v) if k == "base" else v for k, v in layer.items() if k != "worlds"} for layer in (given, entries.get(world) or {})]
-    return _deep(*lie)
-
-
-def _merge(world: dict, given: dict, overrides: dict) -> tuple[dict, list[dict]]:
-    per_cell = {k: v for k, v in overrides.items() if k.split(".")[0] in CELL}
-    known = ("cell", "methods", "editors", "base", "cells", "sweep")
-    common = _deep({k: v for k, v in world.items() if k not in known}, {k: v for k, v in given.items() if k not in known})
-    common["world"] = world["world"]
-    for key, value in overrides.items():
-        if key not in per_cell:
-            _assign(common, key, value)
-    points = _grid({k: [overrides[k]] if k in overrides else v for k, v in (given.get("sweep") or {}).items()})
-    common["forget"] = common.get("forget") or list(dict.fromkeys(t for point in points for t in point.get("forget", ())))
-    if not common["forget"]:
-        raise ValueError("experiment.forget: no forget image; name at least one, a picture of the real images or a file")
-    rows = [_row(world, given, row, point, per_cell, common["forget"]) for row in given.get("cells") or [{}] for point in points]
-    _check_used(per_cell, rows)
-    return common, rows
-
-
-def _row(world: dict, given: dict, row: dict, point: dict, overrides: dict, forget: list) -> dict:
-    if not isinstance(row, dict):
-        raise ValueError(f"experiment.cells: got {row!r}; each cell is a mapping such as {{name: Ours, method: surrogate}}")
-    layers = [_named(x) for x in (world.get("cell") or {}, given.get("base") or {}, row)]
-    method = next(layer["method"]["name"] for layer in reversed(layers) if "method" in layer)
-    cell = _deep(layers[0], _named((world.get("methods") or {}).get(method) or {}))
-    cell.setdefault("forget", list(forget))
-    for layer in layers[1:]:
-        cell = _deep(cell, layer)
-    for key, value in point.items():
-        _assign(cell, key, value)
-    for key, value in overrides.items():
-        kind, _, name = key.partition(".")
-        if kind in ("training", "forget") or not name or name == "name" or name in _fields(kind, cell[kind]["name"]):
-            _assign(cell, key, {"name": value} if kind in ("method", "editor") and not name else value)
-    chosen, defaults = cell["editor"], (world.get("editors") or {}).get(cell["editor"]["name"]) or {}
-    cell["editor"] = {**chosen, "settings": {**defaults, **chosen.get("settings", {})}}
-    setting = ", ".join(f"{k.split('.')[-1].replace('_', ' ')} {v}" for k, v in point.items() if k != "forget")
-    cell["name"] = " ".join(x for x in (row.get("name", ""), setting) if x) or cell["method"]["name"]
-    if "forget" in point:
-        cell = {**cell, "group": cell.get("group") or cell["name"], "name": f"{cell['name']}, {'+'.join(Path(t).stem for t in point['forget'])}"}
-    return cell
-
-
-def _named(layer: dict) -> dict:
-    """Choices written as a bare word become mappings."""
-    return {k: {"name": v} if k in ("method", "editor") and isinstance(v, str) else v for k, v in layer.items()}
-
-
-def _deep(base: dict, over: dict) -> dict:
-    """`over` on top of `base`; a choice of another name replaces the old one with its settings."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _deep(old, value) if both and (key in ("sampling", "injection", "networks", "training", "model", "remember") or old.get("name") == value.get("name", old.get("name"))) else value
-    return merged
-
-
-def _assign(target: dict, key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        inner = target.get(part)
-        target[part] = inner = {"name": inner} if isinstance(inner, str) else dict(inner or {})
-        target = inner
-    target[last] = value
-
-
-def _grid(sweep: dict) -> list[dict]:
-    for key, values in sweep.items():
-        if not isinstance(values, list) or not values or key.split(".")[0] not in CELL:
-            raise ValueError(f"experiment.sweep.{key}: got {values!r}; give a list of values for a key of {', '.join(CELL)}")
-        if key == "forget" and not all(isinstance(v, list) and v for v in values):
-            raise ValueError(f"experiment.sweep.forget: got {values!r}; give a list of lists, the targets of each point, such as [[one], [two], [three, four]]")
-    return [dict(zip(sweep, point)) for point in itertools.product(*sweep.values())]
-
-
-def _fields(kind: str, name: str) -> list[str]:
-    return [f.name for f in fields(getattr(plugins.module(kind, name), kind.capitalize()))]
-
-
-def _check_used(overrides: dict, rows: list[dict]) -> None:
-    for key in overrides:
-        kind, _, name = key.partition(".")
-        if kind in ("method", "editor") and name and name != "name" and not any(name in _fields(kind, row[kind]["name"]) for row in rows):
-            raise ValueError(f"--set {key}: no {kind} of this experiment has a setting {name!r}")
-
-
 def _check_names(cells: tuple[config.Cell, ...]) -> None:
-    slugs = [c.slug for c in cells]
-    for slug in slugs:
-        if slugs.count(slug) > 1:
-            raise ValueError(f"experiment.cells: {slugs.count(slug)} cells are named {slug!r}; give each its own name")
+    names = [c.name.strip().casefold() for c in cells]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"experiment.cells: {names.count(name)} cells are named {shown(name)}; give each its own name")
 
 
 def _check_model(experiment: config.Experiment) -> None:

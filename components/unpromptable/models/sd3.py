@@ -48,6 +48,8 @@ class Settings:
             raise ValueError(f"model: rank is {self.rank}, alpha {self.alpha}, targets {self.targets}; rank must be at least 1, alpha 0 or more, and a layer named")
         if self.guidance < 1 or self.t5_tokens < 0 or self.t5_tokens > 512:
             raise ValueError(f"model: guidance is {self.guidance} (at least 1), t5_tokens {self.t5_tokens} (0 to 512)")
+        if self.pixels < 0:
+            raise ValueError(f"model.pixels is {self.pixels}; give the side of the pictures, or 0 for the model's own")
         if not 0 < self.sigma_floor < 1 or self.loss not in ("velocity", "clean"):
             raise ValueError(f"model: sigma_floor is {self.sigma_floor} (strictly between 0 and 1), loss {self.loss!r} (velocity or clean)")
 
