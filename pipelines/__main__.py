@@ -140,7 +140,10 @@ def train(a: argparse.Namespace, console: Console) -> int:
         raise ValueError(f"--size is {a.size}; it must be at least 1 pixel a side")
     settings = {k: v for k, v in (("steps", a.steps), ("minutes", a.minutes), ("lr", a.lr), ("seed", a.seed), ("prediction", a.prediction)) if v is not None}
     if a.channels:
-        settings["channels"] = tuple(int(c) for c in a.channels.split(","))
+        try:
+            settings["channels"] = tuple(int(c) for c in a.channels.split(","))
+        except ValueError as error:
+            raise ValueError(f"--channels {a.channels}: give whole numbers, such as 32,48,64") from error
     summary = work.train(a.folder, a.out, a.size, a.flip, lambda k, n, text: console.print(f"step {k}/{n}  {text}", highlight=False, markup=False), **settings)
     console.print(f"{summary['steps']} steps on {summary['images']} images, loss {summary['loss']:.4f}, {summary['minutes']} minutes; use it with  {shlex.join(['--set', f'model.source={a.out}', '--set', f'real={a.folder}'])}", soft_wrap=True, markup=False, highlight=False)
     return 0

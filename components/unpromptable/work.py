@@ -266,13 +266,15 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
-    from . import data
+    from . import data, pretraining
     from .plugins import build
-    from .pretraining import Pretraining, pretrain
 
-    chosen = build(Pretraining, settings, "pretraining")
+    chosen = build(pretraining.Pretraining, settings, "pretraining")
+    pretraining.fits(size, chosen)
+    data.listing(folder)
+    pretraining.resumable(Path(out), pretraining.asked(chosen, size, flip), chosen.steps)  # before many pictures are read
     images, _ = data.read_folder(folder, size)
-    return pretrain(images, Path(out), chosen, flip=flip, progress=show)
+    return pretraining.pretrain(images, Path(out), chosen, flip=flip, progress=show)
 
 
 def _parse(spec: dict[str, Any]) -> tuple[Any, Any]:
