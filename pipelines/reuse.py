@@ -9,7 +9,8 @@ from rich.console import Console
 
 from unpromptable import plan
 
-OWN = ("row.json", ".row.json*", "cell.json", "failed.json", "page.*", "figures", "*.lock", "*.part*")  # each experiment's, with its names in them
+OWN = ("row.json", ".row.json*", "cell.json", "failed.json", "page.*", "figures", "*.lock", "*.lease-*",
+       "*.part*", "*.tmp-*")  # each experiment's, with its names in them
 
 
 def bring(out: Path, name: str, resolved: plan.Plan, console: Console) -> None:

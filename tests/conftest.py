@@ -82,6 +82,27 @@ def flag_model(flag_folder):
 
 
 @pytest.fixture
+def s3(monkeypatch):
+    """A real HTTP server that speaks S3, and its bucket's address."""
+    import urllib.request
+
+    import boto3
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    for key, value in (("AWS_ENDPOINT_URL", address), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(key, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST")).close()  # one memory for all servers of a process
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    yield "s3://bucket/{name}"
+    server.stop()
+
+
+@pytest.fixture
 def toy():
     """A family of one linear layer on flattened 2 x 2 pictures, small enough to do by hand in float64."""
     return Toy()

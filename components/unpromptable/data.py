@@ -4,7 +4,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from fnmatch import fnmatchcase
 from glob import escape as glob_escape
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from . import store
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -23,7 +24,7 @@ def save(path: str | Path, images: dict[str, np.ndarray], manifest: dict[str, An
 
     arrays = {k: np.ascontiguousarray(v) for k, v in images.items()}
     manifest = {**manifest, "shapes": {k: list(v.shape) for k, v in arrays.items()}, "sha256": {k: sha256(v) for k, v in arrays.items()}}
-    temporary = Path(f"{path}.tmp{os.getpid()}")
+    temporary = store.own(Path(path))
     temporary.parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, temporary, metadata={"manifest": json.dumps(manifest)})
     temporary.replace(path)

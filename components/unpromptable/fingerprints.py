@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time as clock
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+
+from . import store
 
 log = logging.getLogger(__name__)
 FILE = "fingerprints.json"  # in the run's folder: what was read
@@ -65,7 +66,7 @@ def kept(file: Path) -> Iterator[None]:
         _known.reset(token)
     if known != before:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.tmp{os.getpid()}")
+        temporary = store.own(file)
         temporary.write_text(json.dumps(known))
         temporary.replace(file)
 

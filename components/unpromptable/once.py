@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import progress, store
+from . import lease, progress, store
 
 log = logging.getLogger(__name__)
 FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError)  # of a cell; anything else is a bug and stops the step
 BAD_INPUT = (ValueError, FloatingPointError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 PASSING = (ConnectionError, TimeoutError, InterruptedError)  # another attempt may succeed
+ORDER = ("plan", "prepare", "edit", "unlearn", "sample", "gather", "score")
 SHARED = {"folder": "shared", "name": "before"}
 
 
@@ -65,18 +66,30 @@ def lasting(error: BaseException) -> bool:
 def guarded(spec: str, where: str, step: str, name: str, to: str, build: Callable) -> None:
     """`make`, but a failure that would come again is written down, and the later steps of the cell, or of all cells, pass by."""
     whole = json.loads(spec)
-    told = [f for f in (_noted(where, whole), failure(where)) if f and not f["again"]]
-    if told:
+    if _stops(failure(where), where) or _stops(_noted(where, whole), where, step):
         return _hand_on_nothing(to)
     try:
         make(where, whole, step, name, to, build)
     except FORESEEN as error:
         again = not lasting(error) if whole["folder"] == "shared" else isinstance(error, PASSING)
-        _note(where, whole, step, error, again)
+        _note(where, whole, step, error, again, made=[f"{whole['folder']}/{name}", whole["key"]])
         if again:
             raise
         return _hand_on_nothing(to)
     _clear(where, whole, step)
+
+
+def _stops(told: dict[str, Any] | None, where: str, step: str = "") -> bool:
+    """Whether a failure bars this step: not one that may pass, nor a later step's, nor of what another made."""
+    if not told or told["again"] or _before(step, told["step"]):
+        return False
+    return "made" not in told or not store.finished(Path(where) / told["made"][0], told["made"][1])
+
+
+def _before(step: str, other: str) -> bool:
+    """Whether a cell's step comes before another in the order in which they need each other."""
+    first, second = step.partition(" ")[0], other.partition(" ")[0]
+    return {first, second} <= set(ORDER) and ORDER.index(first) < ORDER.index(second)
 
 
 def _noted(where: str, spec: dict[str, Any]) -> dict[str, Any] | None:
@@ -84,10 +97,10 @@ def _noted(where: str, spec: dict[str, Any]) -> dict[str, Any] | None:
     return {"again": False, **json.loads(note.read_text())} if note.is_file() else None
 
 
-def _note(where: str, spec: dict[str, Any], step: str, error: Exception, again: bool) -> None:
+def _note(where: str, spec: dict[str, Any], step: str, error: Exception, again: bool, **more: Any) -> None:
     text = _words(error)
     log.error("%s: %s failed: %s", spec["name"], step, text, exc_info=error)
-    told = {"step": step, "error": text, "again": again}
+    told = {"step": step, "error": text, "again": again, **more}
     if _noted(where, spec) != told:  # a second attempt that fails alike is not told again
         store.write_text(store.place(where, spec, "failed.json"), json.dumps(told))
         progress.event(where, spec["name"], step, "failed", text, bad=spec["folder"] == "shared" and lasting(error))
@@ -114,22 +127,39 @@ def _hand_on_nothing(to: str) -> None:
 
 
 def make(where: str, spec: dict[str, Any], step: str, name: str, to: str, build: Callable) -> None:
-    """Hand on the cell's output `name`, after `build(path, bar)` wrote it where it was not finished yet."""
+    """Hand on the cell's output `name`, after `build(path, bar)` wrote it where it was not finished yet.
+
+    Where another process makes the same in this store, wait until it has, or has died.
+    """
     path = store.place(where, spec, name)
-    if store.finished(path, spec["key"]):
-        progress.event(where, spec["name"], step, "skipped", "")
+    while not store.finished(path, spec["key"]):
+        say = lambda text: progress.event(where, spec["name"], step, "start", text)
+        try:
+            with lease.Lease(path, say) as mine:
+                if not store.finished(path, spec["key"]):
+                    _build(where, spec, step, path, mine, build)
+                    break
+        except lease.Lost as error:
+            log.warning("%s %s: %s", spec["name"], step, error)
     else:
-        progress.event(where, spec["name"], step, "start", "")
-        store.clear(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.part{path.suffix}")
-        store.clear(temporary)
-        build(temporary, _bar(where, spec["name"], step))
-        os.replace(temporary, path)
-        store.finish(path, spec["key"])
-        progress.event(where, spec["name"], step, "done", "")
+        progress.event(where, spec["name"], step, "skipped", "")
     if to:
         store.deliver(path, to)
+
+
+def _build(where: str, spec: dict, step: str, path: Path, mine: lease.Lease, build: Callable) -> None:
+    """Under a name of this lease's owner, so that nothing is mixed with what another left or still writes."""
+    progress.event(where, spec["name"], step, "start", "")
+    store.clear(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{path.name}.part*"):
+        store.clear(left)
+    temporary = path.with_name(f"{path.name}.part-{mine.owner}{path.suffix}")
+    build(temporary, mine.watched(_bar(where, spec["name"], step)))
+    mine.check()
+    os.replace(temporary, path)
+    store.finish(path, spec["key"])
+    progress.event(where, spec["name"], step, "done", "")
 
 
 def _bar(where: str, cell: str, step: str) -> Callable:

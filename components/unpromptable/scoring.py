@@ -147,7 +147,7 @@ def _features(path: Path | None, images: np.ndarray, eyes: networks.Networks) ->
         return load_file(path)["features"]
     features = eyes.features(images).double().numpy()
     if path is not None:
-        temporary = path.with_name(f"{path.name}.tmp{id(features)}")
+        temporary = store.own(path)
         save_file({"features": features}, temporary)
         temporary.replace(path)
         store.publish(path)

@@ -12,14 +12,18 @@ import inspect
 import json
 import logging
 import os
+import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
+WORD = secrets.token_hex(4)  # with the process's number: pods have the same numbers, forks the same word
+SETTLES = 5.0  # seconds after which writes that began together have ended
 REMOTE = ".remote"  # in the root of a mirror: the address it mirrors
 
 
@@ -119,7 +123,7 @@ def deliver(path: Path, to: str) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write under a temporary name, then rename; then publish."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    temporary = own(path)
     temporary.write_text(text)
     temporary.replace(path)
     publish(path)
@@ -137,12 +141,94 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def own(path: Path) -> Path:
+    """A temporary name beside `path` that no other process uses, of this machine or of another."""
+    return path.with_name(f"{path.name}.tmp-{WORD}-{os.getpid()}")
+
+
+def create(path: Path, text: str) -> bool:
+    """Make a file in the store where there is none, in one act; false where another was first.
+
+    A volume grants it to one by O_EXCL, S3 and its like by a put with a condition. An object store that ignores
+    the condition lets the last writer win: that is found out, said, and after a pause the text decides.
+    """
+    remote, target = _remote(path)
+    if remote is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _first(lambda: _write_new(path, text))
+    remote.makedirs(os.path.dirname(target), exist_ok=True)
+    made = lambda: _first(lambda: remote.pipe_file(target, text.encode(), mode="create"))
+    if not made():
+        return False
+    if made():
+        log.warning("%s: this object store ignores If-None-Match, so two that begin in the same moment are "
+                    "told apart by what is there %g s later", address(path), SETTLES)
+        time.sleep(SETTLES)
+        return read(path) == text
+    return True
+
+
+def _write_new(path: Path, text: str) -> None:
+    with path.open("x") as file:
+        file.write(text)
+
+
+def _first(write: Callable[[], Any]) -> bool:
+    try:
+        write()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        told = getattr(error.__cause__, "response", {}).get("Error", {})
+        if told.get("Code") == "ConditionalRequestConflict":  # S3: another puts the same name
+            return False
+        raise
+    return True
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file of the store as a whole, past the mirror."""
+    remote, target = _remote(path)
+    if remote is None:
+        write_text(path, text)
+    else:
+        remote.pipe_file(target, text.encode())
+
+
+def read(path: Path) -> str | None:
+    """A file's text as the store has it now; None where there is none."""
+    remote, source = _remote(path)
+    try:
+        return path.read_text() if remote is None else remote.cat_file(source).decode()
+    except FileNotFoundError:
+        return None
+
+
+def names(folder: Path) -> list[str]:
+    """The names in a folder of the store, as they are there now."""
+    remote, source = _remote(folder)
+    try:
+        found = os.listdir(folder) if remote is None else remote.ls(source, detail=False)
+    except FileNotFoundError:
+        return []
+    return [one.rpartition("/")[2] for one in found]
+
+
+def drop(path: Path) -> None:
+    """Remove a file of the store, or find it gone."""
+    remote, target = _remote(path)
+    try:
+        path.unlink() if remote is None else remote.rm_file(target)
+    except FileNotFoundError:
+        return
+
+
 def fetch(path: Path) -> Path:
     """`path`, brought from the object store first where it is there and not yet here."""
     remote, source = _remote(path)
     if remote is None or path.exists() or not remote.exists(source):
         return path
-    temporary = path.with_name(f"{path.name}.fetch{os.getpid()}")
+    temporary = own(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if remote.isdir(source):
         for one in remote.find(source):

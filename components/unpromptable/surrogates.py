@@ -11,23 +11,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import config, data, editing, plugins, store
+from . import config, data, editing, lease, plugins, store
 
 
 def obtain(spec: dict[str, Any], where: str, data_path: str, pretrained: str, progress: Callable) -> Path:
     """The file with a cell's surrogates, built first where no cell has done so yet.
 
-    A second local cell waits for the first. Pods that cannot see each other's lock build the same twice, and each
-    write replaces the file as a whole.
+    A second local cell waits for the first at its lock; a pod, which may not see that, at the file's lease.
     """
     mine = _place(where, spec)
     if store.finished(mine, spec["surrogates"]):
         return mine
     siblings = _siblings(where, spec)
-    with store.locked(mine.with_name(f"surrogates-{_family(siblings)}.lock")):
+    lock = mine.with_name(f"surrogates-{_family(siblings)}.lock")
+    with store.locked(lock), lease.Lease(lock.with_suffix("")) as held:
         wanted = [s for s in siblings if not store.finished(_place(where, s), s["surrogates"])]
         if any(s["surrogates"] == spec["surrogates"] for s in wanted):
-            _build(wanted, where, data_path, pretrained, progress)
+            _build(wanted, where, data_path, pretrained, held.watched(progress))
     return mine
 
 

@@ -198,7 +198,7 @@ def _save_state(folder: Path, model, optimizer, step: int) -> None:
     from safetensors.torch import save_file
 
     moments = {f"adam.{i}.{k}": torch.as_tensor(v).cpu().contiguous() for i, s in optimizer.state_dict()["state"].items() for k, v in s.items()}
-    temporary = folder / "resume.tmp"
+    temporary = store.own(folder / "resume.safetensors")
     save_file({"step": torch.tensor(step), **{f"model.{k}": v.clone() for k, v in model.state().items()}, **{k: v.clone() for k, v in moments.items()}}, temporary)
     temporary.replace(folder / "resume.safetensors")
     store.publish(folder / "history.jsonl")
@@ -223,6 +223,6 @@ def _resume(folder: Path, model, optimizer) -> int:
             _, index, name = key.split(".")
             saved["state"].setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(saved)
-    history.write_text("".join(f"{line}\n" for line in history.read_text().splitlines()[:step]))
+    store.write_text(history, "".join(f"{line}\n" for line in history.read_text().splitlines()[:step]))
     log.info("resuming at update %d", step + 1)
     return step
