@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from unpromptable import data, tables
 from unpromptable.reports import html, markdown
@@ -83,3 +84,30 @@ def test_a_doubtful_surrogate_is_named_where_a_method_reads_it():
     near = [{"target": "a", "note": "a near copy"}]
     two = [{**row("Ours", 0.2, 0.3), "surrogates": near}, {**row("SISS", 0.2, 0.3), "method": "siss", "surrogates": near}]
     assert tables.doubts(two) == [("Ours", "a", "a near copy")]
+
+
+ODD = ("$x_{$", "$y_{$ $5", "_hidden", "a|b `c`", "<b>d</b> *e*", "[f](g) _h_", "back\\slash\\")
+
+
+def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, monkeypatch):
+    from matplotlib.text import Text
+
+    drawn, read = set(), Text._preprocess_math
+    monkeypatch.setattr(Text, "_preprocess_math", lambda self, s: drawn.add(read(self, s)) or read(self, s))
+    odd = [{**row("Good", 0.1 + k / 20, 0.3 + k / 50), "name": name, "cell": f"c{k}"} for k, name in enumerate(ODD)]
+    failed = {**rows()[3], "name": "Bad | <i>", "error": "no | <u> $x_{$"}
+    experiment = {**EXPERIMENT, "title": "T | <s> *t*"}
+    page = html.write(store, experiment, [*odd, failed], "FAILED").read_text()
+    assert {(name, False) for name in ODD} <= drawn, drawn
+    for name in (*ODD, failed["name"], failed["error"], experiment["title"]):
+        assert str(escape(name)) in page
+    lines = markdown.write(store, experiment, [*odd, failed], "FAILED").read_text().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    plain = lambda text: re.sub(r"\\(.)", r"\1", text)
+    cells = [re.split(r"(?<!\\)(?:\\\\)*\|", line) for line in table]
+    assert {len(c) for c in cells} == {len(cells[0])}
+    assert plain(lines[0]) == f"# {experiment['title']}"
+    text = "\n".join(map(plain, lines))
+    assert all(f"| {name} |" in text for name in ODD) and f"| {failed['name']} | no result: {failed['error']} |" in text
+    unescaped = re.sub(r"\\.", "", "\n".join(lines))
+    assert "<" not in unescaped.replace("SSCD < 0.4", "") and "`" not in unescaped and "_h" not in unescaped and "$" not in unescaped

@@ -188,13 +188,22 @@ def test_a_folder_of_an_odd_name_holds_its_database_and_what_is_logged(tmp_path,
     out = tmp_path / """it's "a" [x] ä:é & b=c;d $"""
     out.mkdir()
     tracking.check(str(out))
-    ids = tracking.open_runs(str(out), "demo", "sweep", CELLS)
+    ids = tracking.open_runs(str(out), "demo", f"{out}/experiment.json:k", CELLS)
+    assert tracking.open_runs(str(out), "demo", f"{out}/experiment.json:k", CELLS) == ids and all(ids.values())
     (out / "report.md").write_text("r")
     found, histories = rows(out)
     assert tracking.close(str(out), EXPERIMENT, found, histories, [out / "report.md"], "FAILED")
     client = tracking._client(str(out))
     assert "unlearned" in {a.path for a in client.list_artifacts(ids["ours"])} and (out / "mlflow.db").is_file()
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize("slug, alias", [("latest", "cell-latest"), ("v1", "cell-v1"), ("best", "cell-best"), ("v1-2", "v1-2"), ("ours", "ours")])
+def test_a_cell_whose_name_mlflow_keeps_for_itself_has_another_alias(slug, alias):
+    from mlflow.utils.validation import _validate_model_alias_name, _validate_model_alias_name_reserved
+
+    assert tracking._alias(slug) == alias
+    _validate_model_alias_name(alias), _validate_model_alias_name_reserved(alias)
 
 
 def test_a_database_server_that_is_away_is_a_warning_within_seconds(tmp_path, monkeypatch, caplog):

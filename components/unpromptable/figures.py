@@ -96,7 +96,7 @@ def forgetting_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
     axis.axvline(0.4, color=RED, ls="--", lw=1)
     axis.text(0.41, len(done) - 0.45, "forgotten below 0.4", color=RED, fontsize=8)
     axis.set(yticks=range(len(done)), xlim=(-0.3, 1.05), ylim=(-0.6, len(done) - 0.1), xlabel="denoised target, before against after (hollow: target against before)")
-    axis.set_yticklabels([r["name"] for r in reversed(done)])
+    axis.set_yticklabels([words(r["name"]) for r in reversed(done)])
     return _save(folder, figure, axis, "forgetting")
 
 
@@ -109,6 +109,7 @@ def curves_plot(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, A
         return None
     colours = plt.cm.tab10.colors if len(kept) <= 10 else plt.cm.viridis(np.linspace(0, 0.95, len(kept)))
     figure, axes = plt.subplots(2, 2, figsize=(9, 5.2), dpi=150)
+    handles: dict[str, Any] = {}
     for (key, title), axis in zip(keys, axes.flat):
         for (name, histories), colour in zip(kept.items(), colours):
             runs = [[(h["step"], h[key]) for h in one if key in h] for one in histories]
@@ -116,12 +117,12 @@ def curves_plot(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, A
             if length:
                 x, y = np.mean([r[:length] for r in runs], 0).T
                 width = min(20, length)
-                axis.plot(x[width - 1 :], np.convolve(y, np.ones(width) / width, "valid"), label=name, lw=1.3, color=colour)
+                smooth = np.convolve(y, np.ones(width) / width, "valid")
+                handles[words(name)] = axis.plot(x[width - 1 :], smooth, lw=1.3, color=colour)[0]
         axis.set_title(title, fontsize=9)
         axis.grid(color=GRID, lw=0.5)
         axis.tick_params(labelsize=8)
         open_corner(axis)
-    handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=min(len(handles), 7), frameon=False, fontsize=8)
     figure.tight_layout(rect=(0, 0.05 * -(-len(handles) // 7), 1, 1))
     return write(folder, figure, "curves")
@@ -135,6 +136,11 @@ def pyplot() -> Any:
     import matplotlib.pyplot as plt
 
     return plt
+
+
+def words(name: str) -> str:
+    """A name as matplotlib draws it letter by letter: what stands between two dollars is no formula."""
+    return name.replace("$", r"\$")
 
 
 def open_corner(axis: Any) -> None:

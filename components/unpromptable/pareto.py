@@ -54,7 +54,7 @@ def _sides(value: dict[str, Any]) -> list[list[float]] | None:
 def _common(rows: list[dict[str, Any]]) -> str | None:
     """What the labels leave out: the words that all names begin with."""
     words = os.path.commonprefix([r["name"].split() for r in rows]) if len(rows) > 1 else []
-    return f"points: {' '.join(words)}" if words else None
+    return f"points: {figures.words(' '.join(words))}" if words else None
 
 
 def _names(axis: Any, points: list[tuple[float, float, str]], side: int) -> None:
@@ -68,4 +68,4 @@ def _names(axis: Any, points: list[tuple[float, float, str]], side: int) -> None
             lift += 2 * side
         placed.append((left, bottom + lift, width))
         line = {"arrowstyle": "-", "lw": 0.4, "color": "#aaa"} if abs(lift - NEAR[side]) > 7 else None
-        axis.annotate(text, (x, y), xytext=(7, lift), textcoords="offset points", fontsize=8.5, color=figures.INK, arrowprops=line, bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.4})
+        axis.annotate(figures.words(text), (x, y), xytext=(7, lift), textcoords="offset points", fontsize=8.5, color=figures.INK, arrowprops=line, bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.4})

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -222,8 +223,13 @@ def _register(client: Any, experiment: str, rows: list[dict[str, Any]], runs: di
         source = kept if "://" in kept else f"{run.info.artifact_uri}/unlearned"
         known = [v for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run.info.run_id]
         version = known[0] if known else client.create_model_version(name, source, run.info.run_id, description=row["name"])
-        for alias in [row["cell"], *(["best"] if row["name"] == best else [])]:
+        for alias in [_alias(row["cell"]), *(["best"] if row["name"] == best else [])]:
             client.set_registered_model_alias(name, alias, version.version)
+
+
+def _alias(slug: str) -> str:
+    """A cell's alias; MLflow keeps `latest` and `v1` for itself, and `best` is another's."""
+    return f"cell-{slug}" if re.fullmatch(r"best|latest|v\d+", slug) else slug
 
 
 def _keys(history: Path) -> set[str]:
@@ -258,6 +264,7 @@ def _parameters(client: Any, run: str, values: dict[str, str]) -> None:
 
 
 def _ensure(client: Any, home: str, key: str, name: str, tags: dict[str, str | None]) -> str:
+    key = key.replace("'", "%27")  # of a folder's name; it would end the text in the search
     found = client.search_runs([home], f"tags.`{KEY}` = '{key}'", max_results=1)
     if found:
         return found[0].info.run_id

@@ -5,6 +5,7 @@ A cell's step that fails in a foreseeable way (`once.guarded`) lets the other ce
 """
 from __future__ import annotations
 
+import html
 import json
 import time
 from collections.abc import Callable
@@ -254,13 +255,16 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
         reporting.page(where, made)
 
     once.guarded(json.dumps({**spec, "key": spec["row_key"]}), where, "score", "row.json", "", make)
+    from .reports import markdown
+
     found = json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else rows.failed(spec, where)
     for name, to in (("page.md", summary_to), ("page.html", page_to)):
         page = store.fetch(path.with_name(name))
         if to and page.is_file():
             store.deliver(page, to)
         elif to:
-            store.write_text(Path(to), f"{found['name']}: {found['error']}")
+            told = f"{found['name']}: {found['error']}"
+            store.write_text(Path(to), html.escape(told) if name == "page.html" else markdown.words(told))
     return rows.scalars(found)
 
 

@@ -1,23 +1,32 @@
 """report.md: the table and the verdict as text, beside the figures."""
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from .. import figures, groups, once, pareto, store as storing, tables
 
 
+MARKS = re.compile(r"[\\`*\[\]<>|~$]|^[#>+-](?= )|(?<!\w)_|_(?!\w)")  # what Markdown reads as more than a letter
+
+
+def words(text: str) -> str:
+    """A name, title or error as Markdown shows it letter by letter, in one line."""
+    return MARKS.sub(r"\\\g<0>", " ".join(str(text).split()))
+
+
 def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
     """Write the file; figures are linked by relative path."""
     lines = groups.collect(rows, experiment.get("paper") or [])
-    text = [f"# {experiment['title'] or experiment['name']}", "", tables.verdict(lines), ""]
+    text = [f"# {words(experiment['title'] or experiment['name'])}", "", words(tables.verdict(lines)), ""]
     if state == "RUNNING":
         text += ["**Other runs of this sweep are at work;** what is finished is shown.", ""]
     elif state == "TERMINATED":
         text += ["**This run was ended before all of its cells were;** run again, it continues.", ""]
     elif state != "SUCCEEDED":
         told = once.failure(store)
-        reason = f"{told['step']}: {told['error']}" if told else "cells without a result say why."
+        reason = words(f"{told['step']}: {told['error']}") if told else "cells without a result say why."
         text += [f"**This run did not succeed;** {reason}", ""]
     text += [table(lines)]
     if groups.grouped(lines):
@@ -25,7 +34,7 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     if figures.finished(rows):
         plots = [plot(store / "figures", lines).stem for plot in (pareto.plot, figures.forgetting_plot)]
         text += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
-    text += ["", *(f"- {name}, {target}: {note}." for name, target, note in tables.doubts(figures.finished(rows)))]
+    text += ["", *(f"- {words(f'{name}, {target}: {note}')}." for name, target, note in tables.doubts(figures.finished(rows)))]
     path = store / "report.md"
     storing.write_text(path, "\n".join(text).rstrip() + "\n")
     return path
@@ -40,7 +49,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     """Lines in the paper's form, the paper's own under those of the same name, and what their numbers are."""
     text = ["| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |", "|---|" + "---:|" * len(tables.COLUMNS)]
     for line in lines:
-        text.append(f"| {line['name']} | " + (" | ".join(_cell(c) for c in tables.cells(line, lines)) if line["status"] == "done" else f"no result: {line['error']} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
+        text.append(f"| {words(line['name'])} | " + (" | ".join(_cell(c) for c in tables.cells(line, lines)) if line["status"] == "done" else f"no result: {words(line['error'])} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
         if line.get("paper"):
             text.append("| *the paper's* | " + " | ".join(f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in tables.COLUMNS) + " |")
     done = figures.finished(lines)

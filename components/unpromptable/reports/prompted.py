@@ -10,6 +10,7 @@ from .. import data, figures, networks, store as storing
 from ..metrics import lpips_kept
 from ..metrics.wrong import verdicts
 from ..tables import show
+from .markdown import words
 
 SEEDS, OTHERS, SCREENED = 6, 12, 24  # columns of each kind
 COLUMNS = (("wrong", "wrong ↓"), ("right", "right ↑"), ("lpips_kept", "LPIPS, this prompt ↓"), ("ssim_kept", "SSIM, this prompt ↑"), ("fid_kept", "FID, this prompt ↓"),
@@ -23,12 +24,12 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
         return None
     picture(store, experiment, done)
     before = done[0]
-    lines = [f"# {experiment['title'] or experiment['name']}: {experiment['prompt']!r}", "",
+    lines = [f"# {words(experiment['title'] or experiment['name'])}: {words(repr(experiment['prompt']))}", "",
              f"Before: wrong {share(before['wrong_before'])}, right {share(before['right_before'])}, over {before['wrong']['n']} seeds. Shares with Wilson's 95 % interval; the rest is mean ± half the 95 % interval.", ""]
     lines += _markdown(*table(done))
     taught = experiment["remember"]["prompts"]
-    lines += ["", f"Outputs of these prompts were remembered too, by the methods with `training.others`: {', '.join(taught)}."] if taught else []
-    lines += ["", f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other prompts: {', '.join(experiment['other_prompts']) or 'none'}. {'; '.join(before['labels'].values())}.", "",
+    lines += ["", f"Outputs of these prompts were remembered too, by the methods with `training.others`: {words(', '.join(taught))}."] if taught else []
+    lines += ["", f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other prompts: {words(', '.join(experiment['other_prompts'])) or 'none'}. {'; '.join(before['labels'].values())}.", "",
               "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other prompts; last row: target and screened remember images](figures/prompted.png)"]
     single = prompts(experiment, done)
     lines += ["", "LPIPS of each other prompt, the most changed first:", "", *_markdown(*single)] if single else []
@@ -51,6 +52,7 @@ def prompts(experiment: dict[str, Any], done: list[dict[str, Any]]) -> tuple[lis
 
 
 def _markdown(titles: list[str], cells: list[list[str]]) -> list[str]:
+    titles, cells = [*map(words, titles)], [[*map(words, line)] for line in cells]
     return ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1), *("| " + " | ".join(line) + " |" for line in cells)]
 
 
