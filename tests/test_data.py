@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable import data
+from unpromptable import data, pictures as reading
 
 
 def write(path, array):
@@ -33,7 +33,7 @@ def test_a_truncated_or_altered_artifact_is_refused(tmp_path, pictures):
 def test_any_size_and_mode_becomes_a_square_rgb_picture(tmp_path):
     for mode, shape in (("L", (40, 60)), ("RGBA", (60, 40, 4)), ("RGB", (7, 5, 3))):
         path = write(tmp_path / f"{mode}.png", np.full(shape, 90, np.uint8))
-        assert data.read_image(path, 16).shape == (16, 16, 3)
+        assert reading.read(path, 16).shape == (16, 16, 3)
 
 
 def test_bad_images_are_named_with_what_is_wrong(tmp_path, pictures):
@@ -42,9 +42,9 @@ def test_bad_images_are_named_with_what_is_wrong(tmp_path, pictures):
     for name, (content, words) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name}.*{words}"):
-            data.read_image(tmp_path / name, 8)
+            reading.read(tmp_path / name, 8)
     with pytest.raises(FileNotFoundError, match="none.png: no such image"):
-        data.read_image(tmp_path / "none.png", 8)
+        reading.read(tmp_path / "none.png", 8)
 
 
 def test_an_empty_or_missing_remember_folder_is_refused(tmp_path):

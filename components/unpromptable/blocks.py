@@ -129,6 +129,21 @@ class Remember:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """How picture files are read."""
+
+    background: str = "white"  # what transparent parts are laid on: a colour's name or #rrggbb
+    links: bool = False  # whether links out of a folder of pictures are followed
+
+    def __post_init__(self):
+        from . import pictures
+
+        pictures.colour("pictures.background", self.background)
+        if not isinstance(self.links, bool):
+            raise ValueError(f"pictures.links is {self.links!r}; give true or false")
+
+
+@dataclass(frozen=True)
 class Quality:
     """When a surrogate is called doubtful. The paper states no bounds; these two call nothing doubtful that works."""
 

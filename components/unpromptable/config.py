@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import plugins
-from .blocks import Choice, Injection, Networks, Quality, Remember, Sampling, Source, Training
+from .blocks import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
 from .reading import check_path, shown
 
-BLOCKS = {"model": Source, "sampling": Sampling, "injection": Injection, "networks": Networks, "remember": Remember, "quality": Quality}
+BLOCKS = {"model": Source, "sampling": Sampling, "injection": Injection, "networks": Networks, "remember": Remember, "pictures": Pictures, "quality": Quality}
 SPELLED = {"\u2020": " dagger ", "\u2021": " double dagger ", "α": " alpha ", "β": " beta ", "γ": " gamma ", "η": " eta ", "λ": " lambda ", "σ": " sigma ", "θ": " theta "}
 LONGEST = 60  # letters of a cell's name in the name of its folder
 ELSEWHERE = {"size": "there is no such setting: pictures are brought to the model's own size (of the family sd3: model.pixels)"} | {
@@ -70,6 +70,7 @@ class Experiment:
     prompt: str = ""  # of a prompted family: part of the model's condition in training, sampling and evaluation
     other_prompts: tuple[str, ...] = ()  # whose outputs are to stay as they are, in turn over the seeds
     remember: Remember = Remember()
+    pictures: Pictures = Pictures()
     quality: Quality = Quality()
     metrics: tuple[Choice, ...] = tuple(Choice(m) for m in METRICS)  # what is measured: files of metrics/ with their settings
     title: str = ""

@@ -136,9 +136,9 @@ def _unlearn(cell: config.Cell, base: Network | None) -> Step:
 def _features(experiment: config.Experiment, eyes: dict[str, float] | None) -> Step:
     real = REAL.get(experiment.real)
     if real is None and Path(experiment.real).is_dir():
-        from . import data
+        from . import pictures
 
-        real = len(data.listing(experiment.real))
+        real = len(pictures.find(experiment.real, experiment.pictures.links).files)
     seen = experiment.sampling.images + (real or 0)
     words = f"features of {experiment.sampling.images:,} images before and of " + (f"{real:,} real ones" if real is not None else "the real ones, whose number is not known here")
     return Step("score", "", words, eyes and seen * eyes["fid"])

@@ -1,4 +1,4 @@
-"""Image artifacts: one safetensors file of uint8 arrays with its manifest, and folders of pictures as import and export."""
+"""Image artifacts: one safetensors file of uint8 arrays with its manifest; and the real and forget images of an experiment."""
 from __future__ import annotations
 
 import hashlib
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from . import store
+from . import fingerprints, pictures, store
+from .blocks import Pictures
 
 log = logging.getLogger(__name__)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 def save(path: str | Path, images: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
@@ -51,53 +51,26 @@ def sha256(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
 
 
-def read_image(path: Path, size: int) -> np.ndarray:
-    """One picture of any size and mode as uint8 (size, size, 3): centre square, then antialiased resize.
+def read_folder(folder: str | Path, size: int, how: Pictures = Pictures(), what: str = "real") -> tuple[np.ndarray, list[str]]:
+    """Every picture below `folder`, uint8 (N, size, size, 3), and their paths relative to it. `what`: the setting that names it."""
+    found = pictures.find(folder, how.links, what)
+    return pictures.read_all(found, size, how.background)[0], found.names
 
-    Raises FileNotFoundError or ValueError that names the file and what is wrong with it.
+
+def read_real(source: str, size: int, how: Pictures = Pictures()) -> tuple[np.ndarray, list[str], dict[str, str]]:
+    """The real images of a world: the shipped portraits, the right flags of a country (`flags/japan`), or a folder.
+
+    Returns them, their names, and what there is to say of the folder: what was passed over, or done to some pictures.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such image")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty; remove it or replace it with an image")
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not an image that can be read; remove it or convert it to PNG") from error
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNG files
-        raise ValueError(f"{path}: the image is damaged or truncated ({error}); replace it") from error
-    return np.asarray(picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS))
-
-
-def listing(folder: str | Path) -> list[Path]:
-    """The image files below `folder`, sorted. Raises where it is missing or holds none."""
-    root = Path(folder)
-    if not root.is_dir():
-        raise FileNotFoundError(f"real: {folder} is no folder of images and no world's name; give a folder")
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not files:
-        raise ValueError(f"real: {folder} holds no image ({', '.join(SUFFIXES)}); the remember set would be empty")
-    return files
-
-
-def read_folder(folder: str | Path, size: int) -> tuple[np.ndarray, list[str]]:
-    """Every picture below `folder`, uint8 (N, size, size, 3), and their paths relative to it."""
-    files = listing(folder)
-    return np.stack([read_image(f, size) for f in files]), [str(f.relative_to(folder)) for f in files]
-
-
-def read_real(source: str, size: int) -> tuple[np.ndarray, list[str]]:
-    """The real images of a world: the shipped portraits, the right flags of a country (`flags/japan`), or a folder."""
     drawn = drawn_by(source)
     if drawn is None:
-        return read_folder(source, size)
+        found = pictures.find(source, how.links)
+        images, said = pictures.read_all(found, size, how.background)
+        return images, found.names, {**found.said(), **said}
     images, names = drawn.training_set() if source == "miniature" else drawn.right(source.partition("/")[2])
     if size != drawn.SIZE:
         raise ValueError(f"real: the pictures of {source} are {drawn.SIZE} pixels, the model wants {size}; name a folder as `real`")
-    return images, names
+    return images, names, {}
 
 
 def drawn_by(source: str):
@@ -113,23 +86,25 @@ def drawn_by(source: str):
     return None
 
 
-def read_forget(targets: list[str], images: np.ndarray, names: list[str], source: str = "") -> np.ndarray:
+def read_forget(targets: list[str], images: np.ndarray, names: list[str], source: str = "", background: str = "white") -> np.ndarray:
     """The forget images, (F, H, W, 3): real images by name, other drawn pictures of the source (people whom no network knows), or files."""
     known, drawn = {n: images[i] for i, n in enumerate(names)}, drawn_by(source)
-    more = set(drawn.names()) if drawn else set()
-    return np.stack([known[t] if t in known else drawn.picture(*drawn.parse(t)) if t in more else read_image(Path(t), images.shape[1]) for t in targets])
+    more, size = set(drawn.names()) if drawn else set(), images.shape[1]
+    one = lambda t: known[t] if t in known else drawn.picture(*drawn.parse(t)) if t in more else pictures.read(Path(t), size, background)
+    return np.stack([one(t) for t in targets])
 
 
-def collect(source: str, size: int, targets: list[str], leave_out: tuple[str, ...] = ()) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def collect(source: str, size: int, targets: list[str], leave_out: tuple[str, ...] = (), how: Pictures = Pictures()) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Real and forget images; a forget image among the real ones is removed from the remember set, and that is said.
 
     leave_out: patterns of names that are removed as well, {group} being a target's name up to its last dash or slash:
     other pictures of the person would teach the forgotten one again. A pattern without {group} must fit an image.
 
-    Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names and removed.
+    Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names, removed and what
+    there is to say of the folder.
     """
-    images, names = read_real(source, size)
-    forget = read_forget(targets, images, names, source)
+    images, names, said = read_real(source, size, how)
+    forget = read_forget(targets, images, names, source, how.background)
     hashes = {sha256(f) for f in forget}
     found = [n for n, image in zip(names, images) if sha256(image) in hashes]
     if found:
@@ -145,7 +120,7 @@ def collect(source: str, size: int, targets: list[str], leave_out: tuple[str, ..
     removed = [n for n in names if n in found or n in more]
     if len(removed) == len(names):
         raise ValueError(f"real: all {len(names)} images of {source} are forget images{' or left out by remember.leave_out' if more else ''}, so the remember set would be empty; add images to keep{' or correct the pattern' if more else ''}")
-    return {"real": images, "forget": forget}, {"names": names, "forget_names": list(targets), "removed": removed, "source": source}
+    return {"real": images, "forget": forget}, {"names": names, "forget_names": list(targets), "removed": removed, "source": source, "said": said}
 
 
 def remember(arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> np.ndarray:
@@ -156,8 +131,8 @@ def remember(arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> np.ndar
     return arrays["real"][[n not in gone for n in manifest["names"]]]
 
 
-def fingerprint(source: str, targets: list[str], model: str) -> list[str]:
-    """Identity of the inputs that are files, from names, sizes and times; raises where a target cannot be found."""
+def fingerprint(source: str, targets: list[str], model: str, links: bool = False) -> list[str]:
+    """Identity of the inputs that are files, from names and what they hold; raises where a target cannot be found."""
     found = []
     drawn = drawn_by(source)
     if drawn:
@@ -165,20 +140,20 @@ def fingerprint(source: str, targets: list[str], model: str) -> list[str]:
         if source != "miniature":
             drawn.right(source.partition("/")[2])
     else:
-        files = listing(source)
-        known = {str(f.relative_to(source)) for f in files}
-        found += [_stamp(f) for f in files]
+        folder = pictures.find(source, links)
+        known = set(folder.names)
+        found += [stamp(f) for f in folder.files]
     for target in targets:
         if target not in known and not Path(target).is_file():
             raise FileNotFoundError(f"forget: {target} is neither a file nor a picture of {source} (such as {min(known)})")
         if target not in known:
-            read_image(Path(target), 8)
-            found.append(_stamp(Path(target)))
+            pictures.read(Path(target), 8)
+            found.append(stamp(Path(target)))
     if Path(model).is_dir():
-        found += [_stamp(f) for f in sorted(Path(model).rglob("*")) if f.is_file()]
+        found += [stamp(f) for f in sorted(Path(model).rglob("*")) if f.is_file()]
     return found
 
 
-def _stamp(path: Path) -> str:
-    stat = path.stat()
-    return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+def stamp(path: Path) -> str:
+    """A file's name, and its identity by what it holds."""
+    return f"{path}:{fingerprints.of(path)}"

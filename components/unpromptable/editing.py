@@ -30,6 +30,7 @@ class Scene:
     experiment: config.Experiment
     seed: int
     progress: Callable[..., None] = _silent  # progress(done, total, text), shown as the step's bar
+    among: tuple[str, ...] = ()  # the targets of all cells of the experiment
 
     def model(self) -> Any:
         """The base model, loaded when an editor asks for it."""
@@ -45,7 +46,7 @@ def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str
     first, name = cells[0], cells[0].editor.name
     arrays, manifest = data.load(data_path)
     forget, remember = arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]], data.remember(arrays, manifest)
-    scene = Scene(first.forget, forget, remember, Path(pretrained), experiment, first.training.seed, progress)
+    scene = Scene(first.forget, forget, remember, Path(pretrained), experiment, first.training.seed, progress, tuple(manifest["forget_names"]))
     editors = [plugins.make("editor", name, c.editor.settings) for c in cells]
     began = time.monotonic()
     many = editors[0].edit_many(scene, [getattr(e, e.together) for e in editors]) if len(cells) > 1 else [editors[0].edit(scene)]

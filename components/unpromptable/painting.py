@@ -1,12 +1,13 @@
 """Painting over a region of a target, for a person without a paint program; and the checks of a painted picture."""
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from . import data
+from . import data, pictures
 
 Box = tuple[float, float, float, float]
 LEAST = 0.002  # share of pixels below which a change is taken for the noise of a lossy file, not for paint
@@ -14,7 +15,7 @@ MOST = 0.98  # ... above which it is another picture, or the same one saved dark
 VISIBLE = 8  # of 255: a pixel that differs by less in every channel counts as unchanged
 
 
-def open_target(target: str, real: str, size: int) -> np.ndarray:
+def open_target(target: str, real: str, size: int, background: str = "white") -> np.ndarray:
     """A picture of the real images by name, or a file, uint8 (H, W, 3) at `size`; 0 leaves a file as large as it is."""
     drawn = data.drawn_by(real)
     if drawn and not Path(target).is_file():
@@ -23,18 +24,9 @@ def open_target(target: str, real: str, size: int) -> np.ndarray:
         if size not in (0, drawn.SIZE):
             raise ValueError(f"--size {size}: the pictures of {real} are {drawn.SIZE} pixels a side; leave it out")
         return drawn.picture(*drawn.parse(target))
-    path = Path(target) if Path(target).is_file() or drawn else Path(real) / target
-    path = Path(target) if Path(target).is_file() or real == "miniature" else Path(real) / target
-    return data.read_image(path, size or _side(path))
-
-
-def _side(path: Path) -> int:
-    """The shorter side of a picture, in pixels: what its centre square measures."""
-    from PIL import Image
-
-    data.read_image(path, 8)  # says what is wrong with a file that cannot be read
-    with Image.open(path) as file:
-        return min(file.size)
+    if size < 0:
+        raise ValueError(f"--size {size}: give the pixels a side, or 0 to leave the picture as large as it is")
+    return pictures.read(Path(target) if Path(target).is_file() else Path(real) / target, size, background)
 
 
 def boxes_mask(boxes: Iterable[Box], size: int) -> np.ndarray:
@@ -53,23 +45,21 @@ def boxes_mask(boxes: Iterable[Box], size: int) -> np.ndarray:
 
 def read_mask(path: Path, size: int) -> np.ndarray:
     """True where the mask picture is lighter than mid-grey (or opaque, where it is one colour), (size, size)."""
-    from PIL import Image, UnidentifiedImageError
-
     if not path.is_file():
         raise FileNotFoundError(f"--mask {path}: no such file")
     try:
-        with Image.open(path) as file:
-            if file.size != (size, size):
-                raise ValueError(f"--mask {path}: {file.size[0]} x {file.size[1]} pixels, but the picture has {size} x {size}; save the mask at the picture's size")
-            pixels = np.asarray(file.convert("RGBA"))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"--mask {path}: not an image that can be read") from error
-    light = pixels[..., :3].mean(-1) > 127
-    return light & (pixels[..., 3] > 127) if pixels[..., 3].min() > 127 or light.any() else pixels[..., 3] > 127
+        black, white = (pictures.whole(path, background).astype(float).mean(-1) for background in ("black", "white"))
+    except ValueError as error:
+        raise ValueError(f"--mask {error}") from error
+    if black.shape != (size, size):
+        raise ValueError(f"--mask {path}: {black.shape[1]} x {black.shape[0]} pixels, but the picture has {size} x {size}; save the mask at the picture's size")
+    opaque = white - black < 128  # what is laid on black and on white differs by what is seen through it
+    light = opaque & (black > 127)
+    return light if opaque.all() or light.any() else opaque
 
 
 def fill(image: np.ndarray, mask: np.ndarray, how: str) -> np.ndarray:
-    """The picture (H, W, 3) with the masked region inpainted from its surroundings, or in one colour #rrggbb.
+    """The picture (H, W, 3) with the masked region inpainted from its surroundings, or in one colour, by name or #rrggbb.
 
     Raises ValueError where the mask covers nothing or everything, or `how` is neither.
     """
@@ -82,35 +72,59 @@ def fill(image: np.ndarray, mask: np.ndarray, how: str) -> np.ndarray:
 
         painted = inpaint_biharmonic(image / 255.0, mask, channel_axis=-1, split_into_regions=True)
         return np.where(mask[..., None], np.clip(np.rint(painted * 255), 0, 255), image).astype(np.uint8)
-    return np.where(mask[..., None], np.array(colour(how), np.uint8), image)
-
-
-def colour(text: str) -> tuple[int, int, int]:
-    """#rrggbb as three numbers. Raises ValueError for anything else."""
-    digits = text.removeprefix("#")
-    if len(digits) != 6 or not text.startswith("#") or any(c not in "0123456789abcdefABCDEF" for c in digits):
-        raise ValueError(f"--fill {text}: give inpaint, or a colour such as #c08a5e")
-    return tuple(int(digits[i : i + 2], 16) for i in (0, 2, 4))
+    return np.where(mask[..., None], np.array(pictures.colour("--fill", how), np.uint8), image)
 
 
 def read_painted(path: Path, target: str, original: np.ndarray) -> np.ndarray:
     """A painted file as its target's size, uint8 (H, W, 3). Raises where it cannot be what a person painted of it."""
-    from PIL import Image
-
-    image = data.read_image(path, len(original))
-    with Image.open(path) as file:
-        if getattr(file, "n_frames", 1) > 1:
-            raise ValueError(f"{path}: an animation of {file.n_frames} pictures; save the painted one alone, as PNG")
+    image, size = pictures.read(path, len(original)), len(original)
+    with pictures.opened(path) as (file, _):
+        if (frames := getattr(file, "n_frames", 1)) > 1:
+            raise pictures.Refused(f"an animation of {frames} pictures; save the painted one alone, as PNG")
         if file.has_transparency_data and np.asarray(file.convert("RGBA"))[..., 3].min() < 255:
-            raise ValueError(f"{path}: parts are transparent (mode {file.mode}); flatten the picture onto its target and save it without transparency")
+            raise pictures.Refused(f"parts are transparent (mode {file.mode}); flatten the picture onto its target and save it without transparency")
         if file.mode not in ("RGB", "RGBA", "L", "LA", "P"):
-            raise ValueError(f"{path}: mode {file.mode} ({'CMYK is for print' if file.mode == 'CMYK' else 'not 8 bits a channel'}); save the picture as an ordinary RGB PNG")
-        if file.size[0] != file.size[1]:
-            raise ValueError(f"{path}: {file.size[0]} x {file.size[1]} pixels, but a painted image must be square like its target")
-        if file.size[0] < len(original):
-            raise ValueError(f"{path}: {file.size[0]} x {file.size[0]} pixels, smaller than its target's {len(original)}; paint the target at its own size")
+            raise pictures.Refused(f"mode {file.mode} ({'CMYK is for print' if file.mode == 'CMYK' else 'not 8 bits a channel'}); save the picture as an ordinary RGB PNG")
+        if file.width != file.height:
+            raise pictures.Refused(f"{file.width} x {file.height} pixels, but a painted image must be square like its target")
+        if file.width < size:
+            raise pictures.Refused(f"{file.width} x {file.width} pixels, smaller than its target's {size}; paint the target at its own size")
     check(path, target, image, original)
     return image
+
+
+def places(target: str) -> list[str]:
+    """Where below a folder the painted picture of a target may lie, the surest first.
+
+    `b/me.jpg`: b/me.jpg.png, where `save` puts it; and for a person b/me.png, me.jpg.png, me.png, where no other target means them.
+    """
+    parts = [p for p in Path(target).parts if p not in (Path(target).anchor, "..")]
+    last = parts[-1] if parts[-1].lower().endswith(".png") else f"{parts[-1]}.png"
+    ends = dict.fromkeys((last, f"{Path(parts[-1]).stem}.png"))
+    return ["/".join([*parts[k:-1], end]) for k in range(len(parts)) for end in ends]
+
+
+def find(folder: Path, targets: Iterable[str], among: Iterable[str] = ()) -> list[Path]:
+    """The painted file of each target. among: all targets of the experiment, any of which a file may be meant for.
+
+    Raises FileNotFoundError where there is none, ValueError where it may be another target's.
+    """
+    lists = {t: places(t) for t in dict.fromkeys([*targets, *among])}
+    return [_find(folder, t, lists) for t in targets]
+
+
+def _find(folder: Path, target: str, lists: dict[str, list[str]]) -> Path:
+    there = [place for place in lists[target] if (folder / place).is_file()]
+    if not there:
+        raise FileNotFoundError(f"editor.folder: {folder} holds no painted picture of {target}; paint {folder / lists[target][0]}, by `python -m pipelines paint {shlex.quote(target)} --out {shlex.quote(str(folder))} --box ...` or in any program")
+    for place in there:
+        surest = [t for t, its in lists.items() if its[0] == place]
+        if (surest or [t for t, its in lists.items() if place in its]) == [target]:
+            return folder / place
+    rivals = [t for t, its in lists.items() if there[0] in its]
+    own = ", ".join(f"{folder / lists[t][0]} for {t}" for t in rivals)
+    same = len({lists[t][0] for t in rivals}) < len(rivals)
+    raise ValueError(f"editor.folder: {folder / there[0]} may be meant for any of {', '.join(rivals)}; {'rename one of these targets' if same else f'name the painted pictures {own}'}")
 
 
 def changed(image: np.ndarray, original: np.ndarray) -> float:
@@ -129,12 +143,12 @@ def check(where: Path | str, target: str, image: np.ndarray, original: np.ndarra
 
 
 def save(image: np.ndarray, folder: Path, target: str) -> Path:
-    """Write <target's name>.png below `folder`, where the editor `paint` looks for it."""
+    """Write the picture below `folder`, where the editor `paint` looks for it first."""
     from PIL import Image
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{Path(target).stem}.png"
-    temporary = path.with_suffix(".tmp.png")
-    Image.fromarray(image).save(temporary)
+    path = folder / places(target)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(image).save(temporary, "PNG")
     temporary.replace(path)
     return path

@@ -5,13 +5,13 @@ import copy
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import config, data, layers, plugins, reading
+from . import config, data, fingerprints, layers, plugins, reading
 from .reading import shown
 
 
@@ -22,6 +22,8 @@ class Plan:
     experiment: config.Experiment
     cells: tuple[config.Cell, ...]
     key: str  # identity of everything the cells share: settings, code and input files
+    edited: dict[str, list[str]] = field(default_factory=dict)  # identities of the files that a cell's editor reads, by the cell's name
+    measured: tuple[str, ...] = ()  # ... and of those that metrics read
 
     def targets(self) -> tuple[str, ...]:
         """Every forget image of any cell, in order of first use."""
@@ -33,7 +35,7 @@ class Plan:
 
     def _row_key(self, cell: config.Cell) -> str:
         """Identity of a cell's row: measuring something else needs no other training or images."""
-        return _digest([self._cell_key(cell), config.to_json(self.experiment)["metrics"]])
+        return _digest([self._cell_key(cell), config.to_json(self.experiment)["metrics"], self.measured])
 
     def cell_specs(self) -> list[dict[str, Any]]:
         """One mapping per cell: what its steps read, and the folder its results go to."""
@@ -44,12 +46,12 @@ class Plan:
                 for c, name, k in zip(self.cells, names, map(self._cell_key, self.cells))]
 
     def _cell_key(self, cell: config.Cell) -> str:
-        return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}])
+        return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}, self.edited.get(cell.name)])
 
     def _surrogates_key(self, cell: config.Cell) -> str:
         """Identity of a cell's surrogates, the same for every cell that can share them."""
         editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
-        return _digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed])
+        return _digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed, self.edited.get(cell.name)])
 
 
 def updates(spec: dict[str, Any]) -> int:
@@ -82,9 +84,22 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     shared = {k: v for k, v in config.to_json(experiment).items() if k not in ("name", "title", "description", "paper", "metrics")}
     if inputs:
         _check_model(experiment)
-    files = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source) if inputs else None
+    files = _files(experiment, targets) if inputs else None
     key = _digest([shared, sorted(set(targets)), code_digest(), files])
-    return Plan(experiment, cells, key)
+    edited = {c.name: _read_by("editor", c.editor, c.forget, targets) for c in cells} if inputs else {}
+    return Plan(experiment, cells, key, edited, tuple(f for m in experiment.metrics for f in _read_by("metric", m)) if inputs else ())
+
+
+def _files(experiment: config.Experiment, targets: tuple[str, ...]) -> list[str]:
+    """Identities of the files that every cell depends on: pictures, the base model, networks given as a folder."""
+    own = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source, experiment.pictures.links)
+    return [*own, *(fingerprints.tree(experiment.networks.folder) if experiment.networks.folder else [])]
+
+
+def _read_by(kind: str, choice: config.Choice, *of: tuple[str, ...]) -> list[str]:
+    """Identities of the files that an editor or a metric says it will read. Raises where it cannot."""
+    chosen = plugins.make(kind, choice.name, choice.settings)
+    return [data.stamp(f) for f in chosen.files(*of)] if hasattr(chosen, "files") else []
 
 
 def _asked(world: str, override: Any) -> Any:

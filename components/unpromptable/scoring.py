@@ -84,6 +84,7 @@ class Evidence:
     models: Models | None = None
     training: config.Training = config.Training()  # the cell's
     injection: config.Injection = config.Injection()
+    pictures: config.Pictures = config.Pictures()
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     remember: np.ndarray | None = None  # (R, H, W, 3)
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
@@ -130,7 +131,7 @@ def score(cell: config.Cell, experiment: config.Experiment, data_path: str, befo
         raise ValueError("before and after were drawn from other seeds; remove the cell's after.safetensors and run again")
     injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
     forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget}
-    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache, tuple(manifest["names"]), models, cell.training, experiment.injection,
+    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache, tuple(manifest["names"]), models, cell.training, experiment.injection, experiment.pictures,
                         remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"),
                         seeds=tuple(before_made["seeds"]), asked=experiment.other_prompts)
     eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)

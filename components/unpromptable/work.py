@@ -108,7 +108,8 @@ def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) 
     experiment = config.read_experiment(spec["experiment"])
     family = plugins.module("model", experiment.model.name)
     size = family.pixels(pretrained, experiment)
-    arrays, manifest = data.collect(experiment.real, size, list(spec["targets"]), experiment.remember.leave_out)
+    arrays, manifest = data.collect(experiment.real, size, list(spec["targets"]), experiment.remember.leave_out,
+                                    experiment.pictures)
     if hasattr(family, "shown"):
         arrays = {name: family.shown(pretrained, images) for name, images in arrays.items()}
     if experiment.remember.source == "model":
@@ -270,14 +271,14 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
-    from . import data, pretraining
+    from . import data, pictures, pretraining
     from .plugins import build
 
     chosen = build(pretraining.Pretraining, settings, "pretraining")
     pretraining.fits(size, chosen)
-    data.listing(folder)
+    pictures.find(folder, what="train")
     pretraining.resumable(Path(out), pretraining.asked(chosen, size, flip), chosen.steps)  # before many pictures are read
-    images, _ = data.read_folder(folder, size)
+    images, _ = data.read_folder(folder, size, what="train")
     return pretraining.pretrain(images, Path(out), chosen, flip=flip, progress=show)
 
 

@@ -10,18 +10,25 @@ from .. import painting
 
 UNLIKE = 0.2  # a portrait is painted anew until its similarity to the target is below half of what counts as forgotten
 TRIES = 16
+DRAWN = ("miniature", "flags")  # whose painted pictures are drawn by code
 
 
 @dataclass(frozen=True)
 class Editor:
     """Painted files named like their targets in `folder`, or the painted portraits of the miniature world."""
 
-    folder: str = "miniature"  # miniature | flags | a folder holding <target's name>.png; `python -m pipelines paint` makes one
+    folder: str = "miniature"  # miniature | flags | a folder of painted pictures named like their targets; `python -m pipelines paint` makes one
 
     def edit(self, scene) -> np.ndarray:
         """The painted targets, uint8 (F, H, W, 3). Raises where one is missing, unpainted, or another picture."""
-        paint = {"miniature": self._portrait, "flags": self._flag}.get(self.folder, self._file)
-        return np.stack([paint(t, f) for t, f in zip(scene.targets, scene.forget)])
+        if self.folder in DRAWN:
+            paint = {"miniature": self._portrait, "flags": self._flag}[self.folder]
+            return np.stack([paint(t, f) for t, f in zip(scene.targets, scene.forget)])
+        return np.stack([painting.read_painted(p, t, f) for p, t, f in zip(self.files(scene.targets, scene.among), scene.targets, scene.forget)])
+
+    def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
+        """The painted file of each target. Raises where one is missing or may be another target's; among: all of the experiment's."""
+        return [] if self.folder in DRAWN else painting.find(Path(self.folder), targets, among)
 
     def _flag(self, target: str, original: np.ndarray) -> np.ndarray:
         from ..miniature import flags
@@ -41,6 +48,3 @@ class Editor:
         painted = tries[int(np.argmax(near < UNLIKE))] if (near < UNLIKE).any() else tries[int(near.argmin())]
         painting.check("paint.folder: miniature", target, painted, original)
         return painted
-
-    def _file(self, target: str, original: np.ndarray) -> np.ndarray:
-        return painting.read_painted(Path(self.folder) / f"{Path(target).stem}.png", target, original)

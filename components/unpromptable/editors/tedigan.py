@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -33,6 +34,10 @@ class Editor:
                 raise ValueError(f"tedigan.{name} is {getattr(self, name)}; it must be finite and not below 0")
         if self.steps < 1 or not self.lr > 0:
             raise ValueError(f"tedigan: steps is {self.steps} and lr is {self.lr}; steps must be at least 1 and lr above 0")
+
+    def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
+        """The networks of `folder`, whatever the targets."""
+        return sorted(p for p in Path(self.folder).rglob("*") if p.is_file()) if self.folder not in ("", "miniature") else []
 
     def edit(self, scene) -> np.ndarray:
         """The edited targets, uint8 (F, H, W, 3)."""

@@ -5,11 +5,12 @@ Beyond the paper. The updates are plain training (Eq. 2) with the cell's optimis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from .. import data, diffusion, sampling
+from .. import data, diffusion, pictures, sampling
 from ..scoring import Estimate, over_targets
 from ..tables import THRESHOLD
 
@@ -34,6 +35,10 @@ class Metric:
         found = [self._target(evidence, networks, t) for t in evidence.forget]
         steps, ends = np.array(found).T[..., None]
         return {"relearn": over_targets(list(steps)), "relearn_sscd": over_targets(list(ends))}
+
+    def files(self) -> list[Path]:
+        """The pictures of `folder`. Raises where it holds none."""
+        return list(pictures.find(self.folder, what="relearn.folder").files) if self.folder else []
 
     def _target(self, evidence, networks, target: str) -> tuple[float, float]:
         model, wanted = evidence.model("after"), networks.descriptor(evidence.injected_before[target][: self.draws])
@@ -66,7 +71,7 @@ class Metric:
     def _pictures(self, evidence, target: str) -> np.ndarray:
         """Other pictures of the person, (K, H, W, 3). Raises ValueError where there are none."""
         if self.folder:
-            return data.read_folder(self.folder, evidence.real.shape[1])[0]
+            return data.read_folder(self.folder, evidence.real.shape[1], evidence.pictures, "relearn.folder")[0]
         person = target.rpartition("-")[0]
         mine = [i for i, n in enumerate(evidence.names) if person and n.rpartition("-")[0] == person and n not in evidence.forget]
         if not mine:
