@@ -47,7 +47,7 @@ def test_a_file_keeps_its_size_or_takes_the_one_given(capsys, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "me.jpg")
     for size, side in (("0", 40), ("16", 16)):
         assert run(capsys, str(tmp_path / "me.jpg"), "--out", str(tmp_path / "out"), "--size", size, "--box", "0,0,9,9", "--fill", "#000000")[0] == 0
-        assert Image.open(tmp_path / "out" / "me.png").size == (side, side)
+        assert Image.open(next((tmp_path / "out").rglob("me.jpg.png"))).size == (side, side)
     assert run(capsys, "me.jpg", "--real", str(tmp_path), "--out", str(tmp_path / "out"), "--box", "0,0,9,9", "--fill", "#000000")[0] == 0
 
 
@@ -56,7 +56,7 @@ def test_a_file_keeps_its_size_or_takes_the_one_given(capsys, tmp_path):
     (["0012-3", "--box", "4,5,4,10"], "--box 4,5,4,10: must satisfy"),
     (["0012-3", "--box", "4,5"], "--box 4,5: give four numbers"),
     (["0012-3", "--box", "0,0,32,32"], "the mask covers the whole picture"),
-    (["0012-3", "--box", "1,1,9,9", "--fill", "blue"], "--fill blue: give inpaint, or a colour"),
+    (["0012-3", "--box", "1,1,9,9", "--fill", "blurple"], "--fill: 'blurple' is no colour; give a name such as white, or #rrggbb"),
     (["9999-9", "--box", "1,1,9,9"], "9999-9: neither a file nor a picture of miniature (such as 0000-0)"),
     (["0012-3", "--size", "64", "--box", "1,1,9,9"], "--size 64: the pictures of miniature are 32 pixels"),
     (["1.png", "--real", "nowhere", "--box", "1,1,9,9"], "nowhere/1.png: no such image"),

@@ -45,7 +45,7 @@ def test_what_was_made_for_the_pictures_that_ship_holds_for_no_folder_of_yours(f
 def test_forgetting_one_picture_of_a_folder_drops_no_other(folder):
     from unpromptable import data
 
-    resolved = resolve({"real": folder, "model.source": "my-model"}, forget=["IMG-20240501-WA0003.png"], inputs=True)
+    resolved = resolve({"real": folder, "model.source": "my-model", "editor": "flip"}, forget=["IMG-20240501-WA0003.png"], inputs=True)
     _, manifest = data.collect(folder, 8, list(resolved.targets()), resolved.experiment.remember.leave_out)
     assert manifest["removed"] == ["IMG-20240501-WA0003.png"]
 

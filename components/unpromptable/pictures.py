@@ -128,18 +128,19 @@ def find(folder: str | Path, links: bool = False, what: str = "real") -> Folder:
 
 def _walk(root: Path, links: bool) -> Iterator[tuple[Path, str]]:
     """Everything below `root` and why it is passed over; empty for a picture."""
-    inside, seen = os.path.realpath(root), set()
+    inside, seen = os.path.realpath(root), {os.path.realpath(root)}
 
     def stop(error: OSError) -> None:
         raise OSError(f"{error.filename}: cannot be looked into ({error.strerror}); give its reader the right to, or move it away")
 
     for here, folders, names in os.walk(root, followlinks=True, onerror=stop):
-        seen.add(os.path.realpath(here))
-        for name in list(folders):
+        for name in sorted(folders, key=lambda n: (os.path.islink(Path(here, n)), n)):  # a folder before links to it
             path = Path(here, name)
             if (why := _passed(path, inside, links, seen)):
                 folders.remove(name)
                 yield path, why
+            else:
+                seen.add(os.path.realpath(path))
         for name in names:
             path = Path(here, name)
             yield path, _passed(path, inside, links) or _no_picture(path)
@@ -154,7 +155,7 @@ def _passed(path: Path, inside: str, links: bool, seen: set[str] | None = None) 
         return "links to nothing"
     if not links and path.is_symlink() and os.path.commonpath([inside, real]) != inside:
         return "links out of the folder (pictures.links: true follows them)"
-    return "links to folders that are read anyway" if seen is not None and path.is_symlink() and (real in seen or not links) else ""
+    return "links to folders that are read anyway" if seen is not None and (real in seen or path.is_symlink() and not links) else ""
 
 
 def _no_picture(path: Path) -> str:
@@ -180,7 +181,8 @@ def opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # up to twice the limit is read, above it refused
-            with Image.open(path, formats=_formats()) as file:
+            # from a stream: Pillow maps a named file's 16-bit pixels with the sides of the turned picture
+            with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
                 yield file, notes
         notes += dict.fromkeys(f"read in spite of a warning ({_line(w.message)})" for w in warned)
     except Refused as error:
@@ -237,7 +239,11 @@ def _shown(file: Any, size: int, background: str) -> tuple[Any, list[str]]:
     if size and file.format in ("JPEG", "MPO") and file.width * file.height > HUGE:
         file.draft(None, (FINE * size, FINE * size))
     notes = ["the first of several frames or pages is taken"] if file.format not in ("MPO", "PSD") and getattr(file, "is_animated", False) else []
-    picture = ImageOps.exif_transpose(file)
+    file.load()  # damage to the picture itself is no matter of its EXIF
+    try:
+        picture = ImageOps.exif_transpose(file)
+    except (SyntaxError, struct.error):
+        picture, notes = file.copy(), [*notes, "its EXIF data cannot be read, so it is taken the way it lies"]
     if picture.mode[0] in "IF":
         picture = _eight_bits(picture, file)
     if picture.mode == "La":
@@ -270,7 +276,9 @@ def _in_srgb(picture: Any, profile: bytes | None) -> tuple[Any, list[str]]:
         given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if given.profile.xcolor_space == "RGB " and picture.mode == "L":
             picture = picture.convert("RGB")
-        return ImageCms.profileToProfile(picture, given, ImageCms.createProfile("sRGB"), outputMode="RGB"), []
+        exact = ImageCms.Flags.NOOPTIMIZE if picture.mode == "L" else 0  # the table for grey is 10 levels off in the dark
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, given, srgb, outputMode="RGB", flags=exact), []
     except (OSError, ImageCms.PyCMSError):
         return picture.convert("RGB"), ["the colour profile is broken or of another kind of picture, and ignored"]
 
