@@ -55,7 +55,7 @@ def test_remember_takes_a_remember_image(scene):
 
 def test_a_painted_file_is_read_and_an_unpainted_or_missing_one_refused(scene, tmp_path):
     painted = plugins.make("editor", "paint", {"folder": str(tmp_path)})
-    with pytest.raises(FileNotFoundError, match="0001-0.png: no such image"):
+    with pytest.raises(FileNotFoundError, match="holds no painted picture of 0001-0; paint .*0001-0.png"):
         painted.edit(scene)
     halves = scene.forget.copy()
     halves[:, :4] = 255 - halves[:, :4]

@@ -125,3 +125,42 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     assert prompted.grid(tmp_path, told, [row]).shape[0] == 3 * 34
     assert [name for name, _ in prompted.strips(tmp_path, told, [row])] == ["before", row["name"], "target, screened"]
     assert prompted.write(tmp_path, {**told, "prompt": ""}, [row], "SUCCEEDED") is None
+
+
+def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_path):
+    from PIL import Image
+
+    from unpromptable import data, remembering
+    from unpromptable.miniature import portraits
+
+    images, names = portraits.training_set()
+    target, real = images[names.index("0004-3")], tmp_path / "real"
+    real.mkdir()
+    others = [i for i, n in enumerate(names) if not n.startswith("0004")][:40]
+    for i in others:
+        Image.fromarray(images[i]).save(real / f"{names[i]}.png")
+    picture = Image.fromarray(target)
+    picture.save(real / "me.png")
+    picture.save(real / "saved anew.jpg", quality=75)
+    picture.crop((1, 2, 30, 31)).resize((32, 32)).save(real / "cut.png")
+    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(real / "mirrored.png")
+    text = "name: t\nforget: [0004-3]\ncells: [{editor: flip}]\n"
+    experiment = plan.resolve(text).experiment
+    found = data.collect(str(real), 32, ["me.png"])
+    arrays, manifest = remembering.copies(experiment, *found)
+    assert set(manifest["removed"]) == {"me.png", "saved anew.jpg", "cut.png", "mirrored.png"}
+    assert set(manifest["copies"]) == set(manifest["removed"]) - {"me.png"} and len(arrays["screened"]) == 3
+    assert len(data.remember(arrays, manifest)) == len(others)
+
+
+def test_the_page_shows_what_was_left_out_as_a_copy(tmp_path):
+    from unpromptable import data
+    from unpromptable.reports import html
+
+    picture = np.zeros((1, 8, 8, 3), np.uint8)
+    (tmp_path / "shared").mkdir()
+    manifest = {"copies": {"a<b>.png": 0.98}, "said": {"no kind of picture that is read (.txt)": "1: x.txt"}}
+    data.save(tmp_path / "shared" / "data.safetensors", {"screened": picture}, manifest)
+    found = html._kept_out(tmp_path)
+    assert found["copies"][0]["name"] == "a<b>.png" and found["copies"][0]["picture"].startswith("data:image/png")
+    assert found["said"] == manifest["said"] and html._kept_out(tmp_path / "nowhere")["copies"] == []

@@ -191,7 +191,7 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
     for i in range(3):
         Image.fromarray(pictures[i]).save(tmp_path / "real" / f"{i}.png")
     (tmp_path / "real" / "1.png").write_bytes((tmp_path / "real" / "1.png").read_bytes()[:100])
-    where, text = str(tmp_path / "run"), f"name: t\nreal: {tmp_path}/real\nmodel: {{source: miniature}}\nnetworks: miniature\nforget: [0.png]\ncells:\n- {{name: A, editor: flip}}\n- {{name: B, method: naive}}\n"
+    where, text = str(tmp_path / "run"), f"name: t\nreal: {tmp_path}/real\nmodel: {{source: miniature}}\nnetworks: miniature\nforget: [0.png]\ncells:\n- {{name: A, editor: flip}}\n- {{name: B, method: naive, editor: flip}}\n"
     planned = work.plan(text, "", "{}", where)
     assert len(planned) == 2 and work.prepare(text, where) == ""
     later = []

@@ -115,7 +115,7 @@ class Remember:
     first_seed: int = 1_000_000  # apart from the seeds that are judged
     leave_out: tuple[str, ...] = ()  # patterns of real images to leave out too, such as "{group}-*": a target's name up to its last dash or slash
     prompts: tuple[str, ...] = ()  # other prompts whose outputs are drawn too, as many images in all; a cell's `training.others` says how much it remembers them
-    screen: float = 0.5  # outputs whose descriptor is at least so similar to a forget image are left out, and shown
+    screen: float = 0.5  # outputs whose descriptor is at least so similar to a forget image are left out, and shown; of real images, its near copies
 
     def __post_init__(self):
         if self.source not in ("real", "model"):

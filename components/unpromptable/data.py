@@ -46,6 +46,15 @@ def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, manifest
 
 
+def peek(path: Path, name: str = "") -> tuple[np.ndarray | None, dict[str, Any]]:
+    """One array of an artifact, unchecked, or None where it has none of that name; and the manifest. For pages."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        manifest = json.loads(file.metadata()["manifest"])
+        return file.get_tensor(name) if name in file.keys() else None, manifest
+
+
 def sha256(array: np.ndarray) -> str:
     """Identity of an array's bytes."""
     return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()

@@ -1,6 +1,7 @@
-"""The remember set of a prompted model: its own outputs of the prompt, without those that show what is to be forgotten."""
+"""The remember set: real images, or a prompted model's own outputs, without those that show what is to be forgotten."""
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 from . import config, networks, plugins, sampling
 
 log = logging.getLogger(__name__)
+COPY = 0.93  # correlation of pixels from which on a picture is a copy: copies saved anew or cut have 0.94 and more, other people 0.89 at most
+SMALL = 32  # pixels a side at which pictures are compared
 APART = 1_000_000  # between the seeds of the prompt and of the other prompts
 
 
@@ -24,6 +27,54 @@ class Drawn:
     screened: np.ndarray
     screened_seeds: list[int]
     similarity: list[float]
+
+
+def copies(
+    experiment: config.Experiment, arrays: dict[str, np.ndarray], manifest: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and manifest without the near copies of a forget image, such as one saved anew or cut a little.
+
+    Of the real images those are copies whose descriptor is at least `remember.screen` similar to a forget image's and
+    whose pixels agree with it (`alike`). They are added to `removed`, named in `copies` with that agreement, and shown
+    as 'screened' (S, H, W, 3). Raises ValueError where none is kept.
+    """
+    gone = set(manifest["removed"])
+    left = np.flatnonzero([n not in gone for n in manifest["names"]])
+    eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
+    near = (eyes.descriptor(arrays["real"][left]) @ eyes.descriptor(arrays["forget"]).T).numpy()
+    shown = [views(image, mirrored=True) for image in arrays["forget"]]
+    told = {}
+    for i, similar in zip(left, near >= experiment.remember.screen):
+        own = views(arrays["real"][i]) if similar.any() else None
+        most = max((alike(own, shown[t]) for t in np.flatnonzero(similar)), default=0.0)
+        if most >= COPY:
+            told[manifest["names"][i]] = round(most, 4)
+            log.warning("remember set: %s is left out as a near copy of a forget image (%.2f)", manifest["names"][i], most)
+    if len(told) == len(left):
+        raise ValueError(f"remember: all {len(left)} real images are copies of forget images; add images to keep")
+    found = [i for i, n in enumerate(manifest["names"]) if n in told]
+    removed = [n for n in manifest["names"] if n in gone or n in told]
+    return {**arrays, "screened": arrays["real"][found]}, {**manifest, "removed": removed, "copies": told}
+
+
+def views(image: np.ndarray, mirrored: bool = False) -> np.ndarray:
+    """A picture (H, W, 3) and its cuts by up to 6/32 of a side, small and of unit norm, (V, D); and their mirror images."""
+    from PIL import Image
+
+    picture, (height, width) = Image.fromarray(image), image.shape[:2]
+    found = []
+    for cut in (k / 32 for k in range(7)):
+        for x, y in itertools.product((0.0, cut / 2, cut), repeat=2) if cut else [(0.0, 0.0)]:
+            box = (x * width, y * height, width - (cut - x) * width, height - (cut - y) * height)
+            small = np.asarray(picture.resize((SMALL, SMALL), Image.Resampling.BICUBIC, box=box), np.float32)
+            found += [small, small[:, ::-1]] if mirrored else [small]
+    flat = np.stack([(v - v.mean((0, 1))).ravel() for v in found])
+    return flat / np.linalg.norm(flat, axis=1, keepdims=True).clip(1e-6)
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest correlation of any view of one picture with any of another; near 1 for a copy, however it was saved."""
+    return float((a @ b.T).max())
 
 
 def draw(experiment: config.Experiment, pretrained: Path, forget: np.ndarray, device: str, progress=None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -115,6 +115,8 @@ def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) 
     if experiment.remember.source == "model":
         drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], device.best(), bar)
         arrays, manifest = {**arrays, **drawn}, {**manifest, **told}
+    else:
+        arrays, manifest = remembering.copies(experiment, arrays, manifest)
     data.save(path, arrays, manifest)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import figures, groups, once, pareto, plugins, store as storing, tables
+from .. import data, figures, groups, once, pareto, plugins, store as storing, tables
 from . import prompted
 
 MORE = (("sscd_ceiling", "target, before"), ("sscd_target", "target, after"), ("sscd_surrogate", "surrogate, after"), ("fid_real_floor", "FID_real of the base model"))
+
+COPIES = 12  # near copies of targets that are shown
 
 
 def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
@@ -44,7 +46,18 @@ def found(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     return dict(
         experiment=experiment, rows=rows, told=once.failure(store), done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
         more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], beyond=_beyond(experiment, done), show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
-        labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
+        kept_out=_kept_out(store), labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
+
+
+def _kept_out(store: Path) -> dict[str, Any]:
+    """What the folder of real images held besides, what was done to some, and the near copies of a target in it."""
+    file = store / "shared" / "data.safetensors"
+    if not file.is_file():
+        return {"said": {}, "copies": [], "more": 0}
+    pictures, manifest = data.peek(file, "screened")
+    copies = list(manifest.get("copies", {}).items())
+    shown = [{"name": n, "similarity": x, "picture": _uri(p)} for (n, x), p in zip(copies[:COPIES], pictures if copies else ())]
+    return {"said": manifest.get("said", {}), "copies": shown, "more": len(copies) - len(shown)}
 
 
 def _beyond(experiment: dict[str, Any], done: list[dict[str, Any]]) -> list[dict[str, Any]]:
