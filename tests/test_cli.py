@@ -23,7 +23,7 @@ def run(capsys, *words):
     (["local", "demo", "--set", "training.stepps=3"], "did you mean steps"),
     (["local", "demo", "--set", "method.beta=0.01"], "surrogate.beta is 0.01; it must lie in (0, 0.001]"),
     (["local", "demo", "--set", "training.steps=-1"], "training.steps is -1; it must be above 0"),
-    (["local", "demo", "--set", "model.source=nowhere/at-all", "--set", "real=nowhere"], "train: nowhere is no folder of images"),
+    (["local", "demo", "--set", "model.source=nowhere/at-all", "--set", "real=nowhere"], "real: nowhere is no folder of images"),
     *((words, f"{words[-2]} is empty; name a f") for words in (
         ["train", ".", "--out", ""], ["local", "demo", "--out", ""], ["local", "demo", "--out", " "],
         ["paper", "--out", ""], ["compile", "--out", ""], ["submit", "demo", "--package", ""],

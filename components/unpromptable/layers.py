@@ -160,7 +160,8 @@ def of_world(world: dict, given: dict, sets: dict) -> dict:
     tied = reals.get(kind, reals.get("folder", {}))
     sides = [{**layer(w, "world"), "cell": layer(w.get("cell") or {}, "world.cell")} for w in (mine, tied)]
     made = lay(*sides)
-    if "source" not in lay(made["model"], lay(given.get("model") or {}, nest(sets).get("model") or {})):
+    asked = layer({k: v for k, v in nest(sets).items() if k == "model"}, "--set").get("model", {})
+    if "source" not in lay(made["model"], lay(given.get("model") or {}, asked)):
         raise ValueError(f"model.source: name the model that was trained on {real}; the one that ships knows its own drawn pictures alone (python -m pipelines train {real} --out my-model makes one, then --set model.source=my-model)")
     return made
 
