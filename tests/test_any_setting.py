@@ -20,8 +20,28 @@ scalars = some.one_of(
     some.none(), some.booleans(), some.integers(-5, 12), some.integers(), some.floats(), some.floats(-2, 2),
     some.sampled_from(["", "x", "a/b", "miniature", "paper", "flags/japan", "base", "data", "ddim", "ddpm", "siss", "paint", "flip", "1", "[x]", "\n", "é", "0004-3", "mean", "sum", ".inf", "1e-5", "no"]), some.text(max_size=5))
 values = some.recursive(scalars, lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.sampled_from(["name", "steps", "lr", "beta", "folder", "settings", "x", ""]), inner, max_size=3), max_leaves=5)
-overrides = some.dictionaries(some.sampled_from(KEYS), values, min_size=1, max_size=3)
+
+
+def near(key):
+    """Values that a setting may well have: its default, and others of its size."""
+    block, _, name = key.partition(".")
+    cls = BLOCKS.get(block)
+    default = next((f.default for f in fields(cls) if f.name == name), None) if cls else None
+    if isinstance(default, bool) or not isinstance(default, (int, float)):
+        return some.sampled_from([default, "siss", "flip", 0.5, "base"])
+    return some.sampled_from([default, default * 2, default / 2, default + 1, type(default)(1)])
+
+
+likely = some.sampled_from([k for k in KEYS if "." in k.strip(".")]).flatmap(lambda k: some.tuples(some.just(k), near(k)))
+wild = some.tuples(some.sampled_from(KEYS), values)
+overrides = some.lists(likely, min_size=1, max_size=3).map(dict) | some.lists(likely | wild, min_size=1, max_size=3).map(dict)
 cells = some.lists(some.one_of(values, some.dictionaries(some.sampled_from(["name", "method", "editor", "training", "forget", "group", "x"]), values, max_size=3)), max_size=3)
+sound = some.fixed_dictionaries({"name": some.just("t"), "forget": some.sampled_from([["0004-3"], TARGETS, "0012-3"])}, optional={
+    "cells": some.lists(some.fixed_dictionaries({"method": some.sampled_from(plugins.names("method"))}, optional={
+        "editor": some.sampled_from(["flip", "noise", {"name": "sdedit", "strength": 0.4}]), "training": some.sampled_from([{"steps": 3}, {"lr": 0.001, "batch": 2}, {}])}), max_size=1),
+    "sweep": some.sampled_from([{"training.steps": [1, 2]}, {"method.name": ["siss", "naive"]}, {"forget": [["0004-3"], TARGETS]}]),
+    "base": some.sampled_from([{"training": {"steps": 2}}, {"editor": "flip"}]), "real": some.just("miniature"),
+    "sampling": some.sampled_from([{"images": 8}, {"steps": 3, "sampler": "ddpm"}]), "world": some.just("miniature")})
 experiments = some.fixed_dictionaries({}, optional={
     "name": some.one_of(some.just("t"), values), "forget": some.one_of(some.just(["0004-3"]), some.sampled_from(TARGETS), values), "cells": some.one_of(cells, values), "base": values,
     "sweep": some.one_of(values, some.dictionaries(some.sampled_from(["method.beta", "training.steps", "forget", "editor.folder", "x"]), some.lists(values, max_size=3), max_size=2)),
@@ -48,7 +68,7 @@ def test_overrides_are_planned_or_refused_in_one_line(sets):
 
 
 @often
-@given(experiments)
+@given(sound | experiments | some.builds(lambda a, b: {**a, **b}, sound, experiments))
 def test_experiments_are_planned_or_refused_in_one_line(given_):
     planned_or_one_line(reading.write(given_), {})
 
