@@ -36,8 +36,15 @@ def main(words: list[str] | None = None) -> int:
         _none_empty(arguments)
         return arguments.run(arguments, console)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_said(error)}", file=sys.stderr)
         return 2
+
+
+def _said(error: Exception) -> str:
+    """An error in one line; the system's own with its file first, and what to do."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}; mend or choose another path"
+    return " ".join(str(error).split())
 
 
 def _none_empty(arguments: argparse.Namespace) -> None:

@@ -42,6 +42,21 @@ def test_bad_input_is_one_line_that_says_what_to_do(capsys, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("words", [
+    ["local", "demo", "--out", "file"], ["local", "demo", "--out", "file/x"], ["paper", "--out", "file/x"],
+    ["compile", "--out", "file/x.yaml"], ["paint", "0001-0", "--box", "1,1,9,9", "--out", "file/x"],
+    ["train", "pictures", "--size", "16", "--channels", "8,8", "--out", "file/x"],
+])
+def test_a_path_where_nothing_can_be_written_is_named_in_one_line(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "pictures" / "a.png")
+    code, error = run(capsys, *words)
+    assert code == 2 and error.count("\n") == 1 and "Errno" not in error and (tmp_path / "file").read_text() == "kept"
+    assert words[-1].split("/")[0] in error and error.endswith("; mend or choose another path\n")
+
+
 def test_a_second_run_in_the_same_folder_is_refused(capsys, tmp_path):
     with (tmp_path / ".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -18,7 +18,10 @@ def check(told: str, address: str) -> None:
     """
     if _kind(address) not in ("sqlite", *PORTS):
         return
-    import sqlalchemy
+    try:
+        import sqlalchemy
+    except ImportError:
+        return  # no MLflow that writes to databases is installed, which is a warning of the steps
 
     try:
         engine = sqlalchemy.create_engine(address)
