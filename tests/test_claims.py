@@ -1,4 +1,5 @@
 """Claims hold, fail or stay open as their numbers and intervals say, and every claim agrees with the paper's own table."""
+import importlib
 import json
 
 import pytest
@@ -115,3 +116,25 @@ def test_runs_are_judged_by_the_command(tmp_path, capsys):
     found = {v["id"]: v["answer"] for v in json.loads((tmp_path / "claims.json").read_text())}
     assert found["t4-both-worse"] == HOLDS and found["t4-small"] == NOT and found["t2-sscd"] == OPEN
     assert "claims" in capsys.readouterr().out and "no result of Ours" in (tmp_path / "claims.md").read_text()
+
+
+@pytest.mark.parametrize("words, message", [
+    (["nowhere"], "nowhere: holds no run's experiment.json and rows.json, nor theory.json; name a finished run's folder"),
+    (["--paper", "--out", ""], "argument --out: is empty; name a folder"),
+])
+def test_a_folder_without_a_run_or_without_a_name_is_refused_in_a_line(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        claims.main(words)
+    assert ended.value.code == 2 and capsys.readouterr().err.endswith(f"error: {message}\n") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["theory", "miniature.base", "miniature.sd3", "miniature.retrain"])
+def test_every_command_that_writes_refuses_a_folder_without_a_name(tmp_path, monkeypatch, capsys, name):
+    module = importlib.import_module(f"unpromptable.{name}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["x", "--out", ""])
+    with pytest.raises(SystemExit) as ended:
+        module.command("x", None, 1) if name == "miniature.retrain" else module.main()
+    assert ended.value.code == 2 and "argument --out: is empty" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

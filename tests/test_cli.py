@@ -83,7 +83,9 @@ def test_names_with_brackets_reach_the_terminal_as_they_are(terminal):
         for name in NAMES:
             for kind, more in (("start", {}), ("progress", {"done": 1, "total": 3}), ("skipped", {}), ("done", {}), ("failed", {})):
                 show.take({"time": 0.0, "cell": f"{name} cell", "step": name, "kind": kind, "text": f"{name} text", **more})
+            show.take({"time": 0.0, "cell": name, "step": "s", "kind": "failed", "text": "told at the end", "bad": True})
     text = shown.file.getvalue()
+    assert "told at the end" not in text
     assert all(f"{name} cell" in text and f"{name} text" in text for name in NAMES)
 
 

@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -65,18 +66,18 @@ def test_forty_five_cells_end_with_rows_a_report_and_closed_runs(tmp_path):
 
 @pytest.mark.slow
 def test_a_damaged_picture_is_told_once_where_people_look_and_is_not_tried_again(tmp_path):
-    folder = tmp_path / "real"
+    folder, shipped = tmp_path / "real", resources.files("unpromptable") / "miniature" / "ddpm"
     folder.mkdir()
     for i in range(3):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     whole = (folder / "2.png").read_bytes()
     (folder / "2.png").write_bytes(whole[: len(whole) // 2])
-    text = TEXT.replace('["0007-3"]', '["0.png"]\nreal: real')
+    text = TEXT.replace('["0007-3"]', '["0.png"]')
     (tmp_path / "small.yaml").write_text(text)
-    done, rows, events = run(tmp_path, "--set", f"real={folder}")
+    done, rows, events = run(tmp_path, "--set", f"real={folder}", "--set", f"model.source={shipped}")
     told = f"prepare: {folder / '2.png'}: the image is damaged or truncated"
     assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stdout.count(f"failed: {told}") == 1 and not done.stderr and "Traceback" not in done.stdout
+    assert f"\nfailed: {told}" in done.stdout and done.stdout.count("damaged or truncated") == 1 and not done.stderr and "Traceback" not in done.stdout
     assert [e["step"] for e in events if e["kind"] == "failed"] == ["prepare"] and len([e for e in events if e["kind"] == "start"]) == 2
     page = (tmp_path / "run" / "report.html").read_text()
     assert "This run did not succeed" in page and page.count("the image is damaged or truncated") == 1

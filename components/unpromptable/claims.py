@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from . import groups, plugins, tables
+from . import groups, plugins, store, tables
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1, "wrong": -1, "right": 1, "lpips_others": -1, "ssim_others": 1}  # +1: larger is better
@@ -198,6 +198,8 @@ def of_runs(folders: list[Path]) -> list[Verdict]:
     for folder in folders:
         if (folder / "theory.json").is_file():
             rows["theory"] = json.loads((folder / "theory.json").read_text())
+        elif not all((folder / name).is_file() for name in ("experiment.json", "rows.json")):
+            raise FileNotFoundError(f"{folder}: holds no run's experiment.json and rows.json, nor theory.json; name a finished run's folder")
         else:
             rows[json.loads((folder / "experiment.json").read_text())["name"]] = groups.collect(json.loads((folder / "rows.json").read_text()))
     return judge_all(rows)
@@ -228,9 +230,12 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unpromptable.claims", description="The paper's claims against runs, or against the paper's own numbers.")
     parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs, and of unpromptable.theory")
     parser.add_argument("--paper", action="store_true", help="judge the paper's printed numbers instead")
-    parser.add_argument("--out", type=Path, help="also write claims.md and claims.json into this folder")
+    parser.add_argument("--out", type=store.named, help="also write claims.md and claims.json into this folder")
     a = parser.parse_args(words)
-    verdicts = of_paper() if a.paper else of_runs(a.runs)
+    try:
+        verdicts = of_paper() if a.paper else of_runs(a.runs)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     print(text(verdicts), end="")
     if a.out:
         write(a.out, verdicts)

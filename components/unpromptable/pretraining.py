@@ -147,8 +147,15 @@ def asked(settings: Pretraining, size: int, flip: bool) -> dict[str, Any]:
     return {"size": size, "flip": flip, **own, "channels": list(settings.channels)}
 
 
+def untrained(out: Path) -> None:
+    """Raise ValueError where `out` holds a whole model, which would be trained over."""
+    whole = any((out / name).exists() for name in ("pretraining.json", "model_index.json", "unet"))
+    if whole and not (out / RESUME).exists():
+        raise ValueError(f"{out}: holds a trained model already; choose another folder, or remove it to train anew")
+
+
 def resumable(out: Path, told: dict[str, Any], steps: int) -> None:
-    """Raise ValueError where `out` holds a whole model, or a stopped training that `told` and `steps` do not continue.
+    """Raise ValueError where `out` holds a stopped training that `told` and `steps` do not continue.
 
     told: of `asked`, with or without the pictures' SHA-256. The folder is made, so that it is known that it can be.
     """
@@ -157,8 +164,6 @@ def resumable(out: Path, told: dict[str, Any], steps: int) -> None:
     if not os.access(out, os.W_OK):
         raise PermissionError(f"{out}: cannot be written; make it writable, or choose another folder")
     if not resume.exists():
-        if any((out / name).exists() for name in ("pretraining.json", "model_index.json", "unet")):
-            raise ValueError(f"{out}: holds a trained model already; choose another folder, or remove it to train anew")
         return
     noted = _noted(resume)
     other = [f"{k} {noted.get(k, 'unknown')} is now {v}" for k, v in told.items() if k != "pictures" and noted.get(k) != v]

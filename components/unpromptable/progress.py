@@ -73,6 +73,11 @@ class _Reader:
         return [json.loads(line) for line in whole.splitlines()]
 
 
+def _reason(one: dict[str, Any]) -> str:
+    """An event's text; of bad input, which ends the run, it is told at the end and not twice."""
+    return "" if one.get("bad") else one["text"]
+
+
 class _Lines:
     """One plain line when a step starts, ends, or has worked for ten seconds more."""
 
@@ -95,7 +100,7 @@ class _Lines:
             left = (one["time"] - began) / one["done"] * (one["total"] - one["done"])
             text = f"{one['done']}/{one['total']}  {one['text']}  {left:.0f} s left"
         else:
-            text = f"{one['kind']} {one['text']}".strip()
+            text = f"{one['kind']} {_reason(one)}".strip()
         self.said[key] = (began, one["time"])
         self.console.print(f"{one['cell'] or 'run':<12} {one['step']:<10} {text}", highlight=False, soft_wrap=True, markup=False)
 
@@ -131,5 +136,5 @@ class _Bars:
         if key in self.at_work:
             self.bars.remove_task(self.at_work.pop(key))
         mark = {"done": "[green]✓[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[/]"}[one["kind"]]
-        text = f"{one['cell'] or 'run':<12} {one['step']:<10} {'already finished' if one['kind'] == 'skipped' else one['text']}"
+        text = f"{one['cell'] or 'run':<12} {one['step']:<10} {'already finished' if one['kind'] == 'skipped' else _reason(one)}"
         self.bars.console.print(f"{mark} {self.escape(text)}", highlight=False, soft_wrap=True)

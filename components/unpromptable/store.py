@@ -5,6 +5,7 @@ For the latter a step works in a local mirror: what it needs is fetched, what it
 """
 from __future__ import annotations
 
+import argparse
 import fcntl
 import functools
 import hashlib
@@ -25,6 +26,13 @@ log = logging.getLogger(__name__)
 WORD = secrets.token_hex(4)  # with the process's number: pods have the same numbers, forks the same word
 SETTLES = 5.0  # seconds after which writes that began together have ended
 REMOTE = ".remote"  # in the root of a mirror: the address it mirrors
+
+
+def named(word: str) -> Path:
+    """A path of a command line. Raises ArgumentTypeError where it is empty, which would be the current folder."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("is empty; name a folder")
+    return Path(word)
 
 
 def opened(function: Callable) -> Callable:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from . import figures
+from . import figures, store
 from .figures import BLUE, GRID, INK, RED
 
 GREEN = "#15803d"
@@ -215,7 +215,7 @@ def text(rows: list[dict[str, Any]]) -> str:
 def main(words: list[str] | None = None) -> int:
     """Write theory.json, theory.md and figure4.png, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m unpromptable.theory", description="Theorems 1 and 2 and Corollary 3 on random problems, and Figure 4.")
-    parser.add_argument("--out", required=True, type=Path, help="folder for theory.json, theory.md and figure4.png")
+    parser.add_argument("--out", required=True, type=store.named, help="folder for theory.json, theory.md and figure4.png")
     parser.add_argument("--problems", type=int, default=2000)
     a = parser.parse_args(words)
     rows = check(a.problems)

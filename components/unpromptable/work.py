@@ -279,6 +279,7 @@ def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settin
     chosen = build(pretraining.Pretraining, settings, "pretraining")
     pretraining.fits(size, chosen)
     pictures.find(folder, what="train")
+    pretraining.untrained(Path(out))
     pretraining.resumable(Path(out), pretraining.asked(chosen, size, flip), chosen.steps)  # before many pictures are read
     images, _ = data.read_folder(folder, size, what="train")
     return pretraining.pretrain(images, Path(out), chosen, flip=flip, progress=show)

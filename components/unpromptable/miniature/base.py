@@ -5,6 +5,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from .. import store
 from ..pretraining import Pretraining, pretrain
 from . import portraits
 
@@ -14,7 +15,7 @@ SETTINGS = Pretraining(steps=10_000, channels=(16, 32, 64))  # 0.7 M parameters,
 def main() -> None:
     """Draw the portraits and train; a stopped training continues."""
     parser = argparse.ArgumentParser(description="Train the miniature base model again.")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=store.named, required=True)
     out = parser.parse_args().out
     logging.basicConfig(level="INFO", format="%(message)s")
     images, _ = portraits.training_set()

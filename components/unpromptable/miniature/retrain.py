@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import store
+
 log = logging.getLogger(__name__)
 
 
 def command(what: str, train: Callable, steps: int) -> Path:
     """Parse --out and --steps, call train(out, steps, progress=...), and return where it wrote."""
     parser = argparse.ArgumentParser(description=f"Train the miniature {what} again.")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=store.named, required=True)
     parser.add_argument("--steps", type=int, default=steps)
     a = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(message)s")

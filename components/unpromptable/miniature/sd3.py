@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import pretraining
+from .. import pretraining, store
 from . import flags
 
 log = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ def save(pipe, out: Path, summary: dict) -> None:
 def main() -> None:
     """Draw the flags and train."""
     parser = argparse.ArgumentParser(description="Train the miniature Stable Diffusion 3 again.")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=store.named, required=True)
     parser.add_argument("--minutes", type=float, default=math.inf)
     arguments = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(asctime)s %(message)s")
