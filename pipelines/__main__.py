@@ -133,7 +133,8 @@ def compile_(a: argparse.Namespace, console: Console) -> int:
     from pipelines.pods import Fixed
 
     volume = not a.no_volume
-    fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, volume, a.parallelism, a.pods, start_minutes=a.start_minutes)
+    fixed = Fixed(a.retries, a.timeout_hours, a.shared_memory, volume, a.parallelism, a.pods,
+                  start_minutes=a.start_minutes, within=a.retries)
     compiler.Compiler().compile(ablation_sweep.build(fixed), str(a.out))
     console.print(f"wrote {_short(Path(a.out))}", highlight=False, soft_wrap=True, markup=False)
     return 0
@@ -203,7 +204,8 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=local)
     two = verbs.add_parser("compile", help="write the compiled pipeline for a cluster")
     two.add_argument("--out", default=str(COMPILED))
-    two.add_argument("--retries", type=int, default=2, help="of a step whose pod failed (default 2)")
+    two.add_argument("--retries", type=int, default=2, 
+                     help="of a lost pod, and within it of a step that the machine failed (default 2)")
     two.add_argument("--timeout-hours", type=float, default=24.0, help="of one pod (default 24)")
     two.add_argument("--start-minutes", type=float, default=30.0, help="of the first pods, image and all (default 30)")
     two.add_argument("--shared-memory", default="1Gi", help="/dev/shm of the steps that may use a GPU (default 1Gi)")

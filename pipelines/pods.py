@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from kfp import kubernetes
 
+from unpromptable import attempts
+
 STORE = "/store"  # where the volume is mounted
 FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
 USER = 65532  # whom the steps run as, user and group: the images' own, and what the volume is given to
@@ -30,6 +32,7 @@ class Fixed:
     light_memory: str = "4Gi"
     start_minutes: float = 30.0  # of a pod in STARTING, the arrival of its image included
     report_hours: float = 2.0  # of the report, which also runs where no pod can start
+    within: int = attempts.TIMES  # times that a step runs again in its pod where the machine failed it
 
     def __post_init__(self):
         if self.retries < 0 or min(self.timeout_hours, self.start_minutes) <= 0 or min(self.parallelism, self.pods) < 1:
@@ -98,6 +101,8 @@ def heavy(task: Any, machine: Machine, setting: Setting, fixed: Fixed, name: str
 
 def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
     task.set_caching_options(False)  # the store skips what is finished; KFP's cache would skip the logging with it
+    if fixed.within != attempts.TIMES:
+        task.set_env_variable(attempts.VARIABLE, str(fixed.within))
     if fixed.retries:
         task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     kubernetes.empty_dir_mount(task, volume_name="tmp", mount_path="/tmp")  # all that a step writes outside the store, so the root file system may be read-only

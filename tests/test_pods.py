@@ -6,6 +6,7 @@ import pytest
 
 from pipelines import driver
 from pipelines.pods import STARTING, USER, Fixed
+from unpromptable import attempts
 
 PACKAGE = Path(__file__).parent.parent / "pipelines" / "ablation_sweep.yaml"
 STEPS = driver.pods(PACKAGE)
@@ -238,3 +239,15 @@ def test_a_file_that_is_no_compiled_pipeline_is_refused_in_one_line(tmp_path, te
         and "python -m pipelines compile" in str(error.value)
         or said == "not valid YAML"
     )
+
+
+def test_how_often_a_step_runs_again_within_its_pod_is_told_to_every_step_where_it_is_not_the_default(tmp_path):
+    from kfp import compiler
+
+    from pipelines import ablation_sweep
+
+    def told(fixed):
+        compiler.Compiler().compile(ablation_sweep.build(fixed), str(tmp_path / "x.yaml"))
+        return (tmp_path / "x.yaml").read_text().count(f"name: {attempts.VARIABLE}\n")
+
+    assert told(Fixed()) == 0 and told(Fixed(within=4)) == told(Fixed(within=0)) >= len(STEPS) - 1

@@ -8,9 +8,19 @@ from typing import Any
 
 import torch
 
-from . import config
+from . import attempts, config
 
 log = logging.getLogger(__name__)
+
+
+def smaller(settings: config.Training) -> config.Training:
+    """The settings after faults of memory in earlier attempts at a step: the micro-batch halved for each."""
+    before = settings.micro_batch or settings.batch
+    now = max(1, before >> attempts.now.halvings)
+    if now == before:
+        return settings
+    log.warning("memory ran out before: training.micro_batch goes from %d to %d; set it there", before, now)
+    return replace(settings, micro_batch=now)
 
 
 def fitting(method: Any, model: Any, settings: config.Training, fresh: Callable) -> tuple[dict[str, float], config.Training]:

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import lease, progress, store
+from . import attempts, lease, progress, store
 
 log = logging.getLogger(__name__)
-FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError)  # of a cell; anything else is a bug and stops the step
+FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError)  # of a cell; else it is a bug
 BAD_INPUT = (ValueError, FloatingPointError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 PASSING = (ConnectionError, TimeoutError, InterruptedError)  # another attempt may succeed
 ORDER = ("plan", "prepare", "edit", "unlearn", "sample", "gather", "score")
@@ -49,6 +49,10 @@ class Shared:
             _clear(self.where, SHARED, self.step)
         if not isinstance(error, Exception):
             return False
+        if isinstance(error, attempts.Fault):
+            return False
+        if not lasting(error):
+            attempts.retry(error)
         _note(self.where, SHARED, self.step, error, again=not lasting(error))
         self._hand_on_nothing()
         return lasting(error)
@@ -71,6 +75,8 @@ def guarded(spec: str, where: str, step: str, name: str, to: str, build: Callabl
     try:
         make(where, whole, step, name, to, build)
     except FORESEEN as error:
+        if not lasting(error):
+            attempts.retry(error)
         again = not lasting(error) if whole["folder"] == "shared" else isinstance(error, PASSING)
         _note(where, whole, step, error, again, made=[f"{whole['folder']}/{name}", whole["key"]])
         if again:
@@ -98,7 +104,7 @@ def _noted(where: str, spec: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _note(where: str, spec: dict[str, Any], step: str, error: Exception, again: bool, **more: Any) -> None:
-    text = _words(error)
+    text = _words(error) + (f" (tried {attempts.now.tried + 1} times)" if attempts.now.tried else "")
     log.error("%s: %s failed: %s", spec["name"], step, text, exc_info=error)
     told = {"step": step, "error": text, "again": again, **more}
     if _noted(where, spec) != told:  # a second attempt that fails alike is not told again
@@ -150,6 +156,8 @@ def make(where: str, spec: dict[str, Any], step: str, name: str, to: str, build:
 def _build(where: str, spec: dict, step: str, path: Path, mine: lease.Lease, build: Callable) -> None:
     """Under a name of this lease's owner, so that nothing is mixed with what another left or still writes."""
     progress.event(where, spec["name"], step, "start", "")
+    if attempts.now.killed:
+        raise RuntimeError(attempts.now.killed)
     store.clear(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{path.name}.part*"):

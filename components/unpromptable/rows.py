@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import once, store
+from . import attempts, once, store
 
 UNFINISHED = "did not finish"  # the error of a cell that neither ended nor failed
 
@@ -64,7 +64,14 @@ def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
     note, shared = store.fetch(store.place(where, spec, "failed.json")), once.failure(where)
     waits = {"step": "", "error": f"did not run, since {shared['step']} failed" if shared else UNFINISHED}
     error = json.loads(note.read_text()) if note.is_file() else waits
-    return {**head(spec), "status": "failed", "error": f"{error['step']}: {error['error']}".strip(": "), **{m["name"]: None for m in spec["experiment"]["metrics"]}}
+    text = f"{error['step']}: {error['error']}".strip(": ")
+    return {**head(spec), "status": "failed", "error": text, **tries(spec, where), **{m["name"]: None for m in spec["experiment"]["metrics"]}}
+
+
+def tries(spec: dict[str, Any], where: str) -> dict[str, list[str]]:
+    """`again`: the attempts at the cell's steps that the machine failed; nothing where none did."""
+    told = attempts.notes(store.place(where, spec, ""))
+    return {"again": told} if told else {}
 
 
 def head(spec: dict[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
     """
     from accelerate import Accelerator
 
-    settings = cell.training
+    settings = memory.smaller(cell.training)
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
     method = plugins.make("method", cell.method.name, cell.method.settings)
     redraws = getattr(plugins.make("editor", cell.editor.name, cell.editor.settings), "redraws", False)

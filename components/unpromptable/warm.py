@@ -1,7 +1,8 @@
 """One process that has imported the heavy libraries and forks for every step of a local run.
 
 kfp's local runner starts a Python process per task, and importing torch and diffusers costs it ten seconds of a
-core; a step's process hands its call to this server instead. On a cluster there is no server, and steps work alone.
+core; a step's process hands its call to this server instead. On a cluster there is no server, and a step works in a
+child of its own process.
 """
 from __future__ import annotations
 
@@ -13,23 +14,34 @@ import socket
 import socketserver
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from . import attempts, store
 
 FILE = "warm.json"  # in the run's folder: where the server listens
 _inside = False  # True in the server's children, which do the work themselves
 
 
 def warmed(function: Callable) -> Callable:
-    """Run a step's function, one of whose arguments is `where`, in the run's server when there is one."""
+    """Run a step's function, which takes `cell` and `where`, in the run's server or a child, and again where the
+    machine fails it."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def run(*args: Any) -> Any:
-        address = _address(signature.bind(*args).arguments["where"])
-        return _ask(address, function.__name__, args) if address and not _inside else function(*args)
+        if _inside:
+            return function(*args)
+        given, name = signature.bind(*args).arguments, function.__name__
+
+        def start(attempt: attempts.Attempt) -> Any:
+            address = _address(given["where"])
+            return _ask(address, name, args, attempt) if address else attempts.child(function, args, attempt)
+
+        folder = store.folder(given["where"], given["cell"])
+        return attempts.persist(name, folder, start, lambda last: attempts.within(function, args, last))
 
     return run
 
@@ -64,14 +76,15 @@ def _address(store: str) -> str | None:
     return told["socket"] if Path(told["socket"]).exists() and Path(f"/proc/{told['pid']}").exists() else None
 
 
-def _ask(address: str, name: str, args: tuple[Any, ...]) -> Any:
+def _ask(address: str, name: str, args: tuple[Any, ...], attempt: attempts.Attempt) -> Any:
     with socket.socket(socket.AF_UNIX) as wire:
         wire.connect(address)
-        wire.sendall(json.dumps({"function": name, "args": args}).encode() + b"\n")
-        answer = json.loads(wire.makefile().readline() or '{"error": "the step\'s process ended without an answer; see the log above, or the kernel killed it for memory"}')
-    if "error" in answer:
-        raise RuntimeError(answer["error"])
-    return answer["value"]
+        call = {"function": name, "args": args, "attempt": asdict(attempt)}
+        wire.sendall(json.dumps(call).encode() + b"\n")
+        told = wire.makefile().readline()
+    if not told:
+        raise attempts.Fault("killed, most likely for memory", memory=True)
+    return attempts.value(json.loads(told))
 
 
 class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
@@ -86,12 +99,9 @@ class _Handler(socketserver.StreamRequestHandler):
         from unpromptable import work
 
         call = json.loads(self.rfile.readline())
-        try:
-            answer = {"value": getattr(work, call["function"])(*call["args"])}
-        except BaseException as error:  # whatever it is, the caller raises it again with its traceback
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        self.wfile.write(json.dumps(answer).encode() + b"\n")
+        attempt = attempts.Attempt(**call["attempt"])
+        told = attempts.answer(getattr(work, call["function"]), call["args"], attempt)
+        self.wfile.write(json.dumps(told).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import device, once, parts, reporting, rows, store
+from . import attempts, device, once, parts, reporting, rows, store
 from .warm import warmed
 
 
@@ -74,6 +74,12 @@ def spec_of(cell: str, where: str) -> dict[str, Any]:
 @store.opened
 def prepare(experiment: str, where: str) -> str:
     """Real and forget images, the base model; returns the id of what all cells share, empty where bad input stopped the run."""
+    folder = store.place(where, once.SHARED, "")
+    start = lambda attempt: attempts.child(_prepare, (where,), attempt)
+    return attempts.persist("prepare", folder, start, lambda last: attempts.within(_prepare, (where,), last))
+
+
+def _prepare(where: str) -> str:
     with once.Shared(where, "prepare") as this:
         if this.stopped:
             return ""
@@ -253,7 +259,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
         surrogates = str(store.fetch(store.place(where, spec, "surrogates.safetensors")))
         values = scoring.score(cell, experiment, shared(where, "data.safetensors"), before, after, surrogates, Path(where) / "shared", models)
         summary = json.loads((unlearned / "training.json").read_text())
-        made = {**rows.head(spec), "status": "done", "error": None, **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
+        made = {**rows.head(spec), "status": "done", "error": None, **rows.tries(spec, where), **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
         row.write_text(json.dumps(made, indent=1))
         reporting.page(where, made)
 
