@@ -74,7 +74,7 @@ def cells(resolved: plan.Plan) -> Table:
         cell, t = alike[0], config.to_json(alike[0].training)
         other = ", ".join(f"{k} {v}" for k, v in t.items() if k not in TRAINING and v != default[k])
         name = cell.name if len(alike) == 1 else f"{cell.group}, {len(alike)} cells"
-        table.add_row(name, _choice(cell.method, "method"), _choice(cell.editor, "editor"), *(f"{t[k]:g}" for k in TRAINING), other or "as SISS", "; ".join(" then ".join(c.forget) for c in alike))
+        table.add_row(name, _choice(cell.method, "method"), _choice(cell.editor, "editor"), *(f"{t[k]:g}" for k in TRAINING), other or "the defaults", "; ".join(" then ".join(c.forget) for c in alike))
     return table
 
 

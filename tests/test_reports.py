@@ -111,3 +111,13 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
     assert all(f"| {name} |" in text for name in ODD) and f"| {failed['name']} | no result: {failed['error']} |" in text
     unescaped = re.sub(r"\\.", "", "\n".join(lines))
     assert "<" not in unescaped.replace("SSCD < 0.4", "") and "`" not in unescaped and "_h" not in unescaped and "$" not in unescaped
+
+
+def test_the_page_says_how_images_were_drawn_and_on_which_timesteps_each_method_trained():
+    from unpromptable.reports import html
+
+    experiment = {"sampling": {"sampler": "ddim", "steps": 50}}
+    row = lambda name, low: {"name": name, "settings": {"training.t_min": low, "training.t_max": 999}}
+    text = html._drawn(experiment, [row("Ours", 0), row("NegGrad", 0), row("SISS", 999)])
+    assert "Sampled by ddim in 50 steps (SISS's code: by ddpm)" in text and "0..999: Ours, NegGrad; 999: SISS." in text
+    assert html._drawn({"sampling": {"sampler": "ddpm", "steps": 5}}, [row("Ours", 0)]).endswith("(SISS's code: 999 alone): 0..999.")

@@ -46,7 +46,19 @@ def found(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     return dict(
         experiment=experiment, rows=rows, told=once.failure(store), done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
         more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], beyond=_beyond(experiment, done), show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
-        kept_out=_kept_out(store), labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
+        kept_out=_kept_out(store), drawn=_drawn(experiment, done), labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
+
+
+def _drawn(experiment: dict[str, Any], done: list[dict[str, Any]]) -> str:
+    """How the images were sampled and which timesteps each method trained on, where the codes compared with differ."""
+    s = experiment["sampling"]
+    words = f"Sampled by {s['sampler']} in {s['steps']} steps" + (" (SISS's code: by ddpm)" if s["sampler"] == "ddim" else "")
+    ranges: dict[str, list[str]] = {}
+    for row in done:
+        span = "..".join(dict.fromkeys(str(row["settings"].get(f"training.{k}", "?")) for k in ("t_min", "t_max")))
+        ranges.setdefault(span, []).append(row["name"])
+    each = "; ".join(f"{span}: {', '.join(names)}" if len(ranges) > 1 else span for span, names in ranges.items())
+    return f"{words}. Timesteps of training, in thousandths of the process (SISS's code: 999 alone): {each}."
 
 
 def _kept_out(store: Path) -> dict[str, Any]:
