@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from unpromptable import lease, once, rows, store
+from unpromptable import lease, once, reporting, store, work
 
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 PROCESS = """
@@ -204,3 +204,23 @@ def test_a_failure_of_what_all_cells_share_stops_also_the_steps_before_it(tmp_pa
     with once.Shared(str(tmp_path), "sample 0"):
         raise ValueError("no base images")
     assert not note(tmp_path, "unlearn", "unlearned", None)
+
+
+def test_the_row_of_a_cell_whose_pod_was_killed_says_what_was_at_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    text = "name: t\nforget: ['0012-3']\ncells: [{name: Ours, editor: flip}, {name: Other, method: naive}]\n"
+    where = str(tmp_path)
+    first, _ = work.plan(text, "", "{}", where, 0)
+    folder = store.folder(where, first)
+    with lease.Lease(folder / "row.json"):
+        pass
+    killed = lease.Lease(folder / "unlearned")
+    killed.__enter__()
+    reporting.report(where, text, "FAILED")
+    told = {row["folder"]: row["error"] for row in json.loads((tmp_path / "rows.json").read_text())}
+    mine = told.pop(f"cells/{folder.name}")
+    assert mine.startswith(f"did not finish: unlearned (by process {os.getpid()} on ") and "killed for memory" in mine
+    assert list(told.values()) == ["did not finish"]
+    reporting.report(where, text, "CANCELED")
+    assert {row["error"] for row in json.loads((tmp_path / "rows.json").read_text())} == {"did not finish"}
+    killed.__exit__(None, None, None)

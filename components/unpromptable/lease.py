@@ -137,6 +137,14 @@ class Lease:
         return json.dumps({**who, "beats": self.beats, "state": state})
 
 
+def left(folder: Path) -> dict[str, str]:
+    """What is begun in a folder and neither finished nor given back, and the owner of each."""
+    names = sorted({name[1:].rpartition(".lease-")[0] for name in store.names(folder) if ".lease-" in name} - {""})
+    leases = [Lease(folder / name) for name in names]
+    last = {one.path.name: _parsed(store.read(one._file(one._greatest()))) for one in leases}
+    return {name: _name(owner) for name, owner in last.items() if owner.get("state") == "held"}
+
+
 def machine() -> str:
     """Where a process's number means something: one start of a kernel and one space of numbers, else the host."""
     boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")

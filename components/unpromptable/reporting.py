@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from . import fingerprints, groups, once, parts, plan, progress, rows, store
+from . import fingerprints, groups, lease, once, parts, plan, progress, rows, store
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.
@@ -77,13 +77,14 @@ def _report(where: str, experiment: str, state: str | None, to: str, part: str) 
     mine = parts.read(part)
     parts.note(where, mine, "ended")  # before the rows are read: of two runs that end together, the later one sees all
     found = _waiting(rows.collect(where), where, mine)
+    state = verdict(found, state)
+    found = found if state == "TERMINATED" else [_lost(row, where) for row in found]
     store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
     target = store.fetch(Path(where) / "experiment.json")
     if not target.is_file():
         return _without_plan(Path(where), to)
     planned = json.loads(target.read_text())
     store.write_text(Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1))
-    state = verdict(found, state)
     histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
     drawn = [fingerprints.of(store.fetch(h)) if store.fetch(h).is_file() else "" for h in histories.values()]
     mark = fingerprints.digest([planned, found, drawn, once.failure(where), state, tracking.uri(where), fingerprints.code()])  # all that the page and the server show
@@ -110,6 +111,16 @@ def _waiting(found: list[dict[str, Any]], where: str, mine: parts.Part) -> list[
     ours = {spec["folder"] for spec in mine.of(plan.longest_first(planned))}
     told = {"status": "waiting", "error": f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"}
     return [{**r, **told} if r["error"] == rows.UNFINISHED and r["folder"] not in ours else r for r in found]
+
+
+def _lost(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """The row; one whose cell ended without a word says what was at work, since a kill of the whole pod says nothing."""
+    begun = lease.left(Path(where) / row["folder"]) if row["error"] == rows.UNFINISHED else {}
+    if not begun:
+        return row
+    what = ", ".join(f"{name} (by {owner})" for name, owner in begun.items())
+    why = "most likely its pod was killed for memory or lost, or another run is at work on it"
+    return {**row, "error": f"{rows.UNFINISHED}: {what} was begun and not ended; {why}"}
 
 
 def _without_plan(root: Path, to: str) -> None:
