@@ -3,14 +3,15 @@ import copy
 import errno
 import json
 import os
+import socketserver
 import subprocess
 import sys
-from pathlib import Path
+import threading
 
 import pytest
 import torch
 
-from unpromptable import attempts, config, memory, once, rows, store, training, work
+from unpromptable import attempts, config, memory, once, rows, store, training, warm, work
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
@@ -147,6 +148,30 @@ def test_the_row_tells_the_attempts_that_failed(tmp_path):
     told = ["unlearn: killed; ran again in its pod, 1 of 2"]
     store.write_text(store.place(str(tmp_path), SPEC, attempts.NOTE), json.dumps(told))
     assert rows.tries(SPEC, str(tmp_path)) == {"again": told}
+
+
+def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_that_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(attempts, "PAUSE", 0.0)
+    asked = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            asked.append(json.loads(self.rfile.readline())["attempt"])
+            if len(asked) > 1:  # the first child ends without an answer
+                self.wfile.write(b'{"value": 7}\n')
+
+    @warm.warmed
+    def unlearn(cell, where):
+        raise AssertionError("the server does the work")
+
+    with socketserver.UnixStreamServer(str(tmp_path / "s"), Handler) as server:
+        (tmp_path / warm.FILE).write_text(json.dumps({"socket": str(tmp_path / "s"), "pid": os.getpid()}))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert unlearn("demo/ours-1234", str(tmp_path)) == 7
+        server.shutdown()
+    assert [(a["tried"], a["left"], a["halvings"]) for a in asked] == [(0, 2, 0), (1, 1, 1)]
+    said = "unlearn: killed, most likely for memory; ran again in its pod, 1 of 2"
+    assert attempts.notes(store.folder(str(tmp_path), "demo/ours-1234")) == [said]
 
 
 STEP = """
