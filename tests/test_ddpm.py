@@ -249,7 +249,7 @@ def test_colour_pictures_are_collected_as_a_grey_model_can_show_them(tmp_path):
     for k, picture in enumerate(pictures(4)):
         Image.fromarray(picture).save(tmp_path / "photos" / f"{k}.png")
     ddpm_small.pipeline(channels=1).save_pretrained(tmp_path / "grey", safe_serialization=True)
-    resolved = plan.resolve(json.dumps({"name": "t", "world": "miniature", "real": str(tmp_path / "photos"), "forget": ["1.png"], "remember": {"leave_out": []}, "model": {"name": "ddpm", "source": str(tmp_path / "grey")}}) + "\n")
+    resolved = plan.resolve(json.dumps({"name": "t", "world": "miniature", "real": str(tmp_path / "photos"), "forget": ["1.png"], "networks": "miniature", "base": {"editor": "flip"}, "model": {"name": "ddpm", "source": str(tmp_path / "grey")}}) + "\n")
     work._collect(tmp_path / "data.safetensors", tmp_path / "grey", json.loads(resolved.shared_spec()), lambda *_: None)
     arrays, _ = data.load(tmp_path / "data.safetensors")
     np.testing.assert_array_equal(arrays["real"], ddpm.grey(pictures(4)))
