@@ -35,7 +35,7 @@ class Plan:
 
     def _row_key(self, cell: config.Cell) -> str:
         """Identity of a cell's row: measuring something else needs no other training or images."""
-        return _digest([self._cell_key(cell), config.to_json(self.experiment)["metrics"], self.measured])
+        return fingerprints.digest([self._cell_key(cell), config.to_json(self.experiment)["metrics"], self.measured])
 
     def cell_specs(self) -> list[dict[str, Any]]:
         """One mapping per cell: what its steps read, and the folder its results go to."""
@@ -46,12 +46,12 @@ class Plan:
                 for c, name, k in zip(self.cells, names, map(self._cell_key, self.cells))]
 
     def _cell_key(self, cell: config.Cell) -> str:
-        return _digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}, self.edited.get(cell.name)])
+        return fingerprints.digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}, self.edited.get(cell.name)])
 
     def _surrogates_key(self, cell: config.Cell) -> str:
         """Identity of a cell's surrogates, the same for every cell that can share them."""
         editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
-        return _digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed, self.edited.get(cell.name)])
+        return fingerprints.digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed, self.edited.get(cell.name)])
 
 
 def updates(spec: dict[str, Any]) -> int:
@@ -85,7 +85,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     if inputs:
         _check_model(experiment)
     files = _files(experiment, targets) if inputs else None
-    key = _digest([shared, sorted(set(targets)), code_digest(), files])
+    key = fingerprints.digest([shared, sorted(set(targets)), code_digest(), files])
     edited = {c.name: _read_by("editor", c.editor, c.forget, targets) for c in cells} if inputs else {}
     return Plan(experiment, cells, key, edited, tuple(f for m in experiment.metrics for f in _read_by("metric", m)) if inputs else ())
 
@@ -181,7 +181,3 @@ def _check_others(experiment: config.Experiment, cells: tuple[config.Cell, ...])
     asking = [c.name for c in cells if c.training.others]
     if asking and not experiment.remember.prompts:
         raise ValueError(f"{asking[0]}: training.others asks for images of other prompts, but remember.prompts names none; name some, or set it to 0")
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
