@@ -78,7 +78,7 @@ def local(a: argparse.Namespace, console: Console) -> int:
 
 
 def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, pending: bool, console: Console) -> tuple[int, list[dict]]:
-    from unpromptable import progress
+    from unpromptable.storage import progress
 
     threads = str(a.threads or max(1, (os.cpu_count() or 2) // 2))  # kfp runs two loop items at a time
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
@@ -99,13 +99,13 @@ def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, pending
 
 
 def _pending(out: Path, resolved) -> bool:
-    from unpromptable import store
+    from unpromptable.storage import store
 
     return any(not store.finished(store.place(str(out), s, "row.json"), s["row_key"]) for s in resolved.cell_specs())
 
 
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
-    from unpromptable import once
+    from unpromptable.storage import once
 
     rows = json.loads((out / "rows.json").read_text()) if (out / "rows.json").is_file() else []
     if any(r["status"] == "done" for r in rows):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from kfp import kubernetes
 
-from unpromptable import attempts
+from unpromptable.storage import attempts
 
 STORE = "/store"  # where the volume is mounted
 FOLDER = f"{STORE}/{{name}}"  # one folder per experiment

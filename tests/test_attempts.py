@@ -11,7 +11,8 @@ import threading
 import pytest
 import torch
 
-from unpromptable import attempts, config, memory, once, rows, store, training, warm, work
+from unpromptable.storage import attempts, once, store
+from unpromptable import config, memory, rows, training, warm, work
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}

@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from pipelines.__main__ import main, override
-from unpromptable import progress
+from unpromptable.storage import progress
 
 
 def run(capsys, *words):

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from unpromptable import fingerprints
+from unpromptable.storage import fingerprints
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from unpromptable import lease, once, reporting, store, work
+from unpromptable.storage import lease, once, store
+from unpromptable import reporting, work
 
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 PROCESS = """

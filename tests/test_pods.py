@@ -6,7 +6,7 @@ import pytest
 
 from pipelines import driver
 from pipelines.pods import STARTING, USER, Fixed
-from unpromptable import attempts
+from unpromptable.storage import attempts
 
 PACKAGE = Path(__file__).parent.parent / "pipelines" / "ablation_sweep.yaml"
 STEPS = driver.pods(PACKAGE)

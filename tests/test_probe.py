@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from unpromptable import probe, store
+from unpromptable import probe
+from unpromptable.storage import store
 
 
 @pytest.fixture

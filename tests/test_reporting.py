@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from unpromptable import config, data, plan, reporting, rows, steps, store, tracking
+from unpromptable import config, data, plan, reporting, rows, steps, tracking
+from unpromptable.storage import store
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: A, editor: flip}\n- {name: B, method: naive}\n"
 MLMD = (

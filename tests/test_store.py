@@ -4,7 +4,8 @@ import tempfile
 
 import pytest
 
-from unpromptable import once, rows, store, work
+from unpromptable.storage import once, store
+from unpromptable import rows, work
 
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 

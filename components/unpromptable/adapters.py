@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints, fingerprints, weights
+from . import checkpoints, weights
+from .storage import fingerprints
 
 NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
 WEIGHTS = "pytorch_lora_weights.safetensors"

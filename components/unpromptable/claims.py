@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from . import groups, plugins, store, tables
+from . import groups, plugins, tables
+from .storage import store
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1, "wrong": -1, "right": 1, "lpips_others": -1, "ssim_others": 1}  # +1: larger is better

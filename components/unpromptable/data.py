@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from . import fingerprints, pictures, store
+from .storage import fingerprints, store
+from . import pictures
 from .blocks import Pictures
 
 log = logging.getLogger(__name__)

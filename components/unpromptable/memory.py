@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from . import attempts, config
+from .storage import attempts
+from . import config
 
 log = logging.getLogger(__name__)
 

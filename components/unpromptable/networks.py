@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import device as devices, fingerprints
+from . import device as devices
+from .storage import fingerprints
 
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 LABELS = {

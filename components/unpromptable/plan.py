@@ -11,7 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import config, data, fingerprints, layers, plugins, reading
+from . import config, data, layers, plugins, reading
+from .storage import fingerprints
 from .reading import shown
 
 

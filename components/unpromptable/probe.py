@@ -61,7 +61,7 @@ def _scratch() -> Finding:
 
 
 def _store(where: str) -> Finding:
-    from . import store
+    from .storage import store
 
     name = f".probe-{uuid.uuid4().hex}"
     try:

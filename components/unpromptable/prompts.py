@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints, fingerprints
+from . import checkpoints
+from .storage import fingerprints
 
 log = logging.getLogger(__name__)
 FILE = "prompts.safetensors"  # in the base model's folder

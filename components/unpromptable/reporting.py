@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from . import fingerprints, groups, lease, once, parts, plan, progress, rows, store
+from .storage import fingerprints, lease, once, progress, store
+from . import groups, parts, plan, rows
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from . import config, data, fingerprints, networks, plan, plugins, store
+from . import config, data, networks, plan, plugins
+from .storage import fingerprints, store
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import config, data, editing, lease, plugins, store
+from . import config, data, editing, plugins
+from .storage import lease, store
 
 
 def obtain(spec: dict[str, Any], where: str, data_path: str, pretrained: str, progress: Callable) -> Path:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from . import figures, store
+from . import figures
+from .storage import store
 from .figures import BLUE, GRID, INK, RED
 
 GREEN = "#15803d"

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import databases, once, store as storing, tables
+from .storage import databases, once, store as storing
+from . import tables
 
 log = logging.getLogger(__name__)
 KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"

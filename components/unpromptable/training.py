@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import checkpoints, config, data, diffusion, gradients, memory, plugins, store
+from . import checkpoints, config, data, diffusion, gradients, memory, plugins
+from .storage import store
 
 log = logging.getLogger(__name__)
 

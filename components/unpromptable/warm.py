@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import attempts, store
+from .storage import attempts, store
 
 FILE = "warm.json"  # in the run's folder: where the server listens
 _inside = False  # True in the server's children, which do the work themselves

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import attempts, device, once, parts, reporting, rows, store
+from .storage import attempts, once, store
+from . import device, parts, reporting, rows
 from .warm import warmed
 
 

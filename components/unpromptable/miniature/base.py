@@ -5,7 +5,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from .. import store
+from unpromptable.storage import store
 from ..pretraining import Pretraining, pretrain
 from . import portraits
 

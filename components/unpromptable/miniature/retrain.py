@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import store
+from unpromptable.storage import store
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import pretraining, store
+from unpromptable import pretraining
+from unpromptable.storage import store
 from . import flags
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, figures, groups, once, pareto, plugins, store as storing, tables
+from unpromptable import data, figures, groups, pareto, plugins, tables
+from unpromptable.storage import once, store as storing
 from . import prompted
 
 MORE = (("sscd_ceiling", "target, before"), ("sscd_target", "target, after"), ("sscd_surrogate", "surrogate, after"), ("fid_real_floor", "FID_real of the base model"))

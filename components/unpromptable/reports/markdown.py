@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .. import figures, groups, once, pareto, store as storing, tables
+from unpromptable import figures, groups, pareto, tables
+from unpromptable.storage import once, store as storing
 
 
 MARKS = re.compile(r"[\\`*\[\]<>|~$]|^[#>+-](?= )|(?<!\w)_|_(?!\w)")  # what Markdown reads as more than a letter

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, figures, networks, store as storing
+from unpromptable import data, figures, networks
+from unpromptable.storage import store as storing
 from ..metrics import lpips_kept
 from ..metrics.wrong import verdicts
 from ..tables import show

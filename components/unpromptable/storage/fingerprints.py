@@ -46,7 +46,7 @@ def tree(folder: str | Path, time: bool = True) -> list[str]:
 
 def code() -> str:
     """Identity of all of the package, its pages included."""
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     return digest([f"{p.relative_to(root)}:{of(p)}" for p in sorted(root.rglob("*")) if p.is_file() and p.suffix != ".pyc"])
 
 
