@@ -9,7 +9,8 @@ import pytest
 import sd3_small
 import torch
 
-from unpromptable import config, pretraining, training
+from unpromptable import config, pretraining
+from unpromptable.unlearning import training
 from unpromptable.models.ddpm import Model
 
 
@@ -126,9 +127,9 @@ class Toy:
         return eps
 
     def target_of(self, x_t, x0, t):
-        from unpromptable import diffusion
+        from unpromptable import equations
 
-        return diffusion.implied_noise(x_t, x0, *self.schedule(t))
+        return equations.implied_noise(x_t, x0, *self.schedule(t))
 
     def predict(self, x_t, t):
         return (x_t.flatten(1) @ self.weight.T).view_as(x_t)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from unpromptable.storage import attempts, once, store
-from unpromptable import config, memory, rows, training, warm, work
+from unpromptable import config, rows, warm, work
+from unpromptable.unlearning import fit_memory, training
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
@@ -110,7 +111,7 @@ def test_what_may_pass_is_told_from_what_would_come_again(error, again):
 
 
 def test_the_micro_batch_is_halved_for_each_fault_of_memory():
-    smaller = lambda n: attempts.within(memory.smaller, (config.Training(batch=8),), attempts.Attempt(halvings=n)).micro_batch
+    smaller = lambda n: attempts.within(fit_memory.smaller, (config.Training(batch=8),), attempts.Attempt(halvings=n)).micro_batch
     assert [smaller(n) for n in range(5)] == [0, 4, 2, 1, 1]
 
 

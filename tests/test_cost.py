@@ -6,7 +6,8 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.__main__ import main
-from unpromptable import config, cost, plan, plugins, training
+from unpromptable import config, cost, plan, plugins
+from unpromptable.unlearning import training
 
 TABLES = ("table1", "table1_multiple", "table3", "table4", "table6")
 

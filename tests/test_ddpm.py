@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config, data, diffusion, flow, networks, plugins, sampling, scoring, training
+from unpromptable import config, data, equations, flow, networks, plugins, sampling, scoring
+from unpromptable.unlearning import training
 from unpromptable.models import ddpm
 
-PREDICTIONS = diffusion.PREDICTIONS
+PREDICTIONS = equations.PREDICTIONS
 
 
 def pictures(n=20, size=8, seed=0):
@@ -28,7 +29,7 @@ def noised(model, t, n=4):
     x0 = model.encode(pictures(n))
     eps = sampling.draw([sampling.generator(k) for k in range(n)], model.noise_shape())
     t = torch.full((n,), t)
-    return x0, eps, t, diffusion.noisy(x0, eps, *model.schedule(t))
+    return x0, eps, t, equations.noisy(x0, eps, *model.schedule(t))
 
 
 def knowing(model, picture):
@@ -142,9 +143,9 @@ def test_a_likelihood_is_finite_and_less_for_a_picture_that_the_network_does_not
         steps, grid = flow.times(model)
         square = torch.as_tensor(1 / (1 + np.exp(-2 * np.interp(t.numpy(), steps, grid)))).to(x)
         signal, noise = (1 - square).sqrt(), square.sqrt()
-        gain = diffusion.over(signal * 0.01 / (signal**2 * 0.01 + square), x)
-        clean = x0 + gain * (x - diffusion.over(signal, x) * x0)
-        return diffusion.told(prediction, clean, diffusion.implied_noise(x, clean, signal, noise), signal, noise)
+        gain = equations.over(signal * 0.01 / (signal**2 * 0.01 + square), x)
+        clean = x0 + gain * (x - equations.over(signal, x) * x0)
+        return equations.told(prediction, clean, equations.implied_noise(x, clean, signal, noise), signal, noise)
 
     model.predict = predict
     nats = [flow.log_likelihood(model, model.encode(picture[None])[0], [sampling.generator(0)], 1e-4)[0] for picture in (known, pictures(1)[0])]

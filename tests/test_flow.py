@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import diffusion, flow, sampling
+from unpromptable import equations, flow, sampling
 
 
 class Gaussian:
@@ -19,21 +19,21 @@ class Gaussian:
         return self.abar[t].sqrt(), (1 - self.abar[t]).sqrt()
 
     def noise_of(self, output, x_t, signal, noise):
-        return diffusion.told_noise(self.prediction, output, x_t, signal, noise)
+        return equations.told_noise(self.prediction, output, x_t, signal, noise)
 
     def predict(self, x, t):
         steps, grid = flow.times(self)
         square = 1 / (1 + torch.exp(-2 * torch.as_tensor(np.interp(t.numpy(), steps, grid)))).view(-1, 1, 1, 1).to(x)
         total = (1 - square) * self.variance + square
         clean, eps = (1 - square).sqrt() * self.variance * x / total, square.sqrt() * x / total
-        return diffusion.told(self.prediction, clean, eps, (1 - square).sqrt().flatten(), square.sqrt().flatten())
+        return equations.told(self.prediction, clean, eps, (1 - square).sqrt().flatten(), square.sqrt().flatten())
 
 
 def probes(n):
     return [sampling.generator(0, k) for k in range(n)]
 
 
-@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+@pytest.mark.parametrize("prediction", equations.PREDICTIONS)
 def test_the_likelihood_of_a_gaussian_is_its_density_whatever_its_network_predicts(prediction):
     model = Gaussian(prediction=prediction)
     x = torch.randn((3, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.4

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config, memory, training
+from unpromptable import config
+from unpromptable.unlearning import fit_memory, training
 from unpromptable.miniature import flags
 
 
@@ -20,7 +21,7 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_says_so(flag_model, cap
     settings = config.Training(batch=8)
     fresh = lambda: training.draw_batch(flag_model, settings, images, 0, 0, False)
     with caplog.at_level(logging.WARNING):
-        values, fitting = memory.fitting(Greedy(), flag_model, settings, fresh)
+        values, fitting = fit_memory.fitting(Greedy(), flag_model, settings, fresh)
     assert values == {"micro": 2} and fitting.micro_batch == 2 and "from 8 to 4" in caplog.text and "from 4 to 2" in caplog.text
 
     class Hopeless:
@@ -28,4 +29,4 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_says_so(flag_model, cap
             raise torch.OutOfMemoryError("CUDA out of memory. Tried")
 
     with pytest.raises(RuntimeError, match="one image at a time .* lower model.pixels"):
-        memory.fitting(Hopeless(), flag_model, settings, fresh)
+        fit_memory.fitting(Hopeless(), flag_model, settings, fresh)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config, data, diffusion, networks, plan, plugins, remembering, training
+from unpromptable import config, data, equations, networks, plan, plugins, remembering
+from unpromptable.unlearning import training
 from unpromptable.miniature import flags
 from unpromptable.reports import prompted
 
@@ -68,9 +69,9 @@ def test_each_remember_image_is_learned_under_its_own_prompt(mixed, held):
     errors = b.kept(model, b.reference if held == "base" else None)
     assert len(set(b.asked)) > 1 and b.asked[2:] == ("flag of Japan",) * 2
     for k, asked in enumerate(b.asked):
-        x_t = diffusion.noisy(b.remember[k : k + 1], b.eps[k : k + 1], *model.schedule(b.t[k : k + 1]))
+        x_t = equations.noisy(b.remember[k : k + 1], b.eps[k : k + 1], *model.schedule(b.t[k : k + 1]))
         wanted = model.target(b.remember[k : k + 1], b.eps[k : k + 1], b.t[k : k + 1]) if held == "data" else model.reference().told([asked]).predict(x_t, b.t[k : k + 1])
-        assert errors[k].item() == pytest.approx(diffusion.squared_error(model.told([asked]).predict(x_t, b.t[k : k + 1]), wanted).item(), rel=1e-3)
+        assert errors[k].item() == pytest.approx(equations.squared_error(model.told([asked]).predict(x_t, b.t[k : k + 1]), wanted).item(), rel=1e-3)
 
 
 def test_micro_batches_keep_each_image_with_its_prompt(mixed):

@@ -6,7 +6,8 @@ import pytest
 import sd3_small
 import torch
 
-from unpromptable import config, diffusion, hub, plugins, sampling, training
+from unpromptable import config, equations, hub, plugins, sampling
+from unpromptable.unlearning import training
 from unpromptable.miniature import flags
 from unpromptable.models import sd3
 
@@ -16,12 +17,12 @@ def test_the_flow_s_three_forms_of_the_surrogate_target_agree(flag_model, sigma)
     g = torch.Generator().manual_seed(1)
     forget, surrogate, eps = (torch.randn(2, 8, 8, 8, generator=g, dtype=torch.float64) for _ in range(3))
     t = torch.full((2,), 1000 * sigma, dtype=torch.float64)
-    x_t = diffusion.noisy(forget, eps, *flag_model.schedule(t))
+    x_t = equations.noisy(forget, eps, *flag_model.schedule(t))
     v = flag_model.target_of(x_t, surrogate, t)
     torch.testing.assert_close(v, (x_t - surrogate) / sigma, rtol=0, atol=1e-11)
     torch.testing.assert_close(v, eps - forget + (forget - surrogate) / sigma, rtol=0, atol=1e-11)
     torch.testing.assert_close(x_t - sigma * v, surrogate, rtol=0, atol=1e-13)
-    torch.testing.assert_close(x_t + (1 - sigma) * v, diffusion.implied_noise(x_t, surrogate, *flag_model.schedule(t)), rtol=0, atol=1e-12)
+    torch.testing.assert_close(x_t + (1 - sigma) * v, equations.implied_noise(x_t, surrogate, *flag_model.schedule(t)), rtol=0, atol=1e-12)
     torch.testing.assert_close(flag_model.target(forget, eps, t), eps - forget)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config, training
+from unpromptable import config
+from unpromptable.unlearning import training
 
 CELL = config.Cell("Ours", config.Choice("surrogate", {"beta": 1e-3}), config.Choice("flip"), config.Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import checkpoints, config, diffusion, plan, plugins, process
+from . import checkpoints, config, equations, plan, plugins, process
 
 RATE = 400.0  # TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
 FILL = 8  # noise draws are denoised by so many (sampling.DRAWS)
@@ -109,7 +109,7 @@ def _sample(experiment: config.Experiment, base: Network | None, cell: str, targ
     s, test = experiment.sampling, experiment.injection
     images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
-    own = [diffusion.own_step(x, base.timesteps if base else 1000) for x in (test.t, test.stride)]
+    own = [equations.own_step(x, base.timesteps if base else 1000) for x in (test.t, test.stride)]
     calls = len(plugins.module("model", experiment.model.name).chain(*own))
     one = base and base.guidance * s.steps * base.forward + base.decode
     yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", base and images * one)

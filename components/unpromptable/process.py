@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoints, diffusion, hub
+from . import checkpoints, equations, hub
 
 PIPELINES, SCHEDULERS = ("DDPMPipeline", "DDIMPipeline"), ("DDPMScheduler", "DDIMScheduler")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
@@ -125,8 +125,8 @@ def _check_scheduler(c: dict[str, Any], path: Path) -> None:
     _need(kind in SCHEDULERS, path,
           f"is a {kind}",
           f"the family ddpm reads {_or(SCHEDULERS)} alone; where the model was trained with their process, save it with one of them")
-    _need(prediction in diffusion.PREDICTIONS, path,
-          f"has prediction_type {prediction!r}", f"implemented are {_or(diffusion.PREDICTIONS)}")
+    _need(prediction in equations.PREDICTIONS, path,
+          f"has prediction_type {prediction!r}", f"implemented are {_or(equations.PREDICTIONS)}")
     _need(c.get("predict_epsilon", True) is True, path,
           "has predict_epsilon false, which diffusers no longer reads",
           "write prediction_type 'sample' in its place")

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import config, diffusion
+from . import config, equations
 
 DRAWS = 8  # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last bit
 
@@ -75,7 +75,7 @@ def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat:
     """
     if not 0 < t < 1000:
         raise ValueError(f"injection.t is {t}; it must lie in 1..999")
-    t, stride = (diffusion.own_step(x, model.timesteps) for x in (t, stride))
+    t, stride = (equations.own_step(x, model.timesteps) for x in (t, stride))
     show = lambda first: None if progress is None else lambda k, n: progress(first // DRAWS * n + k, -(-draws // DRAWS) * n)
     parts = [_denoised(model, image, t, range(first, first + DRAWS), (seed, siss_compat), show(first), stride) for first in range(0, draws, DRAWS)]
     return np.concatenate(parts)[:draws]

@@ -136,7 +136,8 @@ def unlearn(cell: str, where: str, unlearned_path: str) -> None:
     edit(spec, where)
 
     def make(path: Path, bar: Callable) -> None:
-        from . import plugins, tracking, training
+        from . import plugins, tracking
+        from .unlearning import training
 
         cell, experiment = _parse(spec)
         images = training.Images.load(cell, shared(where, "data.safetensors"), str(store.fetch(store.place(where, spec, "surrogates.safetensors"))))

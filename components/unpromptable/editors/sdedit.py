@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import diffusion
+from unpromptable import equations
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Editor:
     def base_calls(self, timesteps: int) -> int:
         """Forward passes per target of a base model of so many timesteps, draws filled up to whole batches."""
         start = min(max(int(self.strength * 1000), 1), 999)
-        start, stride = (diffusion.own_step(x, timesteps) for x in (start, 1))
+        start, stride = (equations.own_step(x, timesteps) for x in (start, 1))
         return (self.draws + -self.draws % 8) * (-(-start // stride) + 1)
 
     def edit(self, scene) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import data, diffusion, pictures, sampling
+from unpromptable import data, equations, pictures, sampling
 from ..scoring import Estimate, over_targets
 from ..tables import THRESHOLD
 
@@ -58,11 +58,11 @@ class Metric:
     def _update(self, model, optimizer, pictures: np.ndarray, step: int, settings) -> None:
         g = sampling.generator(self.seed, step, 3)
         x0 = model.encode(pictures[torch.randint(len(pictures), (settings.batch,), generator=g).numpy()])
-        _, last = diffusion.own_steps(0, settings.t_max, model.timesteps)
+        _, last = equations.own_steps(0, settings.t_max, model.timesteps)
         t = model.times(torch.randint(last + 1, (settings.batch,), generator=g).to(model.device))
         eps = torch.randn(x0.shape, generator=g).to(x0)
-        output = model.predict(diffusion.noisy(x0, eps, *model.schedule(t)), t)
-        diffusion.squared_error(output, model.target(x0, eps, t)).mean().backward()
+        output = model.predict(equations.noisy(x0, eps, *model.schedule(t)), t)
+        equations.squared_error(output, model.target(x0, eps, t)).mean().backward()
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm)
         optimizer.step()

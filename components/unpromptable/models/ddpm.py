@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import checkpoints, diffusion, hub, process
+from unpromptable import checkpoints, equations, hub, process
 
 CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
@@ -58,15 +58,15 @@ class Model:
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What the network should output at t (B,): eps, v = signal*eps - noise*x0, or x0 itself."""
-        return diffusion.told(self.prediction, x0, eps, *self.schedule(t))
+        return equations.told(self.prediction, x0, eps, *self.schedule(t))
 
     def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
         """The output that carries x_t back to `x0`: Eq. 9 for the image itself, Eq. 10 for a surrogate."""
-        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)), t)
+        return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def noise_of(self, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
         """The noise that the network's output at x_t implies; signal, noise: (B,), also between timesteps."""
-        return diffusion.told_noise(self.prediction, output, x_t, signal, noise)
+        return equations.told_noise(self.prediction, output, x_t, signal, noise)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The network's output for x_t (B, C, H, W), t (B,)."""
@@ -87,7 +87,7 @@ class Model:
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Model space to uint8 (N, H, W, 3), rounded to the nearest level; grey has three equal channels."""
-        return diffusion.levels(x.expand(-1, 3, -1, -1))
+        return equations.levels(x.expand(-1, 3, -1, -1))
 
     def trained(self) -> list[Tensor]:
         """The parameters that unlearning changes: all of them."""

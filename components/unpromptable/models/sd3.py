@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import adapters, checkpoints, data, diffusion, hub, prompts
+from unpromptable import adapters, checkpoints, data, equations, hub, prompts
 from .. import device as devices
 
 log = logging.getLogger(__name__)
@@ -118,12 +118,12 @@ class Model:
 
     def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
         """The output that carries x_t back to `x0`: Eqs. 9 and 10, then eps' - x0, which is (x_t - x0)/sigma."""
-        return self.target(x0, diffusion.implied_noise(x_t, x0, *self.schedule(t)), t)
+        return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The output that losses see, for latents x_t (B, C, h, w) and t (B,), under the prompt asked."""
         v = self.velocity(x_t, t, self.asked)
-        return x_t - diffusion.over(t / 1000, x_t) * v if self.settings.loss == "clean" else v
+        return x_t - equations.over(t / 1000, x_t) * v if self.settings.loss == "clean" else v
 
     def velocity(self, x_t: Tensor, t: Tensor, asked: Sequence[str]) -> Tensor:
         """The network's output under one prompt for all, or one for each image; float32."""
@@ -185,7 +185,7 @@ class Model:
         z = (x / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0)).to(self.half)
         with torch.no_grad():
             pixels = torch.cat([self.vae.decode(one[None], return_dict=False)[0].float() for one in z])
-        return diffusion.levels(pixels)
+        return equations.levels(pixels)
 
     def trained(self) -> list[Tensor]:
         """The parameters that unlearning changes: the adapter's."""
@@ -237,7 +237,7 @@ class Model:
         with torch.no_grad():
             made = [pipe(prompt_embeds=text, pooled_prompt_embeds=pooled, negative_prompt_embeds=other, negative_pooled_prompt_embeds=aside, image=start, strength=strength, height=self.size, width=self.size,
                          num_inference_steps=words.steps, guidance_scale=words.guidance, generator=sampling.generator(seed, k), output_type="np", callback_on_step_end=told(k)).images[0] for k in range(draws)]
-        return diffusion.levels(torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2) * 2 - 1)
+        return equations.levels(torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2) * 2 - 1)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""

@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .. import diffusion, gradients
+from unpromptable import equations
+from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
@@ -50,4 +51,4 @@ class Method:
         last = model.times(torch.full((len(b.eps),), model.timesteps - 1, device=b.eps.device))
         with torch.no_grad():
             still = b.reference.unprompted().predict(b.eps, last)
-        return (self.integrity * diffusion.squared_error(model.unprompted().predict(b.eps, last), still).mean(),)
+        return (self.integrity * equations.squared_error(model.unprompted().predict(b.eps, last), still).mean(),)

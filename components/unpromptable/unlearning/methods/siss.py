@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .. import diffusion, gradients
+from unpromptable import equations
+from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Method:
     def _losses(self, model, b) -> tuple[Tensor, Tensor]:
         signal, noise = model.schedule(b.t)
         pick = (torch.rand(len(b.t), generator=b.generator) < self.mixture).to(b.eps.device)
-        m = diffusion.noisy(torch.where(diffusion.over(pick, b.forget), b.forget, b.remember), b.eps, signal, noise)
+        m = equations.noisy(torch.where(equations.over(pick, b.forget), b.forget, b.remember), b.eps, signal, noise)
         output = b.asking(model, pick).predict(m, b.t)
         w_x, w_a = self.weights(m, b.remember, b.forget, signal, noise)
-        errors = [diffusion.squared_error(output, model.target_of(m, x0, b.t), b.reduction) for x0 in (b.remember, b.forget)]
+        errors = [equations.squared_error(output, model.target_of(m, x0, b.t), b.reduction) for x0 in (b.remember, b.forget)]
         return (w_x * errors[0]).mean(), (w_a * errors[1]).mean()
 
     def weights(self, m: Tensor, remember: Tensor, forget: Tensor, signal: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """w_x, w_a (B,): density ratios of each component to the mixture, with w_x(1-mixture) + w_a*mixture = 1."""
-        far = [(m.double() - diffusion.over(signal.double(), m) * x.double()).square().flatten(1).sum(1) / (2 * noise.double() ** 2) for x in (remember, forget)]
+        far = [(m.double() - equations.over(signal.double(), m) * x.double()).square().flatten(1).sum(1) / (2 * noise.double() ** 2) for x in (remember, forget)]
         odds = far[1] - far[0] + math.log((1 - self.mixture) / self.mixture)
         return torch.sigmoid(odds) / (1 - self.mixture), torch.sigmoid(-odds) / self.mixture

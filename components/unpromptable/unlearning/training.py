@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import checkpoints, config, data, diffusion, gradients, memory, plugins
-from .storage import store
+from unpromptable import checkpoints, config, data, equations, plugins
+from . import gradients, fit_memory
+from unpromptable.storage import store
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +48,19 @@ class Batch:
 
     def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
         """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to `towards` (Eqs. 8-11)."""
-        x_t = diffusion.noisy(image, self.eps, *model.schedule(self.t))
+        x_t = equations.noisy(image, self.eps, *model.schedule(self.t))
         wanted = model.target(image, self.eps, self.t) if towards is image else model.target_of(x_t, towards, self.t)
-        return diffusion.squared_error(model.predict(x_t, self.t), wanted, self.reduction)
+        return equations.squared_error(model.predict(x_t, self.t), wanted, self.reduction)
 
     def kept(self, model, base=None) -> Tensor:
         """Squared error (B,) at the noised remember images, to what they show (Eq. 8) or to what `base` makes of them (distillation)."""
-        x_t = diffusion.noisy(self.remember, self.eps, *model.schedule(self.t))
+        x_t = equations.noisy(self.remember, self.eps, *model.schedule(self.t))
         if base is None:
             wanted = model.target(self.remember, self.eps, self.t)
         else:
             with torch.no_grad():
                 wanted = self.asking(base).predict(x_t, self.t)
-        return diffusion.squared_error(self.asking(model).predict(x_t, self.t), wanted, self.reduction)
+        return equations.squared_error(self.asking(model).predict(x_t, self.t), wanted, self.reduction)
 
     def asking(self, model, forget: Tensor | None = None):
         """`model` under each remember image's prompt; under the experiment's where `forget` (B,) is true."""
@@ -100,7 +101,7 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
     """
     from accelerate import Accelerator
 
-    settings = memory.smaller(cell.training)
+    settings = fit_memory.smaller(cell.training)
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
     method = plugins.make("method", cell.method.name, cell.method.settings)
     redraws = getattr(plugins.make("editor", cell.editor.name, cell.editor.settings), "redraws", False)
@@ -113,7 +114,7 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
             which = step // settings.steps
             fresh = lambda: replace(draw_batch(model, settings, images, which, step, redraws, accelerator), reference=reference)
             with accelerator.autocast():
-                values, settings = memory.fitting(method, model, settings, fresh)
+                values, settings = fit_memory.fitting(method, model, settings, fresh)
             _check_finite(values, cell, step)
             if settings.max_grad_norm:
                 values["norm"] = float(torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm))
@@ -140,7 +141,7 @@ def draw_batch(model, settings: config.Training, images: Images, which: int, ste
     pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
     shown, asked = _with_others(settings, images, pick(), step, getattr(model, "prompt", ""))
     remember = model.encode(shown)
-    first, last = diffusion.own_steps(settings.t_min, settings.t_max, model.timesteps)
+    first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
     t = torch.randint(first, last + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(size)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
     now = _targets(settings, which, step)

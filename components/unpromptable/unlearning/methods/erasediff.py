@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import torch
 
-from .. import diffusion, gradients
+from unpromptable import equations
+from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,6 @@ class Method:
     def _towards_noise(model, b):
         uniform = torch.rand(b.eps.shape, generator=b.generator).to(b.eps)
         wanted = model.target(b.forget, uniform, b.t)
-        output = model.predict(diffusion.noisy(b.forget, b.eps, *model.schedule(b.t)), b.t)
+        output = model.predict(equations.noisy(b.forget, b.eps, *model.schedule(b.t)), b.t)
         wanted = uniform if wanted is b.forget else wanted
-        return (diffusion.squared_error(output, wanted, b.reduction).mean(),)
+        return (equations.squared_error(output, wanted, b.reduction).mean(),)

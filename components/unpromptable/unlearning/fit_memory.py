@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from .storage import attempts
-from . import config
+from unpromptable.storage import attempts
+from unpromptable import config
 
 log = logging.getLogger(__name__)
 

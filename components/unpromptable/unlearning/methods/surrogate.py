@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import diffusion, gradients
+from unpromptable import equations
+from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Method:
 
     def weight(self, t):
         """lambda of each t, (B,) float64, in thousandths of the process."""
-        return diffusion.remember_weight(t, self.beta) if not self.constant_lambda else t.double() * 0 + self.constant_lambda
+        return equations.remember_weight(t, self.beta) if not self.constant_lambda else t.double() * 0 + self.constant_lambda
 
     def update(self, model, batch) -> dict[str, float]:
         """Algorithm 1, lines 7-20: write gradients, return the mean losses."""

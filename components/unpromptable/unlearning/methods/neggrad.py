@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .. import gradients
+from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
