@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from unpromptable import reading
+from unpromptable.planning import reading
 
 HERE = Path(__file__).parent
 COMPILED = HERE / "ablation_sweep.yaml"
@@ -58,7 +58,8 @@ def _none_empty(arguments: argparse.Namespace) -> None:
 
 def local(a: argparse.Namespace, console: Console) -> int:
     """Run an experiment on this machine: check it, run the DAG in processes of its own, show progress, print the table."""
-    from unpromptable import plan, tracking
+    from unpromptable.planning import plan
+    from unpromptable import tracking
 
     overrides = dict(override(word) for word in a.set)
     text = reading.write(plan.read_yaml(a.experiment))

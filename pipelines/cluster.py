@@ -10,7 +10,8 @@ import warnings
 from typing import Any
 
 from pipelines import doctor, driver, follow, size, words
-from unpromptable import reading, steps
+from unpromptable.planning import reading
+from unpromptable import steps
 
 WORDS = "an experiment (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
 LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one argument, of at most 128 KiB
@@ -126,7 +127,7 @@ def _api(context: str) -> Any:
 def _arguments(a: argparse.Namespace) -> tuple[dict[str, Any], doctor.Request]:
     """The pipeline's arguments and what they ask of the cluster; everything that can be checked here is."""
     from pipelines.__main__ import override
-    from unpromptable import plan
+    from unpromptable.planning import plan
 
     words.understand(a)
     overrides = dict(override(word) for word in a.set)
@@ -162,7 +163,7 @@ def _request(a: argparse.Namespace, arguments: dict[str, Any], resolved: Any) ->
 
 def _resolve(given: dict[str, Any], world: str, overrides: dict[str, Any]) -> Any:
     """The plan, where its files are folders of the cluster: those are looked for there, not here."""
-    from unpromptable import plan
+    from unpromptable.planning import plan
 
     return plan.resolve(reading.write(given), world, overrides, inputs=False)
 

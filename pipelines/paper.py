@@ -35,7 +35,8 @@ def run(a: argparse.Namespace, console: Console, local: Callable, override: Call
     Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit code tells.
     """
     from pipelines import reuse
-    from unpromptable import claims, overview, plan, theory
+    from unpromptable import claims, overview, theory
+    from unpromptable.planning import plan
 
     known, out = names(), Path(a.out).resolve()
     wrong = [n for n in a.only if n not in known]

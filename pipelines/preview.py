@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unpromptable import blocks, config, cost, plan
+from unpromptable.planning.settings import shards, Choice, Training
+from unpromptable.planning.experiment import Cell, to_json
+from unpromptable.planning import cost, plan
 
 SHARED = ("world", "real", "model", "sampling", "injection", "networks")
 TRAINING = ("steps", "lr", "batch", "seed")
@@ -34,9 +36,9 @@ def show(a: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> 
     if a.tflops <= 0:
         raise ValueError(f"--tflops is {a.tflops:g}; it must be above 0")
     resolved = plan.resolve(a.experiment, a.world, overrides, inputs=False)
-    pieces, steps = blocks.shards(resolved.experiment.sampling, a.images_per_shard), list(cost.steps(resolved))
+    pieces, steps = shards(resolved.experiment.sampling, a.images_per_shard), list(cost.steps(resolved))
     if a.json:
-        print(json.dumps({"experiment": config.to_json(resolved.experiment), "cells": [config.to_json(c) for c in resolved.cells], "shards": pieces,
+        print(json.dumps({"experiment": to_json(resolved.experiment), "cells": [to_json(c) for c in resolved.cells], "shards": pieces,
                           "steps": [{**asdict(s), "gpu_hours": s.hours(a.tflops)} for s in steps], "tflops": a.tflops}, indent=1))
         return 0
     wide = console if console.is_terminal else Console(file=console.file, width=160)
@@ -51,7 +53,7 @@ def show(a: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> 
 def settings(resolved: plan.Plan, pieces: list[dict]) -> Table:
     """What all cells share, seeds and shards included."""
     table = Table(title="Shared by all cells", box=box.SIMPLE_HEAD, title_justify="left", show_header=False)
-    values = config.to_json(resolved.experiment)
+    values = to_json(resolved.experiment)
     for key in SHARED:
         value = values[key]
         table.add_row(key, ", ".join(f"{k} {v}" for k, v in value.items() if v not in ("", {})) if isinstance(value, dict) else str(value or "the model's own"))
@@ -66,21 +68,21 @@ def cells(resolved: plan.Plan) -> Table:
     table = Table(title="Cells", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("cell", "method", "editor", *TRAINING, "other training settings", "forget"):
         table.add_column(name)
-    default = config.to_json(config.Training())
-    groups: dict[str, list[config.Cell]] = {}
+    default = to_json(Training())
+    groups: dict[str, list[Cell]] = {}
     for cell in resolved.cells:
-        groups.setdefault(json.dumps([cell.group or cell.name, config.to_json(cell.method), config.to_json(cell.editor), config.to_json(cell.training)]), []).append(cell)
+        groups.setdefault(json.dumps([cell.group or cell.name, to_json(cell.method), to_json(cell.editor), to_json(cell.training)]), []).append(cell)
     for alike in groups.values():
-        cell, t = alike[0], config.to_json(alike[0].training)
+        cell, t = alike[0], to_json(alike[0].training)
         other = ", ".join(f"{k} {v}" for k, v in t.items() if k not in TRAINING and v != default[k])
         name = cell.name if len(alike) == 1 else f"{cell.group}, {len(alike)} cells"
         table.add_row(name, _choice(cell.method, "method"), _choice(cell.editor, "editor"), *(f"{t[k]:g}" for k in TRAINING), other or "the defaults", "; ".join(" then ".join(c.forget) for c in alike))
     return table
 
 
-def _choice(choice: config.Choice, kind: str) -> str:
+def _choice(choice: Choice, kind: str) -> str:
     """A method or editor with every setting that it runs with, defaults included."""
-    from unpromptable import plugins
+    from unpromptable.planning import plugins
 
     made = plugins.make(kind, choice.name, choice.settings)
     return ", ".join([choice.name, *(f"{k} {v}" for k, v in asdict(made).items())])

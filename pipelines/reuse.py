@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unpromptable import plan
+from unpromptable.planning import plan
 
 OWN = ("row.json", ".row.json*", "cell.json", "failed.json", "page.*", "figures", "*.lock", "*.lease-*",
        "*.part*", "*.tmp-*")  # each experiment's, with its names in them

@@ -32,7 +32,8 @@ def runs(package: Path | str, arguments: dict[str, Any]) -> list[dict[str, Any]]
 
     Raises ValueError where the engine cannot hold it, or the pipeline was compiled by an earlier version.
     """
-    from unpromptable import parts, plan
+    from unpromptable import parts
+    from unpromptable.planning import plan
 
     if "part" not in driver.read(package)[0]["root"]["inputDefinitions"]["parameters"]:
         raise ValueError(f"--package {package}: of another version, it takes no `part`; compile it again")
@@ -92,7 +93,7 @@ def add(verbs: Any, override: Any) -> None:
 
 def show(a: Any, console: Any, overrides: dict[str, Any]) -> int:
     """Print a line per number of cells. Raises ValueError where a sweep cannot be held."""
-    from unpromptable import plan, reading
+    from unpromptable.planning import plan, reading
 
     if any(n < 1 for n in a.cells):
         raise ValueError(f"--cells {min(a.cells)}: a sweep has at least one cell")

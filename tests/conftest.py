@@ -9,7 +9,8 @@ import pytest
 import sd3_small
 import torch
 
-from unpromptable import config, pretraining
+from unpromptable.planning.settings import Training
+from unpromptable import pretraining
 from unpromptable.unlearning import training
 from unpromptable.models.ddpm import Model
 
@@ -57,7 +58,7 @@ def batch(tiny, images):
     """One update's batch of four, with the untouched model that some methods read."""
     import dataclasses
 
-    return dataclasses.replace(training.draw_batch(tiny, config.Training(batch=4), images, 0, 0, False), reference=tiny.reference())
+    return dataclasses.replace(training.draw_batch(tiny, Training(batch=4), images, 0, 0, False), reference=tiny.reference())
 
 
 @pytest.fixture(scope="session")

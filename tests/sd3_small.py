@@ -2,15 +2,17 @@
 import numpy as np
 import torch
 
-from unpromptable import config, sampling
+from unpromptable.planning.experiment import Experiment
+from unpromptable.planning.settings import Sampling, Source
+from unpromptable import sampling
 
 PROMPT = "flag of Japan"
 SMALL = {"rank": 4, "t5_tokens": 0, "guidance": 3.0}
 
 
 def experiment(**change):
-    given = {"name": "flags", "world": "miniature", "real": "flags/japan", "forget": ("japan-0005",), "prompt": PROMPT, "model": config.Source("sd3", settings=SMALL), "sampling": config.Sampling("euler", 4, 11, batch=8)}
-    return config.Experiment(**{**given, **change})
+    given = {"name": "flags", "world": "miniature", "real": "flags/japan", "forget": ("japan-0005",), "prompt": PROMPT, "model": Source("sd3", settings=SMALL), "sampling": Sampling("euler", 4, 11, batch=8)}
+    return Experiment(**{**given, **change})
 
 
 def stirred(model, scale=0.3):

@@ -4,7 +4,8 @@ import pytest
 import sd3_small
 import torch
 
-from unpromptable import adapters, config, sampling
+from unpromptable import adapters, sampling
+from unpromptable.planning.settings import Sampling, Source
 from unpromptable.miniature import sd3 as maker
 from unpromptable.models import sd3
 
@@ -29,10 +30,10 @@ def test_a_saved_adapter_changes_stock_diffusers_output_as_ours(flag_model, flag
     before = sd3_small.drawn_by_stock(pipe, flag_model, range(8))
     pipe.load_lora_weights(tmp_path / "adapter")
     after = sd3_small.drawn_by_stock(pipe, flag_model, range(8))
-    ours, _ = sampling.sample(flag_model, config.Sampling("euler", 4, 8, batch=8), 0, 8)
+    ours, _ = sampling.sample(flag_model, Sampling("euler", 4, 8, batch=8), 0, 8)
     assert np.abs(ours - after).max() <= 1 and np.abs(after - before).mean() > 2
     again = sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(), base=flag_folder)
-    np.testing.assert_array_equal(sampling.sample(again, config.Sampling("euler", 4, 8, batch=8), 0, 8)[0], ours)
+    np.testing.assert_array_equal(sampling.sample(again, Sampling("euler", 4, 8, batch=8), 0, 8)[0], ours)
 
 
 @pytest.mark.parametrize("rank, targets, count, tensors", [
@@ -65,6 +66,6 @@ def test_an_adapter_of_another_base_is_refused(flag_model, flag_folder, tmp_path
     with pytest.raises(ValueError, match="this adapter belongs to the base .* give the base it was trained on"):
         sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(), base=other)
     with pytest.raises(ValueError, match="do not fit this model"):
-        sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(model=config.Source("sd3", settings={**sd3_small.SMALL, "rank": 8})), base=flag_folder)
+        sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, "rank": 8})), base=flag_folder)
     with pytest.raises(FileNotFoundError, match="is an adapter; its base model's folder is needed"):
         sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment())

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from pipelines.__main__ import main
-from unpromptable import blocks, config, plan, plugins, reading
+from unpromptable.planning.settings import Training
+from unpromptable.planning import experiment as config, plan, plugins, reading
 
-BLOCKS = {"training": blocks.Training, **config.BLOCKS}
+BLOCKS = {"training": Training, **config.BLOCKS}
 KEYS = sorted({
     *(f"{block}.{f.name}" for block, cls in BLOCKS.items() if is_dataclass(cls) for f in fields(cls)),
     *(f"{kind}.{f.name}" for kind in ("method", "editor") for name in plugins.names(kind) for f in fields(getattr(plugins.module(kind, name), kind.capitalize()))),

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from unpromptable.storage import attempts, once, store
-from unpromptable import config, rows, warm, work
+from unpromptable.planning.experiment import Cell
+from unpromptable.planning.settings import Choice, Training
+from unpromptable import rows, warm, work
 from unpromptable.unlearning import fit_memory, training
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -111,7 +113,7 @@ def test_what_may_pass_is_told_from_what_would_come_again(error, again):
 
 
 def test_the_micro_batch_is_halved_for_each_fault_of_memory():
-    smaller = lambda n: attempts.within(fit_memory.smaller, (config.Training(batch=8),), attempts.Attempt(halvings=n)).micro_batch
+    smaller = lambda n: attempts.within(fit_memory.smaller, (Training(batch=8),), attempts.Attempt(halvings=n)).micro_batch
     assert [smaller(n) for n in range(5)] == [0, 4, 2, 1, 1]
 
 
@@ -119,8 +121,8 @@ def test_the_micro_batch_is_halved_for_each_fault_of_memory():
 def test_a_training_that_the_device_failed_once_resumes_and_ends_with_the_numbers_of_an_undisturbed_one(
         tiny, images, tmp_path, monkeypatch, fault, close):
     monkeypatch.setattr(attempts, "PAUSE", 0.0)
-    settings = config.Training(steps=3, batch=4, lr=1e-3, save_every=2, eps=1e-2)  # Adam grows rounding
-    cell = config.Cell("Ours", config.Choice("surrogate", {"beta": 1e-3}), config.Choice("flip"), settings, ("a", "b"))
+    settings = Training(steps=3, batch=4, lr=1e-3, save_every=2, eps=1e-2)  # Adam grows rounding
+    cell = Cell("Ours", Choice("surrogate", {"beta": 1e-3}), Choice("flip"), settings, ("a", "b"))
     whole, seen = copy.deepcopy(tiny), []
     training.unlearn(cell, whole, images, tmp_path / "whole")
     fresh = iter([copy.deepcopy(tiny), copy.deepcopy(tiny)])

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from unpromptable import claims, plan
+from unpromptable import claims
+from unpromptable.planning import plan
 from unpromptable.claims import HOLDS, NOT, OPEN
 
 

@@ -6,7 +6,8 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.__main__ import main
-from unpromptable import config, cost, plan, plugins
+from unpromptable.planning.settings import Training
+from unpromptable.planning import cost, plan, plugins
 from unpromptable.unlearning import training
 
 TABLES = ("table1", "table1_multiple", "table3", "table4", "table6")
@@ -21,7 +22,7 @@ def flop(call):
 @pytest.mark.parametrize("name, settings", [*((n, {}) for n in plugins.names("method")), ("neggrad", {"mode": "combined"}), ("surrogate", {"remember": "base"})])
 def test_a_method_runs_the_network_as_often_as_it_says(tiny, images, name, settings):
     method = plugins.make("method", name, settings)
-    batch = replace(training.draw_batch(tiny, config.Training(batch=4), images, 0, 0, False), reference=tiny.reference())
+    batch = replace(training.draw_batch(tiny, Training(batch=4), images, 0, 0, False), reference=tiny.reference())
     forward, backward = method.passes
     one = flop(lambda: tiny.predict(batch.remember, batch.t))
     assert flop(lambda: method.update(tiny, batch)) == pytest.approx((forward + 2 * backward) * one, rel=0.05)

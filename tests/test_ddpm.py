@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config, data, equations, flow, networks, plugins, sampling, scoring
+from unpromptable.planning.experiment import Cell, Experiment
+from unpromptable.planning.settings import Choice, Injection, Sampling, Training
+from unpromptable import data, equations, flow, networks, sampling, scoring
+from unpromptable.planning import plugins
 from unpromptable.unlearning import training
 from unpromptable.models import ddpm
 
@@ -60,7 +63,7 @@ def test_what_a_network_is_told_leads_back_to_the_noise_and_the_picture(predicti
 def test_a_network_that_knows_the_picture_samples_and_denoises_to_it(prediction, schedule, sampler):
     picture = pictures(1)[0]
     model = knowing(ddpm_small.model(prediction, schedule), picture)
-    drawn, _ = sampling.sample(model, config.Sampling(sampler, 5, 8, batch=8), 0, 8)
+    drawn, _ = sampling.sample(model, Sampling(sampler, 5, 8, batch=8), 0, 8)
     denoised = sampling.inject(model, picture, 250, 8, 3, stride=25)
     for found in (drawn, denoised):
         assert np.abs(found.astype(int) - picture).max() <= 1
@@ -75,7 +78,7 @@ def test_pictures_are_those_of_the_stock_pipelines_from_the_same_generators(pred
     ddpm_small.pipeline(prediction, schedule, channels, variance_type=variance).save_pretrained(tmp_path, safe_serialization=True)
     model = ddpm.Model.load(tmp_path)
     for sampler, kind in (("ddpm", DDPMPipeline), ("ddim", DDIMPipeline)):
-        ours, _ = sampling.sample(model, config.Sampling(sampler, 5, 8, batch=8), 0, 8)
+        ours, _ = sampling.sample(model, Sampling(sampler, 5, 8, batch=8), 0, 8)
         stock = kind.from_pretrained(tmp_path)
         stock.set_progress_bar_config(disable=True)
         theirs = stock(8, [sampling.generator(s) for s in range(8)], num_inference_steps=5, output_type="np").images
@@ -99,7 +102,7 @@ def test_naive_deletion_lowers_the_network_s_own_loss(prediction, schedule, chan
     model, seen = ddpm.Model(copy.deepcopy(pipe.unet), pipe.scheduler), images()
     x0 = model.encode(seen.remember)
     before = own_loss(model, pipe, x0)
-    training.unlearn(config.Cell("naive", config.Choice("naive"), config.Choice("flip"), config.Training(steps=16, batch=8, lr=3e-3), ("a",)), model, dataclasses.replace(seen, targets=("a",)), tmp_path)
+    training.unlearn(Cell("naive", Choice("naive"), Choice("flip"), Training(steps=16, batch=8, lr=3e-3), ("a",)), model, dataclasses.replace(seen, targets=("a",)), tmp_path)
     assert own_loss(model, pipe, x0) < 0.93 * before
 
 
@@ -108,7 +111,7 @@ def test_naive_deletion_lowers_the_network_s_own_loss(prediction, schedule, chan
 @pytest.mark.parametrize("name", plugins.names("method"))
 def test_every_method_trains_every_prediction_in_colour_and_grey(prediction, channels, name):
     model = ddpm_small.model(prediction, "cosine", channels)
-    batch = dataclasses.replace(training.draw_batch(model, config.Training(batch=4), images(), 0, 0, False), reference=model.reference())
+    batch = dataclasses.replace(training.draw_batch(model, Training(batch=4), images(), 0, 0, False), reference=model.reference())
     assert all(np.isfinite(v) for v in plugins.make("method", name).update(model, batch).values())
     assert sum(float(p.grad.abs().sum()) for p in model.trained()) > 0
 
@@ -117,7 +120,7 @@ def test_every_method_trains_every_prediction_in_colour_and_grey(prediction, cha
 def test_a_network_that_knows_the_surrogate_has_no_forget_loss_under_the_paper_s_method(prediction):
     seen = images()
     model = knowing(ddpm_small.model(prediction, "cosine"), seen.surrogates[0])
-    batch = training.draw_batch(model, config.Training(batch=8, t_max=990), seen, 0, 0, False)
+    batch = training.draw_batch(model, Training(batch=8, t_max=990), seen, 0, 0, False)
     assert float(batch.error(model, batch.forget, batch.surrogate).max()) < 1e-6 < float(batch.error(model, batch.forget, batch.forget).min())
 
 
@@ -125,7 +128,7 @@ def test_erasediff_does_not_teach_the_forget_image_to_a_network_that_outputs_pic
     """Its target holds no noise that a uniform one could replace; its loss would be least where the image is known best."""
     seen = images()
     model = knowing(ddpm_small.model("sample", "cosine"), seen.forget[0])
-    batch = training.draw_batch(model, config.Training(batch=8), seen, 0, 0, False)
+    batch = training.draw_batch(model, Training(batch=8), seen, 0, 0, False)
     uniform = torch.rand(batch.eps.shape, generator=torch.Generator().manual_seed(4))
     loss, = plugins.make("method", "erasediff")._towards_noise(model, dataclasses.replace(batch, generator=torch.Generator().manual_seed(4)))
     assert float(loss) == pytest.approx(float((batch.forget - uniform).square().mean()), rel=1e-5)
@@ -164,8 +167,8 @@ def test_a_cell_of_every_prediction_is_scored(prediction, schedule, channels, tm
     model.save(tmp_path / "after")
     one, people = ddpm.shown(tmp_path / "before", pictures(1, 32))[0], ddpm.shown(tmp_path / "before", pictures(4, 32, 5))
     seen = {"p-0": sampling.inject(model, one, 20, 2, 0)}
-    experiment = config.Experiment("t", "miniature", "miniature", ("p-0",))
-    evidence = scoring.Evidence(people, people, people, seen, seen, {"p-0": one}, {"p-0": people[0]}, names=("p-1", "p-2", "q-1", "q-2"), models=scoring.Models(experiment, tmp_path / "before", tmp_path / "after"), injection=config.Injection(t=20, draws=2))
+    experiment = Experiment("t", "miniature", "miniature", ("p-0",))
+    evidence = scoring.Evidence(people, people, people, seen, seen, {"p-0": one}, {"p-0": people[0]}, names=("p-1", "p-2", "q-1", "q-2"), models=scoring.Models(experiment, tmp_path / "before", tmp_path / "after"), injection=Injection(t=20, draws=2))
     quick = {"sscd_worst": {"times": (20,), "draws": 2}, "likelihood": {"probes": 1, "tolerance": 0.1}, "relearn": {"updates": 1, "every": 1, "draws": 2}}
     found = {name: plugins.make("metric", name, given).measure(evidence, networks.load("miniature")) for name, given in quick.items()}
     assert found["likelihood"]["likelihood_change"].mean == pytest.approx(0, abs=1e-6) and np.isfinite(found["likelihood"]["likelihood"].mean)
@@ -176,10 +179,10 @@ def test_a_cell_of_every_prediction_is_scored(prediction, schedule, channels, tm
 def test_settings_count_thousandths_of_the_process_whatever_its_number_of_timesteps(total, monkeypatch):
     model = ddpm_small.model(num_train_timesteps=total, beta_end=min(0.02 * 1000 / total, 0.9))
     assert model.timesteps == total
-    drawn = training.draw_batch(model, config.Training(batch=4000), images(), 0, 0, False)
+    drawn = training.draw_batch(model, Training(batch=4000), images(), 0, 0, False)
     for t in (drawn.t, drawn.t_other):
         assert t.min() <= total // 200 and total > t.max() >= total - 1 - total // 200 and len(t.unique()) >= 0.9 * min(total, 2000)  # uniform over all of them, and no others
-    late = training.draw_batch(model, config.Training(batch=256, t_min=500, t_max=599), images(), 0, 0, False)
+    late = training.draw_batch(model, Training(batch=256, t_min=500, t_max=599), images(), 0, 0, False)
     assert late.t.min() >= total // 2 and late.t.max() <= total * 6 // 10 - 1
     weight = plugins.make("method", "surrogate", {"beta": 1e-3}).weight(model.thousandths(torch.tensor([0, total // 2, total - 1])))
     torch.testing.assert_close(weight, torch.tensor([1, 0.5, 1 / total], dtype=torch.float64), rtol=0, atol=1e-6)
@@ -192,7 +195,7 @@ def test_settings_count_thousandths_of_the_process_whatever_its_number_of_timest
     assert asked == list(range(total // 10, -1, -max(1, total // 1000)))
     assert len(asked) * 8 == plugins.make("editor", "sdedit", {"strength": 0.1, "draws": 1}).base_calls(total)
     asked.clear()
-    batch = dataclasses.replace(training.draw_batch(model, config.Training(batch=2), images(), 0, 0, False), reference=model.reference())
+    batch = dataclasses.replace(training.draw_batch(model, Training(batch=2), images(), 0, 0, False), reference=model.reference())
     plugins.make("method", "duo").update(model, batch)
     assert asked[-1] == total - 1
 
@@ -204,7 +207,7 @@ def test_a_relearning_update_is_one_of_naive_deletion_on_the_pictures(monkeypatc
     monkeypatch.setattr(model, "predict", lambda x, t: (seen.append(t), predict(x, t))[1])
     optimizer = torch.optim.SGD(model.trained(), lr=1e-3)
     for step in range(20):
-        metric._update(model, optimizer, pictures(), step, config.Training(batch=32))
+        metric._update(model, optimizer, pictures(), step, Training(batch=32))
     t = torch.cat(seen)
     assert t.max() < 250 and t.max() > 240 and t.min() < 10
 
@@ -221,7 +224,7 @@ def test_a_folder_with_the_ddim_scheduler_is_the_same_process_and_stays_one(tmp_
     theirs = np.rint(stock(8, [sampling.generator(s) for s in range(8)], num_inference_steps=5, output_type="np").images * 255)
     model.save(tmp_path / "after")
     for m in (model, ddpm.Model.load(tmp_path / "after")):
-        assert np.abs(sampling.sample(m, config.Sampling("ddim", 5, 8, batch=8), 0, 8)[0] - theirs).max() <= 1
+        assert np.abs(sampling.sample(m, Sampling("ddim", 5, 8, batch=8), 0, 8)[0] - theirs).max() <= 1
     assert json.loads((tmp_path / "after" / "scheduler" / "scheduler_config.json").read_text())["_class_name"] == "DDIMScheduler"
 
 
@@ -244,7 +247,8 @@ def test_colour_pictures_are_collected_as_a_grey_model_can_show_them(tmp_path):
     """So that what it draws is compared with what it could have drawn."""
     from PIL import Image
 
-    from unpromptable import plan, work
+    from unpromptable.planning import plan
+    from unpromptable import work
 
     (tmp_path / "photos").mkdir()
     for k, picture in enumerate(pictures(4)):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable import config, plugins
+from unpromptable.planning.experiment import Experiment
+from unpromptable.planning import plugins
 from unpromptable.editing import Scene
 from unpromptable.miniature import portraits
 
@@ -13,7 +14,7 @@ from unpromptable.miniature import portraits
 @pytest.fixture
 def scene(tmp_path, pictures, tiny):
     tiny.save(tmp_path / "m")
-    return Scene(("0001-0", "0002-0"), pictures[:2], pictures[2:], tmp_path / "m", config.Experiment("flags", "miniature", "miniature", ("0001-0",)), 0)
+    return Scene(("0001-0", "0002-0"), pictures[:2], pictures[2:], tmp_path / "m", Experiment("flags", "miniature", "miniature", ("0001-0",)), 0)
 
 
 @pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n not in ("paint", "tedigan")])  # these two need portraits: below, and test_tedigan.py

@@ -3,7 +3,7 @@ from importlib import resources
 
 import pytest
 
-from unpromptable import plan
+from unpromptable.planning import plan
 
 SHIPPED = sorted(p.name[:-5] for p in (resources.files("pipelines") / "experiments").iterdir() if p.name.endswith(".yaml"))
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable import painting, plan
+from unpromptable import painting
+from unpromptable.planning import plan
 
 TEXT = """
 name: t

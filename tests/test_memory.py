@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config
+from unpromptable.planning.settings import Training
 from unpromptable.unlearning import fit_memory, training
 from unpromptable.miniature import flags
 
@@ -18,7 +18,7 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_says_so(flag_model, cap
             return {"micro": batch.micro}
 
     images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1)]), flags.picture("japan", 5)[None], flags.picture("japan", 6)[None], ("a",))
-    settings = config.Training(batch=8)
+    settings = Training(batch=8)
     fresh = lambda: training.draw_batch(flag_model, settings, images, 0, 0, False)
     with caplog.at_level(logging.WARNING):
         values, fitting = fit_memory.fitting(Greedy(), flag_model, settings, fresh)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import plugins
+from unpromptable.planning import plugins
 
 RNG_SEED = 5  # of the toy batch's own generator
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import frechet, networks, plugins, sampling, scoring, weights
+from unpromptable import frechet, networks, sampling, scoring, weights
+from unpromptable.planning import plugins
 from unpromptable.metrics import ssim
 from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits
 
@@ -191,13 +192,14 @@ def shipped():
     """Evidence with the shipped model before and after, of one person with two other pictures among the real ones."""
     from importlib import resources
 
-    from unpromptable import config
+    from unpromptable.planning.experiment import Experiment
+    from unpromptable.planning.settings import Injection
 
     folder = resources.files("unpromptable") / "miniature" / "ddpm"
-    experiment = config.Experiment("t", "miniature", "miniature", ("p-9",))
+    experiment = Experiment("t", "miniature", "miniature", ("p-9",))
     one = {"p-9": images(3, seed=2)}
     return evidence(injected_before=one, injected_after=one, forget={"p-9": images(1, seed=4)[0]}, surrogates={"p-9": images(1, seed=5)[0]}, names=tuple(f"{'p' if i < 2 else 'q'}-{i}" for i in range(60)),
-                    models=scoring.Models(experiment, folder, folder), injection=config.Injection(t=2, draws=2))
+                    models=scoring.Models(experiment, folder, folder), injection=Injection(t=2, draws=2))
 
 
 @pytest.mark.parametrize("name", plugins.names("metric"))
@@ -306,12 +308,12 @@ def test_the_same_model_is_as_likely_as_itself_and_a_portrait_likelier_than_nois
 
 
 def test_a_model_that_forgot_nothing_needs_no_update_to_relearn():
-    from unpromptable import config
+    from unpromptable.planning.settings import Injection
 
     seen = shipped()
     image = portraits.picture(4, 3)
     before = sampling.inject(seen.models.load("before"), image, 20, 4, 0)
-    given = evidence(forget={"0004-3": image}, injected_before={"0004-3": before}, names=tuple(f"0004-{i}" for i in range(60)), models=seen.models, injection=config.Injection(t=20, draws=4))
+    given = evidence(forget={"0004-3": image}, injected_before={"0004-3": before}, names=tuple(f"0004-{i}" for i in range(60)), models=seen.models, injection=Injection(t=20, draws=4))
     found = plugins.make("metric", "relearn", {"updates": 2, "every": 1, "draws": 4}).measure(given, networks.load("miniature"))
     assert found["relearn"].mean == 0 and found["relearn_sscd"].mean == pytest.approx(1, abs=1e-5)
 
@@ -341,11 +343,12 @@ def test_wrong_settings_of_a_metric_are_named(name, settings, words):
 def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_targets(tmp_path, change):
     from dataclasses import replace
 
-    from unpromptable import config, scoring
+    from unpromptable.planning.experiment import Experiment
+    from unpromptable import scoring
 
     (tmp_path / "base").mkdir(), (tmp_path / "kept").mkdir()
     (tmp_path / "base" / "w").write_text("one")
-    experiment = config.Experiment("t", "miniature", "miniature", ("a",))
+    experiment = Experiment("t", "miniature", "miniature", ("a",))
     black, white = (np.full((8, 8, 3), v, np.uint8) for v in (0, 255))
 
     def kept(settings, target, prompt=""):

@@ -4,7 +4,9 @@ import pytest
 from PIL import Image
 
 from pipelines.__main__ import main
-from unpromptable import config, painting, plugins
+from unpromptable.planning.experiment import Experiment
+from unpromptable import painting
+from unpromptable.planning import plugins
 from unpromptable.editing import Scene
 from unpromptable.miniature import portraits
 
@@ -20,7 +22,7 @@ def test_a_portrait_is_painted_over_in_a_colour_and_the_editor_takes_it(capsys, 
     assert code == 0 and "of 32 x 32 pixels changed" in said.out and "editor.folder=" in said.out
     assert (painted[:10, 4:28] == (0xC0, 0x8A, 0x5E)).all() and (painted[28:] == (0xC0, 0x8A, 0x5E)).all()
     np.testing.assert_array_equal(painted[10:28], target[10:28])
-    scene = Scene(("0012-3",), target[None], target[None], tmp_path, config.Experiment("painted", "miniature", "miniature", ("0012-3",)), 0)
+    scene = Scene(("0012-3",), target[None], target[None], tmp_path, Experiment("painted", "miniature", "miniature", ("0012-3",)), 0)
     np.testing.assert_array_equal(plugins.make("editor", "paint", {"folder": str(tmp_path)}).edit(scene)[0], painted)
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 import test_reporting
 
-from unpromptable import parts, plan, reporting, rows, tracking, work
+from unpromptable import parts, reporting, rows, tracking, work
+from unpromptable.planning import plan
 from unpromptable.storage import store
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n" + "".join(

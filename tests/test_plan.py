@@ -4,7 +4,7 @@ import json
 import pytest
 import yaml
 
-from unpromptable import plan
+from unpromptable.planning import plan
 
 BASE = {"name": "t", "world": "miniature", "forget": ["0012-3"], "cells": [{"name": "Ours", "method": "surrogate"}, {"name": "NegGrad", "method": "neggrad"}]}
 
@@ -73,11 +73,11 @@ def test_the_key_follows_what_matters_and_ignores_the_title():
 
 
 def test_a_cell_survives_the_trip_through_json():
-    from unpromptable import config
+    from unpromptable.planning.experiment import read_cell, read_experiment
 
     for spec, cell in zip(resolve().cell_specs(), resolve().cells):
         back = json.loads(json.dumps(spec))
-        assert config.read_cell(back["cell"]) == cell and config.read_experiment(back["experiment"]) == resolve().experiment
+        assert read_cell(back["cell"]) == cell and read_experiment(back["experiment"]) == resolve().experiment
 
 
 def test_the_paper_world_keeps_the_papers_hyperparameters(tmp_path):

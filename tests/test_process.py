@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from unpromptable import plan, process
+from unpromptable.planning import plan
+from unpromptable import process
 from unpromptable.models import ddpm
 
 

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config, data, equations, networks, plan, plugins, remembering
+from unpromptable.planning.experiment import Experiment
+from unpromptable.planning.settings import Networks, Remember, Sampling, Source, Training
+from unpromptable import data, equations, networks, remembering
+from unpromptable.planning import plan, plugins
 from unpromptable.unlearning import training
 from unpromptable.miniature import flags
 from unpromptable.reports import prompted
@@ -16,9 +19,9 @@ SHIPPED = Path(str(resources.files("unpromptable") / "miniature" / "sd3"))
 
 
 def experiment(**change):
-    given = {"name": "flags", "world": "miniature", "real": "flags/japan", "forget": ("japan-0005",), "prompt": "flag of Japan", "networks": config.Networks("flags"), "sampling": config.Sampling("euler", 8, 16, batch=16),
-             "model": config.Source("sd3", settings={"rank": 4, "t5_tokens": 0, "guidance": 2.0}), "remember": config.Remember("model", 24, screen=0.55)}
-    return config.Experiment(**{**given, **change})
+    given = {"name": "flags", "world": "miniature", "real": "flags/japan", "forget": ("japan-0005",), "prompt": "flag of Japan", "networks": Networks("flags"), "sampling": Sampling("euler", 8, 16, batch=16),
+             "model": Source("sd3", settings={"rank": 4, "t5_tokens": 0, "guidance": 2.0}), "remember": Remember("model", 24, screen=0.55)}
+    return Experiment(**{**given, **change})
 
 
 def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
@@ -34,7 +37,7 @@ def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
 
 def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
     prompts = ("flag of Palau", "flag of Germany", "flag of Sweden")
-    arrays, told = remembering.draw(experiment(remember=config.Remember("model", 12, screen=0.55, prompts=prompts)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
+    arrays, told = remembering.draw(experiment(remember=Remember("model", 12, screen=0.55, prompts=prompts)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
     seen = networks.load("flags").classify(arrays["remember_others"]).tolist()
     assert [f"flag of {list(flags.FLAGS)[k].title()}" for k in seen] == told["remember_others_prompts"] and set(told["remember_others_prompts"]) == set(prompts)
     assert len(seen) == 12 and not set(told["remember_others_seeds"]) & set(told["remember_seeds"])
@@ -43,7 +46,7 @@ def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
 
 def test_outputs_of_other_prompts_that_show_the_target_are_screened_and_shown_too():
     both = ("flag of Japan", "flag of Palau")
-    arrays, told = remembering.draw(experiment(remember=config.Remember("model", 24, screen=0.55, prompts=both)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
+    arrays, told = remembering.draw(experiment(remember=Remember("model", 24, screen=0.55, prompts=both)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
     eyes = networks.load("flags")
     assert not (eyes.classify(arrays["remember_others"]) == 30).any() and (eyes.classify(arrays["screened"]) == 30).all()
     assert any(s >= 2_000_000 for s in told["screened_seeds"]) and len(told["screened_seeds"]) == len(arrays["screened"])
@@ -59,7 +62,7 @@ def mixed():
             p.add_(0.1 * torch.randn(p.shape, generator=g))
     others = np.stack([flags.picture("palau", 1), flags.picture("sweden", 1)])
     images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1, 2)]), flags.picture("japan", 5)[None], flags.repaint("japan-0005")[None], ("japan-0005",), others, ("flag of Palau", "flag of Sweden"))
-    b = training.draw_batch(model, config.Training(batch=4, others=0.5), images, 0, 0, False)
+    b = training.draw_batch(model, Training(batch=4, others=0.5), images, 0, 0, False)
     return model, dataclasses.replace(b, reference=model.reference())
 
 
@@ -105,7 +108,7 @@ def test_other_prompts_that_cannot_be_remembered_are_refused(change, words):
 
 def test_a_screen_that_keeps_next_to_nothing_says_so():
     with pytest.raises(ValueError, match=r"remember: only 0 of 10 outputs of the prompt differ from the forget images by remember.screen \(0.001\)"):
-        remembering.draw(experiment(remember=config.Remember("model", 2, screen=0.001)), SHIPPED, flags.repaint("japan-0005")[None], "cpu")
+        remembering.draw(experiment(remember=Remember("model", 2, screen=0.001)), SHIPPED, flags.repaint("japan-0005")[None], "cpu")
 
 
 def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_path):

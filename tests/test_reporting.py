@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from unpromptable import config, data, plan, reporting, rows, steps, tracking
+from unpromptable.planning.experiment import to_json
+from unpromptable import data, reporting, rows, steps, tracking
+from unpromptable.planning import plan
 from unpromptable.storage import store
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: A, editor: flip}\n- {name: B, method: naive}\n"
@@ -36,7 +38,7 @@ def where(tmp_path, monkeypatch):
     resolved = plan.resolve(TEXT)
     specs = resolved.cell_specs()
     (tmp_path / "experiment.json").write_text(
-        json.dumps({**config.to_json(resolved.experiment), "cells": specs, "key": resolved.key})
+        json.dumps({**to_json(resolved.experiment), "cells": specs, "key": resolved.key})
     )
     tracking.open_runs(str(tmp_path), "t", "sweep", [rows.flat(s) for s in specs])
     return tmp_path

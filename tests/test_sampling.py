@@ -2,14 +2,15 @@
 import numpy as np
 import pytest
 
-from unpromptable import blocks, config, sampling
+from unpromptable.planning.settings import shards, Sampling
+from unpromptable import sampling
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 @pytest.mark.parametrize("batch", [1, 3, 8, 32])
 def test_batch_size_changes_images_by_rounding_alone(tiny, sampler, batch):
-    whole, _ = sampling.sample(tiny, config.Sampling(sampler, 5, 11, batch=8), 0, 11)
-    other, seeds = sampling.sample(tiny, config.Sampling(sampler, 5, 11, batch=batch), 0, 11)
+    whole, _ = sampling.sample(tiny, Sampling(sampler, 5, 11, batch=8), 0, 11)
+    other, seeds = sampling.sample(tiny, Sampling(sampler, 5, 11, batch=batch), 0, 11)
     assert seeds == list(range(11)) and np.abs(other.astype(int) - whole).max() <= 1 and (other == whole).mean() > 0.99
 
 
@@ -29,7 +30,7 @@ class Rounding:
 
 @pytest.mark.parametrize("batch, images, size", [(4, 11, 4), (8, 11, 8), (64, 11, 16)])
 def test_shards_do_not_change_images_where_every_batch_size_rounds_in_its_own_way(tiny, batch, images, size):
-    model, settings = Rounding(tiny), config.Sampling("ddim", 2, images, batch=batch)
+    model, settings = Rounding(tiny), Sampling("ddim", 2, images, batch=batch)
     whole, _ = sampling.sample(model, settings, 0, images)
     parts = [sampling.sample(model, settings, first, count)[0] for first, count in ((0, 3), (3, 7), (10, 1))]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
@@ -45,15 +46,15 @@ def test_a_noise_draw_does_not_depend_on_how_many_there_are(tiny, pictures):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_shards_do_not_change_images(tiny, count):
-    settings = config.Sampling("ddpm", 4, 11, batch=4, shards=count, first_seed=100)
+    settings = Sampling("ddpm", 4, 11, batch=4, shards=count, first_seed=100)
     whole, _ = sampling.sample(tiny, settings, 0, 11)
-    pieces = [sampling.sample(tiny, settings, s["first"], s["count"]) for s in blocks.shards(settings)]
+    pieces = [sampling.sample(tiny, settings, s["first"], s["count"]) for s in shards(settings)]
     np.testing.assert_array_equal(np.concatenate([p for p, _ in pieces]), whole)
     assert [s for _, seeds in pieces for s in seeds] == list(range(100, 111))
 
 
 def test_seeds_differ_from_each_other(tiny):
-    images, _ = sampling.sample(tiny, config.Sampling("ddpm", 3, 4, batch=4), 0, 4)
+    images, _ = sampling.sample(tiny, Sampling("ddpm", 3, 4, batch=4), 0, 4)
     assert len({i.tobytes() for i in images}) == 4
 
 
@@ -90,7 +91,7 @@ def test_ddim_equals_the_closed_form_of_one_step(tiny):
     """From t=500 in a single step to the clean estimate, clipped: (x - noise*eps)/signal."""
     import torch
 
-    settings = config.Sampling("ddim", 1, 8, batch=8)
+    settings = Sampling("ddim", 1, 8, batch=8)
     images, _ = sampling.sample(tiny, settings, 0, 8)
     x = sampling.draw([sampling.generator(s) for s in range(8)], tiny.noise_shape())
     t = torch.zeros(8, dtype=torch.long)

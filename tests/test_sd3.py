@@ -6,7 +6,10 @@ import pytest
 import sd3_small
 import torch
 
-from unpromptable import config, equations, hub, plugins, sampling
+from unpromptable.planning.experiment import Cell
+from unpromptable.planning.settings import Choice, Sampling, Source, Training
+from unpromptable import equations, hub, sampling
+from unpromptable.planning import plugins
 from unpromptable.unlearning import training
 from unpromptable.miniature import flags
 from unpromptable.models import sd3
@@ -27,7 +30,7 @@ def test_the_flow_s_three_forms_of_the_surrogate_target_agree(flag_model, sigma)
 
 
 def test_the_clean_loss_is_sigma_squared_times_the_velocity_loss(flag_folder):
-    other = sd3_small.experiment(model=config.Source("sd3", settings={**sd3_small.SMALL, "loss": "clean"}))
+    other = sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, "loss": "clean"}))
     both = [sd3.Model.load(flag_folder, experiment=e) for e in (sd3_small.experiment(), other)]
     picture = flags.picture("japan", 5)[None]
     t = torch.tensor([320.0])
@@ -61,7 +64,7 @@ def test_stock_image_to_image_is_what_sdedit_runs(flag_model, flag_folder):
 
 
 def test_shards_do_not_change_images_and_batches_by_rounding_alone(flag_model):
-    settings = config.Sampling("euler", 3, 7, batch=4)
+    settings = Sampling("euler", 3, 7, batch=4)
     whole, _ = sampling.sample(flag_model, settings, 0, 7)
     pieces = [sampling.sample(flag_model, settings, first, count)[0] for first, count in ((0, 2), (2, 5))]
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
@@ -72,7 +75,7 @@ def test_shards_do_not_change_images_and_batches_by_rounding_alone(flag_model):
 @pytest.mark.parametrize("name", plugins.names("method"))
 def test_every_method_leaves_gradients_on_the_adapter_alone(flag_model, name):
     images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1, 2, 3)]), flags.picture("japan", 5)[None], flags.repaint("japan-0005")[None], ("japan-0005",))
-    b = dataclasses.replace(training.draw_batch(flag_model, config.Training(batch=4), images, 0, 0, False), reference=flag_model.reference())
+    b = dataclasses.replace(training.draw_batch(flag_model, Training(batch=4), images, 0, 0, False), reference=flag_model.reference())
     method = plugins.make("method", name)
     whole = method.update(flag_model, b)
     one = [p.grad.clone() for p in flag_model.trained()]
@@ -87,7 +90,7 @@ def test_every_method_leaves_gradients_on_the_adapter_alone(flag_model, name):
 
 def test_training_resumes_and_changes_the_adapter_alone(flag_model, flag_folder, tmp_path):
     images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1)]), flags.picture("japan", 5)[None], flags.repaint("japan-0005")[None], ("japan-0005",))
-    cell = config.Cell("Ours", config.Choice("duo"), config.Choice("flip"), config.Training(steps=3, batch=2, lr=1e-2, save_every=1), ("japan-0005",))
+    cell = Cell("Ours", Choice("duo"), Choice("flip"), Training(steps=3, batch=2, lr=1e-2, save_every=1), ("japan-0005",))
     kept = {n: p.clone() for n, p in flag_model.network.named_parameters() if "lora_" not in n}
     summary = training.unlearn(cell, flag_model, images, tmp_path / "whole")
     assert summary["parameters"] == sum(p.numel() for p in flag_model.trained())
@@ -117,14 +120,14 @@ def test_training_resumes_and_changes_the_adapter_alone(flag_model, flag_folder,
 ])
 def test_wrong_settings_say_what_is_allowed(flag_folder, settings, words):
     with pytest.raises(ValueError, match=words):
-        sd3.Model.load(flag_folder, experiment=sd3_small.experiment(model=config.Source("sd3", settings={**sd3_small.SMALL, **settings})))
+        sd3.Model.load(flag_folder, experiment=sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, **settings})))
 
 
 @pytest.mark.parametrize("change, words", [
     ({"prompt": ""}, "the family sd3 needs a prompt"),
-    ({"model": config.Source("ddpm"), "sampling": config.Sampling()}, "the family ddpm takes none"),
-    ({"sampling": config.Sampling("ddim")}, "the family sd3 has no 'ddim'; choose from euler"),
-    ({"model": config.Source("ddpm", settings={"rank": 4}), "prompt": "", "sampling": config.Sampling()}, "the family ddpm has no settings, got rank"),
+    ({"model": Source("ddpm"), "sampling": Sampling()}, "the family ddpm takes none"),
+    ({"sampling": Sampling("ddim")}, "the family sd3 has no 'ddim'; choose from euler"),
+    ({"model": Source("ddpm", settings={"rank": 4}), "prompt": "", "sampling": Sampling()}, "the family ddpm has no settings, got rank"),
 ])
 def test_experiments_of_the_wrong_family_are_refused(change, words):
     with pytest.raises(ValueError, match=words):

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from pipelines.__main__ import main, override
-from unpromptable import config, plan, reading
+from unpromptable.planning.experiment import METRICS, to_json
+from unpromptable.planning import plan, reading
 
 BASE = {"name": "t", "forget": ["0012-3"], "cells": [{"name": "Ours", "method": "surrogate"}, {"name": "NegGrad", "method": "neggrad"}]}
 
@@ -66,7 +67,7 @@ def test_a_generator_of_drawn_portraits_edits_no_photographs(folder):
 
 def test_a_world_set_as_a_setting_is_that_world_whole(folder):
     sides = [plan.resolve("demo", world, sets, inputs=False) for world, sets in (("paper", {}), ("", {"world": "paper"}), ("paper", {"world": "paper"}))]
-    assert len({json.dumps(config.to_json(p.experiment)) for p in sides}) == 1 and sides[0].cells == sides[1].cells == sides[2].cells
+    assert len({json.dumps(to_json(p.experiment)) for p in sides}) == 1 and sides[0].cells == sides[1].cells == sides[2].cells
     assert sides[1].experiment.sampling.images == 10_000
     assert "leave one of the two out" in refused({"world": "paper"}, "miniature")
 
@@ -224,8 +225,8 @@ def test_an_override_of_the_wrong_kind_is_refused_when_the_plan_is_made(override
     ({"model": [1]}, r"experiment.model: got \[1\]; give a name or a mapping"),
     ({"metrics": 5}, "experiment.metrics: got 5; give a list"),
     ({"metrics": "sscd"}, "experiment.metrics: got 'sscd'; give a list"),
-    ({"metrics": [*config.METRICS, "sscd"]}, "sscd is listed 2 times"),
-    ({"metrics": [*config.METRICS, {"name": 5}]}, "metrics: got"),
+    ({"metrics": [*METRICS, "sscd"]}, "sscd is listed 2 times"),
+    ({"metrics": [*METRICS, {"name": 5}]}, "metrics: got"),
     ({"forget": [{}]}, "experiment.forget: got {}"),
     ({"methods": {}}, "experiment: no setting 'methods'"),
     ({"training": {"steps": 3}}, "experiment: no setting 'training'; it belongs to cells: say it in `base`"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import argo, size
-from unpromptable import plan
+from unpromptable.planning import plan
 
 HERE = Path(__file__).parent
 COMPILED = HERE.parent / "pipelines" / "ablation_sweep.yaml"

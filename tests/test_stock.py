@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config, sampling
+from unpromptable.planning.settings import Sampling
+from unpromptable import sampling
 
 SEEDS = range(8)
 
 
 def ours(model, sampler, steps=5):
-    return sampling.sample(model, config.Sampling(sampler, steps, len(SEEDS), batch=len(SEEDS)), 0, len(SEEDS))[0].astype(int)
+    return sampling.sample(model, Sampling(sampler, steps, len(SEEDS), batch=len(SEEDS)), 0, len(SEEDS))[0].astype(int)
 
 
 def theirs(pipe, **more):
@@ -55,7 +56,7 @@ def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_di
     from unpromptable.models import sd3
 
     folder = flag_folder if base == "untrained" else resources.files("unpromptable") / "miniature" / "sd3"
-    experiment = sd3_small.experiment(sampling=config.Sampling("euler", 4, 8, batch=8))
+    experiment = sd3_small.experiment(sampling=Sampling("euler", 4, 8, batch=8))
     model = sd3_small.stirred(sd3.Model.load(folder, experiment=experiment), 0.1)
     model.save(tmp_path / "adapter")
     code = (tmp_path / "adapter" / "README.md").read_text().split("```")[1].removeprefix("python")

@@ -71,10 +71,11 @@ def test_a_failure_noted_by_one_pod_is_passed_by_in_the_next(address, pod):
 def test_a_training_cut_off_in_one_pod_goes_on_in_another(address, pod, tiny, images):
     import copy
 
-    from unpromptable import config
+    from unpromptable.planning.experiment import Cell
+    from unpromptable.planning.settings import Choice, Training
     from unpromptable.unlearning import training
 
-    cell = config.Cell("Ours", config.Choice("surrogate", {"beta": 1e-3}), config.Choice("flip"), config.Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
+    cell = Cell("Ours", Choice("surrogate", {"beta": 1e-3}), Choice("flip"), Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
     from pathlib import Path
 
     def folder():

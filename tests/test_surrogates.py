@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from unpromptable import data, editing, plan, plugins, surrogates, work
+from unpromptable import data, editing, surrogates, work
+from unpromptable.planning import plan, plugins
 
 TEXT = """
 name: t

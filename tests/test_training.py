@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import config
+from unpromptable.planning.experiment import Cell
+from unpromptable.planning.settings import Choice, Sampling, Training
 from unpromptable.unlearning import training
 
-CELL = config.Cell("Ours", config.Choice("surrogate", {"beta": 1e-3}), config.Choice("flip"), config.Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
+CELL = Cell("Ours", Choice("surrogate", {"beta": 1e-3}), Choice("flip"), Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
 
 
 def weights(model):
@@ -50,8 +51,8 @@ def test_a_stopped_run_continues_and_ends_with_the_numbers_of_an_unbroken_one(ti
 
 
 def test_with_a_cooldown_the_rate_falls_to_zero_for_each_target_and_a_stopped_run_is_still_the_same(tiny, images, tmp_path):
-    settings = config.Training(steps=8, lr=1.0, cooldown=0.5)
-    assert [settings.rate(k) for k in range(8)] == [1.0] * 5 + [0.75, 0.5, 0.25] and config.Training(lr=1.0).rate(239) == 1.0
+    settings = Training(steps=8, lr=1.0, cooldown=0.5)
+    assert [settings.rate(k) for k in range(8)] == [1.0] * 5 + [0.75, 0.5, 0.25] and Training(lr=1.0).rate(239) == 1.0
     cooled = dataclasses.replace(CELL, training=dataclasses.replace(CELL.training, cooldown=1.0))
     constant = copy.deepcopy(tiny)
     fresh, other = (copy.deepcopy(tiny) for _ in range(2))
@@ -87,7 +88,7 @@ def test_samples_that_are_not_finite_are_no_black_pictures(tiny, images):
     with torch.no_grad():
         tiny.trained()[0].fill_(float("nan"))
     with pytest.raises(ValueError, match="8 of 8 pictures hold values that are not finite"):
-        sampling.sample(tiny, config.Sampling("ddpm", 2, 8, batch=8), 0, 8)
+        sampling.sample(tiny, Sampling("ddpm", 2, 8, batch=8), 0, 8)
 
 
 def test_base_training_that_diverges_in_its_last_step_saves_nothing(pictures, tmp_path):
@@ -101,7 +102,7 @@ def test_base_training_that_diverges_in_its_last_step_saves_nothing(pictures, tm
 
 
 def test_the_dagger_row_draws_a_new_surrogate_at_every_update(tiny, images):
-    settings = config.Training(batch=4)
+    settings = Training(batch=4)
     fixed = [training.draw_batch(tiny, settings, images, 0, s, False).surrogate for s in (0, 1)]
     drawn = [training.draw_batch(tiny, settings, images, 0, s, True).surrogate for s in (0, 1)]
     assert torch.equal(*fixed) and not torch.equal(*drawn)
@@ -109,7 +110,7 @@ def test_the_dagger_row_draws_a_new_surrogate_at_every_update(tiny, images):
 
 
 def test_earlier_targets_can_be_revisited_while_later_ones_are_forgotten(tiny, images):
-    pictures = lambda which, revisit: [training.draw_batch(tiny, config.Training(batch=16, revisit=revisit), images, which, s, False) for s in (0, 1)]
+    pictures = lambda which, revisit: [training.draw_batch(tiny, Training(batch=16, revisit=revisit), images, which, s, False) for s in (0, 1)]
     show = lambda x, kind: [next(i for i, k in enumerate(kind) if np.array_equal(k, p)) for p in tiny.decode(x)]
     for which, revisit in ((0, 0.5), (1, 0.0)):
         assert {k for b in pictures(which, revisit) for k in show(b.forget, images.forget)} == {which}
@@ -120,18 +121,18 @@ def test_earlier_targets_can_be_revisited_while_later_ones_are_forgotten(tiny, i
 
 def test_a_share_of_the_remember_images_can_be_of_other_prompts_and_nothing_else_changes(tiny, images, pictures):
     told = dataclasses.replace(images, others=255 - pictures[:3], prompts=("x", "y", "z"))
-    plain = training.draw_batch(tiny, config.Training(batch=8), images, 0, 5, False)
-    mixed = training.draw_batch(tiny, config.Training(batch=8, others=0.5), told, 0, 5, False)
+    plain = training.draw_batch(tiny, Training(batch=8), images, 0, 5, False)
+    mixed = training.draw_batch(tiny, Training(batch=8, others=0.5), told, 0, 5, False)
     assert plain.asked == () and mixed.asked[4:] == ("",) * 4
     for x, asked in zip(tiny.decode(mixed.remember[:4]), mixed.asked):
         assert np.array_equal(x, told.others["xyz".index(asked)])
     assert all(torch.equal(getattr(mixed, k), getattr(plain, k)) for k in ("forget", "surrogate", "t", "eps", "t_other")) and torch.equal(mixed.remember[4:], plain.remember[4:])
-    assert mixed.asked != training.draw_batch(tiny, config.Training(batch=8, others=0.5), told, 0, 6, False).asked
+    assert mixed.asked != training.draw_batch(tiny, Training(batch=8, others=0.5), told, 0, 6, False).asked
     assert [p.asked for _, p in dataclasses.replace(mixed, micro=3).parts()] == [mixed.asked[:3], mixed.asked[3:6], mixed.asked[6:]]
 
 
 def test_held_to_the_base_a_stopped_run_is_still_the_same(tiny, images, tmp_path):
-    cell = dataclasses.replace(CELL, method=config.Choice("surrogate", {"beta": 1e-3, "remember": "base"}))
+    cell = dataclasses.replace(CELL, method=Choice("surrogate", {"beta": 1e-3, "remember": "base"}))
     other, fresh = (copy.deepcopy(tiny) for _ in range(2))
     training.unlearn(cell, tiny, images, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -143,9 +144,9 @@ def test_held_to_the_base_a_stopped_run_is_still_the_same(tiny, images, tmp_path
 
 
 def test_both_branches_share_timesteps_and_noise_within_the_range(tiny, images):
-    b = training.draw_batch(tiny, config.Training(batch=64, t_min=10, t_max=12), images, 1, 0, False)
+    b = training.draw_batch(tiny, Training(batch=64, t_min=10, t_max=12), images, 1, 0, False)
     assert set(b.t.tolist()) == {10, 11, 12} and b.eps.shape == b.remember.shape
-    one = training.draw_batch(tiny, config.Training(batch=64, timesteps="shared"), images, 1, 0, False)
+    one = training.draw_batch(tiny, Training(batch=64, timesteps="shared"), images, 1, 0, False)
     assert len(set(one.t.tolist())) == 1
 
 
@@ -183,4 +184,4 @@ def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1"), ({"cooldown": 1.5}, "training.cooldown is 1.5"), ({"revisit": 1.0}, "training.revisit is 1.0")])
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
-        dataclasses.replace(config.Training(), **change)
+        dataclasses.replace(Training(), **change)

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from unpromptable.storage import once, store
-from unpromptable import plan, reporting, rows, work
+from unpromptable.planning import plan
+from unpromptable import reporting, rows, work
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip, training: {steps: 2}}\n"
 

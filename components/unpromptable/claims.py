@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from . import groups, plugins, tables
+from . import groups, tables
+from .planning import plugins
 from .storage import store
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
@@ -187,7 +188,8 @@ def _extent(v: dict[str, float]) -> str:
 
 def of_paper() -> list[Verdict]:
     """Every claim against the paper's own numbers: the `paper` rows of the experiments, and the formulas themselves."""
-    from . import plan, theory
+    from .planning import plan
+    from . import theory
 
     rows = {name: theory.check() if name == "theory" else printed(plan.read_yaml(name).get("paper") or []) for name in read()}
     return judge_all(rows)

@@ -14,7 +14,7 @@ import numpy as np
 
 from .storage import fingerprints, store
 from . import pictures
-from .blocks import Pictures
+from unpromptable.planning.settings import Pictures
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from . import config, data, device, painting, plugins
+from unpromptable.planning.experiment import Cell, Experiment, to_json
+from . import data, device, painting
+from .planning import plugins
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ class Scene:
     forget: np.ndarray
     remember: np.ndarray
     pretrained: Path  # folder of the base model, for editors that use it
-    experiment: config.Experiment
+    experiment: Experiment
     seed: int
     progress: Callable[..., None] = _silent  # progress(done, total, text), shown as the step's bar
     among: tuple[str, ...] = ()  # the targets of all cells of the experiment
@@ -37,7 +39,7 @@ class Scene:
         return plugins.module("model", self.experiment.model.name).Model.load(self.pretrained, device.best(), self.experiment)
 
 
-def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str, pretrained: str, progress: Callable[..., None] = _silent) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
+def edit(cells: list[Cell], experiment: Experiment, data_path: str, pretrained: str, progress: Callable[..., None] = _silent) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Surrogates and manifest of each cell, one surrogate per target in order.
 
     cells: one, or several that differ only in the setting that their editor builds `together`.
@@ -57,13 +59,13 @@ def edit(cells: list[config.Cell], experiment: config.Experiment, data_path: str
     judge = Judge(experiment, forget, remember)
     redraws = getattr(editors[0], "redraws", False)
     shared = {"targets": list(first.forget), "seed": first.training.seed, "seconds": round(seconds, 3)}
-    return [({"images": i}, {**shared, "editor": config.to_json(c)["editor"], "distances": judge.distances(first.forget, i, redraws)}) for c, i in zip(cells, many)]
+    return [({"images": i}, {**shared, "editor": to_json(c)["editor"], "distances": judge.distances(first.forget, i, redraws)}) for c, i in zip(cells, many)]
 
 
 class Judge:
     """Compares surrogates with their targets (F, H, W, 3), by the experiment's metric networks and bounds."""
 
-    def __init__(self, experiment: config.Experiment, forget: np.ndarray, remember: np.ndarray):
+    def __init__(self, experiment: Experiment, forget: np.ndarray, remember: np.ndarray):
         from . import networks
 
         self.eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from . import config, networks, plugins, sampling
+from unpromptable.planning.experiment import Experiment
+from . import networks, sampling
+from .planning import plugins
 
 log = logging.getLogger(__name__)
 COPY = 0.93  # correlation of pixels from which on a picture is a copy: copies saved anew or cut have 0.94 and more, other people 0.89 at most
@@ -30,7 +32,7 @@ class Drawn:
 
 
 def copies(
-    experiment: config.Experiment, arrays: dict[str, np.ndarray], manifest: dict[str, Any]
+    experiment: Experiment, arrays: dict[str, np.ndarray], manifest: dict[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and manifest without the near copies of a forget image, such as one saved anew or cut a little.
 
@@ -77,7 +79,7 @@ def alike(a: np.ndarray, b: np.ndarray) -> float:
     return float((a @ b.T).max())
 
 
-def draw(experiment: config.Experiment, pretrained: Path, forget: np.ndarray, device: str, progress=None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def draw(experiment: Experiment, pretrained: Path, forget: np.ndarray, device: str, progress=None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays 'remember' (R, H, W, 3) and 'screened' (S, H, W, 3), and their seeds and similarities for the manifest.
 
     With `remember.prompts` also 'remember_others' (R, H, W, 3), screened alike, and the prompt of each.
@@ -99,7 +101,7 @@ def draw(experiment: config.Experiment, pretrained: Path, forget: np.ndarray, de
     return arrays, told
 
 
-def _screened(experiment: config.Experiment, model, eyes, targets: Tensor, first: int, asked: tuple[str, ...], progress) -> Drawn:
+def _screened(experiment: Experiment, model, eyes, targets: Tensor, first: int, asked: tuple[str, ...], progress) -> Drawn:
     """Outputs from seed `first` on, of the experiment's prompt or of `asked` in turn."""
     wanted = experiment.remember
     settings = replace(experiment.sampling, first_seed=first)

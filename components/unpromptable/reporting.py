@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .storage import fingerprints, lease, once, progress, store
-from . import groups, parts, plan, rows
+from . import groups, parts, rows
+from .planning import plan
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.
@@ -73,7 +74,8 @@ def report(where: str, experiment: str, state: str | None, to: str = "", part: s
 @store.opened
 def _report(where: str, experiment: str, state: str | None, to: str, part: str) -> None:
     """rows.json, groups.json, every report, and the tracking server brought up to date."""
-    from . import plugins, tracking
+    from .planning import plugins
+    from . import tracking
 
     mine = parts.read(part)
     parts.note(where, mine, "ended")  # before the rows are read: of two runs that end together, the later one sees all

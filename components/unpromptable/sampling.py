@@ -5,7 +5,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import config, equations
+from unpromptable.planning.settings import Sampling
+from . import equations
 
 DRAWS = 8  # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last bit
 
@@ -26,7 +27,7 @@ def draw(generators: list[torch.Generator], shape: tuple[int, ...]) -> Tensor:
     return torch.stack([torch.randn(shape, generator=g) for g in generators])
 
 
-def sample(model, settings: config.Sampling, first: int, count: int, progress=None, asked: tuple[str, ...] = ()) -> tuple[np.ndarray, list[int]]:
+def sample(model, settings: Sampling, first: int, count: int, progress=None, asked: tuple[str, ...] = ()) -> tuple[np.ndarray, list[int]]:
     """Images first .. first+count of the run, uint8 (count, H, W, 3), and their seeds.
 
     Image i depends on its seed and the weights alone, wherever a shard begins: every batch is filled up to
@@ -46,7 +47,7 @@ def sample(model, settings: config.Sampling, first: int, count: int, progress=No
     return np.concatenate(images), seeds
 
 
-def chain(model, settings: config.Sampling, seeds: list[int], progress=None) -> np.ndarray:
+def chain(model, settings: Sampling, seeds: list[int], progress=None) -> np.ndarray:
     """One batch from noise to pictures, uint8 (B, H, W, 3)."""
     generators = [generator(s) for s in seeds]
     scheduler = model.sampler(settings.sampler)

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from . import config, data, networks, plan, plugins
+from unpromptable.planning.experiment import Cell, Experiment
+from unpromptable.planning.settings import Injection, Pictures, Training
+from . import data, networks
+from .planning import plan, plugins
 from .storage import fingerprints, store
 
 
@@ -54,7 +57,7 @@ def students(values: np.ndarray) -> Estimate:
 class Models:
     """Where the two models of a cell lie, for metrics that run them."""
 
-    experiment: config.Experiment
+    experiment: Experiment
     before: Path
     after: Path
     device: str = "cpu"
@@ -83,9 +86,9 @@ class Evidence:
     cache: Path | None = None  # folder where what is the same for every cell is kept
     names: tuple[str, ...] = ()  # of the real images
     models: Models | None = None
-    training: config.Training = config.Training()  # the cell's
-    injection: config.Injection = config.Injection()
-    pictures: config.Pictures = config.Pictures()
+    training: Training = Training()  # the cell's
+    injection: Injection = Injection()
+    pictures: Pictures = Pictures()
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     remember: np.ndarray | None = None  # (R, H, W, 3)
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
@@ -124,7 +127,7 @@ class Evidence:
         return found
 
 
-def score(cell: config.Cell, experiment: config.Experiment, data_path: str, before_path: str, after_path: str, surrogates_path: str, cache: Path, models: Models) -> dict[str, Any]:
+def score(cell: Cell, experiment: Experiment, data_path: str, before_path: str, after_path: str, surrogates_path: str, cache: Path, models: Models) -> dict[str, Any]:
     """The measured part of a cell's row: the experiment's metrics, labels, surrogate distances, identities of inputs."""
     arrays, manifest = data.load(data_path)
     (before, before_made), (after, after_made), (painted, painted_made) = (data.load(p) for p in (before_path, after_path, surrogates_path))

@@ -11,7 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import config, data, editing, plugins
+from unpromptable.planning.experiment import read_cell, read_experiment
+from . import data, editing
+from .planning import plugins
 from .storage import lease, store
 
 
@@ -33,8 +35,8 @@ def obtain(spec: dict[str, Any], where: str, data_path: str, pretrained: str, pr
 
 
 def _build(specs: list[dict[str, Any]], where: str, data_path: str, pretrained: str, progress: Callable) -> None:
-    cells = [config.read_cell(s["cell"]) for s in specs]
-    made = editing.edit(cells, config.read_experiment(specs[0]["experiment"]), data_path, pretrained, progress)
+    cells = [read_cell(s["cell"]) for s in specs]
+    made = editing.edit(cells, read_experiment(specs[0]["experiment"]), data_path, pretrained, progress)
     for spec, (arrays, manifest) in zip(specs, made):
         data.save(_place(where, spec), arrays, manifest)
         store.finish(_place(where, spec), spec["surrogates"])
@@ -52,7 +54,7 @@ def _siblings(where: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _without(spec: dict[str, Any], setting: str) -> tuple[Any, ...]:
     """All that a cell's surrogates depend on but `setting`; defaults and values written out are the same."""
-    cell = config.read_cell(spec["cell"])
+    cell = read_cell(spec["cell"])
     settings = asdict(plugins.make("editor", cell.editor.name, cell.editor.settings))
     return cell.editor.name, {k: v for k, v in settings.items() if k != setting}, cell.forget, cell.training.seed
 

@@ -23,7 +23,7 @@ def plan(experiment: str, world: str, overrides: str, where: str, images_per_sha
 
     Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
     """
-    from . import plan as planning
+    from .planning import plan as planning
 
     mine = parts.read(part)
     if mine.first:
@@ -41,8 +41,10 @@ def plan(experiment: str, world: str, overrides: str, where: str, images_per_sha
 
 
 def _planned(resolved: Any, where: str, images_per_shard: int, mine: parts.Part) -> list[str]:
-    from . import blocks, config, tracking
-    from . import plan as planning
+    from .planning import settings as blocks
+    from unpromptable.planning.experiment import to_json
+    from . import tracking
+    from .planning import plan as planning
 
     specs, shared = resolved.cell_specs(), json.loads(resolved.shared_spec())
     pieces = blocks.shards(resolved.experiment.sampling, images_per_shard)
@@ -51,7 +53,7 @@ def _planned(resolved: Any, where: str, images_per_shard: int, mine: parts.Part)
     ids = tracking.open_runs(where, resolved.experiment.name, sweep, [rows.flat(s) for s in specs])
     for spec in specs:
         spec["run_id"] = ids.get(rows.slug(spec))
-    whole = {**config.to_json(resolved.experiment), "shared": shared, "shards": pieces, "cells": specs, "key": resolved.key}
+    whole = {**to_json(resolved.experiment), "shared": shared, "shards": pieces, "cells": specs, "key": resolved.key}
     store.write_text(target, json.dumps(whole, indent=1))
     chosen = mine.of(planning.longest_first(specs))
     for spec in chosen:
@@ -95,9 +97,10 @@ def _prepare(where: str) -> str:
 def _fetch(path: Path, spec: dict[str, Any]) -> None:
     from importlib import resources
 
-    from . import config, plugins
+    from unpromptable.planning.experiment import read_experiment
+    from .planning import plugins
 
-    experiment = config.read_experiment(spec["experiment"])
+    experiment = read_experiment(spec["experiment"])
     source = experiment.model
     shipped = Path(str(resources.files("unpromptable") / "miniature" / source.name))
     family = plugins.module("model", source.name)
@@ -110,9 +113,11 @@ def _fetch(path: Path, spec: dict[str, Any]) -> None:
 
 
 def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) -> None:
-    from . import config, data, plugins, remembering
+    from unpromptable.planning.experiment import read_experiment
+    from . import data, remembering
+    from .planning import plugins
 
-    experiment = config.read_experiment(spec["experiment"])
+    experiment = read_experiment(spec["experiment"])
     family = plugins.module("model", experiment.model.name)
     size = family.pixels(pretrained, experiment)
     arrays, manifest = data.collect(experiment.real, size, list(spec["targets"]), experiment.remember.leave_out,
@@ -136,7 +141,8 @@ def unlearn(cell: str, where: str, unlearned_path: str) -> None:
     edit(spec, where)
 
     def make(path: Path, bar: Callable) -> None:
-        from . import plugins, tracking
+        from .planning import plugins
+        from . import tracking
         from .unlearning import training
 
         cell, experiment = _parse(spec)
@@ -191,9 +197,11 @@ def sample(cell: str, where: str, pod: int, pods: int) -> None:
 
 def _sample(spec: dict[str, Any], piece: dict[str, int], where: str, model_name: str) -> None:
     def make(path: Path, bar: Callable) -> None:
-        from . import config, data, plugins, sampling
+        from unpromptable.planning.experiment import read_experiment
+        from . import data, sampling
+        from .planning import plugins
 
-        experiment = config.read_experiment(spec["experiment"])
+        experiment = read_experiment(spec["experiment"])
         weights = store.fetch(store.place(where, spec, model_name))
         model = plugins.module("model", experiment.model.name).Model.load(weights, device.best(), experiment, Path(shared(where, "pretrained")))
         arrays, manifest = data.load(shared(where, "data.safetensors"))
@@ -225,11 +233,12 @@ def gather(spec: dict[str, Any], where: str, name: str) -> str:
     def make(path: Path, bar: Callable) -> None:
         import numpy as np
 
-        from . import config, data
+        from unpromptable.planning.experiment import read_experiment
+        from . import data
 
         shards = sorted((data.load(store.fetch(p)) for p in _shards(spec, where)), key=lambda s: s[1]["seeds"][0])
         seeds = [i for _, m in shards for i in m["seeds"]]
-        wanted = config.read_experiment(spec["experiment"]).sampling
+        wanted = read_experiment(spec["experiment"]).sampling
         missing = sorted(set(range(wanted.first_seed, wanted.first_seed + wanted.images)) - set(seeds))
         if missing or len(seeds) != wanted.images:
             raise ValueError(f"{path.stem}: seed {missing[0] if missing else seeds[0]} is {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again")
@@ -282,7 +291,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
     from . import data, pictures, pretraining
-    from .plugins import build
+    from unpromptable.planning.plugins import build
 
     chosen = build(pretraining.Pretraining, settings, "pretraining")
     pretraining.fits(size, chosen)
@@ -294,6 +303,6 @@ def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settin
 
 
 def _parse(spec: dict[str, Any]) -> tuple[Any, Any]:
-    from . import config
+    from unpromptable.planning.experiment import read_cell, read_experiment
 
-    return config.read_cell(spec["cell"]), config.read_experiment(spec["experiment"])
+    return read_cell(spec["cell"]), read_experiment(spec["experiment"])

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unpromptable import data, figures, groups, pareto, plugins, tables
+from unpromptable import data, figures, groups, pareto, tables
+from unpromptable.planning import plugins
 from unpromptable.storage import once, store as storing
 from . import prompted
 

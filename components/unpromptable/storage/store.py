@@ -60,7 +60,7 @@ def _name(arguments: dict[str, Any]) -> str:
         return arguments["cell"].partition("/")[0]
     if "spec" in arguments:
         return json.loads(arguments["spec"])["experiment"]["name"]
-    from unpromptable.plan import read_yaml
+    from unpromptable.planning.plan import read_yaml
 
     return str(read_yaml(arguments["experiment"]).get("name") or "unnamed")
 

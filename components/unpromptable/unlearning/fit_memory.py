@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from unpromptable.storage import attempts
-from unpromptable import config
+from unpromptable.planning.settings import Training
 
 log = logging.getLogger(__name__)
 
 
-def smaller(settings: config.Training) -> config.Training:
+def smaller(settings: Training) -> Training:
     """The settings after faults of memory in earlier attempts at a step: the micro-batch halved for each."""
     before = settings.micro_batch or settings.batch
     now = max(1, before >> attempts.now.halvings)
@@ -24,7 +24,7 @@ def smaller(settings: config.Training) -> config.Training:
     return replace(settings, micro_batch=now)
 
 
-def fitting(method: Any, model: Any, settings: config.Training, fresh: Callable) -> tuple[dict[str, float], config.Training]:
+def fitting(method: Any, model: Any, settings: Training, fresh: Callable) -> tuple[dict[str, float], Training]:
     """One update of `method` on the batch that `fresh()` draws, in ever smaller micro-batches while memory runs out.
 
     The gradient is that of the whole batch whatever its parts. Returns the update's values and the settings that fit,

@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import checkpoints, config, data, equations, plugins
+from unpromptable import checkpoints, data, equations
+from unpromptable.planning.experiment import Cell
+from unpromptable.planning.settings import Training
+from unpromptable.planning import plugins
 from . import gradients, fit_memory
 from unpromptable.storage import store
 
@@ -85,7 +88,7 @@ class Images:
     prompts: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, cell: config.Cell, data_path: str | Path, surrogates: str | Path) -> Images:
+    def load(cls, cell: Cell, data_path: str | Path, surrogates: str | Path) -> Images:
         """Read a cell's images from the artifacts of prepare and edit."""
         arrays, manifest = data.load(data_path)
         painted, _ = data.load(surrogates)
@@ -93,7 +96,7 @@ class Images:
         return cls(data.remember(arrays, manifest), arrays["forget"][order], painted["images"], cell.forget, arrays.get("remember_others"), tuple(manifest.get("remember_others_prompts", ())))
 
 
-def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=None) -> dict[str, Any]:
+def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> dict[str, Any]:
     """Forget the targets one after another, weights carried over, and return a summary.
 
     `folder` receives history.jsonl and, while training, resume.safetensors; a stopped run continues there and
@@ -134,7 +137,7 @@ def unlearn(cell: config.Cell, model, images: Images, folder: Path, progress=Non
     return {"steps": total, "parameters": sum(p.numel() for p in model.trained())}
 
 
-def draw_batch(model, settings: config.Training, images: Images, which: int, step: int, redraws: bool, accelerator=None) -> Batch:
+def draw_batch(model, settings: Training, images: Images, which: int, step: int, redraws: bool, accelerator=None) -> Batch:
     """The batch of one update; every draw depends on the seed and the step alone, so a resumed run sees the same."""
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     size = settings.batch
@@ -153,7 +156,7 @@ def draw_batch(model, settings: config.Training, images: Images, which: int, ste
     return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)
 
 
-def _with_others(settings: config.Training, images: Images, remember: np.ndarray, step: int, prompt: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _with_others(settings: Training, images: Images, remember: np.ndarray, step: int, prompt: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Remember images of which the share `others` is replaced by those of other prompts, and the prompt of each; () where none is."""
     number = round(settings.others * len(remember))
     if not number:
@@ -163,7 +166,7 @@ def _with_others(settings: config.Training, images: Images, remember: np.ndarray
     return np.concatenate([images.others[which], remember[number:]]), (*(images.prompts[i] for i in which), *[prompt] * (len(remember) - number))
 
 
-def _targets(settings: config.Training, which: int, step: int) -> np.ndarray:
+def _targets(settings: Training, which: int, step: int) -> np.ndarray:
     """Which target each forget image of an update shows, (B,): the present one, or with `revisit` an earlier one."""
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 41))
     earlier = torch.rand(settings.batch, generator=g) < settings.revisit if which else torch.zeros(settings.batch, dtype=torch.bool)
@@ -179,13 +182,13 @@ def _share(batch: Batch, accelerator) -> Batch:
     return replace(batch, **cut, reduce=lambda g: [accelerator.reduce(x, "mean") for x in g])
 
 
-def _check_finite(values: dict[str, float], cell: config.Cell, step: int) -> None:
+def _check_finite(values: dict[str, float], cell: Cell, step: int) -> None:
     for key, value in values.items():
         if not math.isfinite(value):
             raise ValueError(f"{cell.name}: {key} is {value} at update {step + 1}; lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})")
 
 
-def _check_weights(model, cell: config.Cell, step: int) -> None:
+def _check_weights(model, cell: Cell, step: int) -> None:
     """No loss sees what the last update made of the weights."""
     remedy = f"lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})"
     checkpoints.finite(model.state(), f"{cell.name}: the weights after update {step + 1}", remedy)

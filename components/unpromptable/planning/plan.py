@@ -11,8 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import config, data, layers, plugins, reading
-from .storage import fingerprints
+from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
+from .settings import Choice
+from unpromptable import data
+from . import layers, plugins, reading
+from unpromptable.storage import fingerprints
 from .reading import shown
 
 
@@ -20,8 +23,8 @@ from .reading import shown
 class Plan:
     """One experiment, resolved: nothing below this line reads YAML."""
 
-    experiment: config.Experiment
-    cells: tuple[config.Cell, ...]
+    experiment: Experiment
+    cells: tuple[Cell, ...]
     key: str  # identity of everything the cells share: settings, code and input files
     edited: dict[str, list[str]] = field(default_factory=dict)  # identities of the files that a cell's editor reads, by the cell's name
     measured: tuple[str, ...] = ()  # ... and of those that metrics read
@@ -32,24 +35,24 @@ class Plan:
 
     def shared_spec(self) -> str:
         """The JSON text that steps before the cells read."""
-        return json.dumps({"experiment": config.to_json(self.experiment), "targets": self.targets(), "folder": "shared", "key": self.key, "name": "before"})
+        return json.dumps({"experiment": to_json(self.experiment), "targets": self.targets(), "folder": "shared", "key": self.key, "name": "before"})
 
-    def _row_key(self, cell: config.Cell) -> str:
+    def _row_key(self, cell: Cell) -> str:
         """Identity of a cell's row: measuring something else needs no other training or images."""
-        return fingerprints.digest([self._cell_key(cell), config.to_json(self.experiment)["metrics"], self.measured])
+        return fingerprints.digest([self._cell_key(cell), to_json(self.experiment)["metrics"], self.measured])
 
     def cell_specs(self) -> list[dict[str, Any]]:
         """One mapping per cell: what its steps read, and the folder its results go to."""
-        shared = {"experiment": config.to_json(self.experiment)}
+        shared = {"experiment": to_json(self.experiment)}
         alike = Counter(c.slug for c in self.cells)  # "a+b" and "a-b"
         names = [c.slug if alike[c.slug] == 1 else f"{c.slug}-{c.digest}" for c in self.cells]
-        return [{**shared, "cell": config.to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{name}-{k[:8]}", "surrogates": self._surrogates_key(c), "row_key": self._row_key(c)}
+        return [{**shared, "cell": to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{name}-{k[:8]}", "surrogates": self._surrogates_key(c), "row_key": self._row_key(c)}
                 for c, name, k in zip(self.cells, names, map(self._cell_key, self.cells))]
 
-    def _cell_key(self, cell: config.Cell) -> str:
-        return fingerprints.digest([self.key, {k: v for k, v in config.to_json(cell).items() if k not in ("name", "group")}, self.edited.get(cell.name)])
+    def _cell_key(self, cell: Cell) -> str:
+        return fingerprints.digest([self.key, {k: v for k, v in to_json(cell).items() if k not in ("name", "group")}, self.edited.get(cell.name)])
 
-    def _surrogates_key(self, cell: config.Cell) -> str:
+    def _surrogates_key(self, cell: Cell) -> str:
         """Identity of a cell's surrogates, the same for every cell that can share them."""
         editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
         return fingerprints.digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed, self.edited.get(cell.name)])
@@ -77,12 +80,12 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     base_world = read_world(_asked(world, sets.pop("world", None)) or given.get("world") or "miniature")
     given = layers.in_world(given, base_world["world"], worlds())
     common, rows = layers.merge(layers.of_world(base_world, given, sets), given, sets)
-    experiment = config.read_experiment(common)
-    cells = tuple(config.read_cell(row) for row in rows)
+    experiment = read_experiment(common)
+    cells = tuple(read_cell(row) for row in rows)
     _check_names(cells)
     _check_others(experiment, cells)
     targets = tuple(t for c in cells for t in c.forget)
-    shared = {k: v for k, v in config.to_json(experiment).items() if k not in ("name", "title", "description", "paper", "metrics")}
+    shared = {k: v for k, v in to_json(experiment).items() if k not in ("name", "title", "description", "paper", "metrics")}
     if inputs:
         _check_model(experiment)
     files = _files(experiment, targets) if inputs else None
@@ -91,13 +94,13 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     return Plan(experiment, cells, key, edited, tuple(f for m in experiment.metrics for f in _read_by("metric", m)) if inputs else ())
 
 
-def _files(experiment: config.Experiment, targets: tuple[str, ...]) -> list[str]:
+def _files(experiment: Experiment, targets: tuple[str, ...]) -> list[str]:
     """Identities of the files that every cell depends on: pictures, the base model, networks given as a folder."""
     own = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source, experiment.pictures.links)
     return [*own, *(fingerprints.tree(experiment.networks.folder) if experiment.networks.folder else [])]
 
 
-def _read_by(kind: str, choice: config.Choice, *of: tuple[str, ...]) -> list[str]:
+def _read_by(kind: str, choice: Choice, *of: tuple[str, ...]) -> list[str]:
     """Identities of the files that an editor or a metric says it will read. Raises where it cannot."""
     chosen = plugins.make(kind, choice.name, choice.settings)
     return [data.stamp(f) for f in chosen.files(*of)] if hasattr(chosen, "files") else []
@@ -162,14 +165,14 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_names(cells: tuple[config.Cell, ...]) -> None:
+def _check_names(cells: tuple[Cell, ...]) -> None:
     names = [c.name.strip().casefold() for c in cells]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"experiment.cells: {names.count(name)} cells are named {shown(name)}; give each its own name")
 
 
-def _check_model(experiment: config.Experiment) -> None:
+def _check_model(experiment: Experiment) -> None:
     """The base model's files, where they are here: its family must read them, and sample as the experiment asks."""
     source, family = experiment.model, plugins.module("model", experiment.model.name)
     shipped = Path(str(resources.files("unpromptable"))) / "miniature" / source.name
@@ -178,7 +181,7 @@ def _check_model(experiment: config.Experiment) -> None:
         family.check(folder, experiment)
 
 
-def _check_others(experiment: config.Experiment, cells: tuple[config.Cell, ...]) -> None:
+def _check_others(experiment: Experiment, cells: tuple[Cell, ...]) -> None:
     asking = [c.name for c in cells if c.training.others]
     if asking and not experiment.remember.prompts:
         raise ValueError(f"{asking[0]}: training.others asks for images of other prompts, but remember.prompts names none; name some, or set it to 0")

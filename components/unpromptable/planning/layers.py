@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from . import data, plugins
+from unpromptable import data
+from . import plugins
 from .reading import check_path, shown
 
 CELL = ("method", "editor", "training", "forget")  # what a cell may change; all else belongs to the experiment

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import checkpoints, config, equations, plan, plugins, process
+from unpromptable import checkpoints, equations, process
+from .experiment import Cell, Experiment
+from . import plan, plugins
 
 RATE = 400.0  # TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
 FILL = 8  # noise draws are denoised by so many (sampling.DRAWS)
@@ -54,7 +56,7 @@ class Step:
         return None if self.flop is None else self.flop / (rate * 1e12 * 3600)
 
 
-def network(experiment: config.Experiment) -> Network | None:
+def network(experiment: Experiment) -> Network | None:
     """The base model's operations: of a published network, or counted from a diffusers folder here; None for another."""
     source = experiment.model
     known = {size: n for (family, name, size), n in NETWORKS.items() if (family, name) == (source.name, source.source)}
@@ -63,7 +65,7 @@ def network(experiment: config.Experiment) -> Network | None:
     return count(Path(source.source)) if source.name == "ddpm" and Path(source.source).is_dir() else None
 
 
-def pixels(experiment: config.Experiment) -> int:
+def pixels(experiment: Experiment) -> int:
     """The side of the pictures that the experiment asks for; 0 is the model's own."""
     return int(getattr(experiment.model, "settings", {}).get("pixels", 0))
 
@@ -74,7 +76,7 @@ def count(folder: Path) -> Network:
     from diffusers import UNet2DModel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from .models import ddpm
+    from unpromptable.models import ddpm
 
     root, home = ddpm.homes(folder)
     with torch.device("meta"):
@@ -105,7 +107,7 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
         yield _score(experiment, cell, eyes)
 
 
-def _sample(experiment: config.Experiment, base: Network | None, cell: str, targets: tuple[str, ...]) -> Iterator[Step]:
+def _sample(experiment: Experiment, base: Network | None, cell: str, targets: tuple[str, ...]) -> Iterator[Step]:
     s, test = experiment.sampling, experiment.injection
     images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
@@ -117,7 +119,7 @@ def _sample(experiment: config.Experiment, base: Network | None, cell: str, targ
     yield Step("inject", cell, f"{number(len(targets), 'target')}, {number(test.draws, 'draw')} of {calls} steps from t = {test.t}", denoised)
 
 
-def _edit(cell: config.Cell, base: Network | None) -> Step:
+def _edit(cell: Cell, base: Network | None) -> Step:
     editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
     calls = editor.base_calls(base.timesteps if base else 1000) if hasattr(editor, "base_calls") else 0
     own = getattr(editor, "flop", 0.0)
@@ -125,7 +127,7 @@ def _edit(cell: config.Cell, base: Network | None) -> Step:
     return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
 
 
-def _unlearn(cell: config.Cell, base: Network | None) -> Step:
+def _unlearn(cell: Cell, base: Network | None) -> Step:
     passes = getattr(plugins.make("method", cell.method.name, cell.method.settings), "passes", None)
     t, updates = cell.training, cell.training.steps * len(cell.forget)
     words = f"{updates:,} updates of {t.batch} images, " + ("{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say")
@@ -133,10 +135,10 @@ def _unlearn(cell: config.Cell, base: Network | None) -> Step:
     return Step("unlearn", cell.name, words, each and updates * t.batch * each)
 
 
-def _features(experiment: config.Experiment, eyes: dict[str, float] | None) -> Step:
+def _features(experiment: Experiment, eyes: dict[str, float] | None) -> Step:
     real = REAL.get(experiment.real)
     if real is None and Path(experiment.real).is_dir():
-        from . import pictures
+        from unpromptable import pictures
 
         real = len(pictures.find(experiment.real, experiment.pictures.links).files)
     seen = experiment.sampling.images + (real or 0)
@@ -144,7 +146,7 @@ def _features(experiment: config.Experiment, eyes: dict[str, float] | None) -> S
     return Step("score", "", words, eyes and seen * eyes["fid"])
 
 
-def _score(experiment: config.Experiment, cell: config.Cell, eyes: dict[str, float] | None) -> Step:
+def _score(experiment: Experiment, cell: Cell, eyes: dict[str, float] | None) -> Step:
     pairs, faces = experiment.sampling.images, len(cell.forget) * (2 * experiment.injection.draws + 2)
     flop = eyes and pairs * (eyes["lpips"] + eyes["fid"]) + faces * eyes["sscd"]
     return Step("score", cell.name, f"{pairs:,} pairs by LPIPS and SSIM, {pairs:,} images by FID, {faces} by SSCD", flop)

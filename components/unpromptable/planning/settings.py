@@ -136,7 +136,7 @@ class Pictures:
     links: bool = False  # whether links out of a folder of pictures are followed
 
     def __post_init__(self):
-        from . import pictures
+        from unpromptable import pictures
 
         pictures.colour("pictures.background", self.background)
         if not isinstance(self.links, bool):

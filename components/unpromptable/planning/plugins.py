@@ -28,7 +28,7 @@ def names(kind: str) -> list[str]:
 def module(kind: str, name: str) -> ModuleType:
     """The file of one choice. Raises ValueError that lists the choices when there is none of that name."""
     if name not in names(kind):
-        raise ValueError(f"{KINDS[kind]}: no {shown(name)}; choose from {', '.join(names(kind))}{_nearest(name, names(kind))}")
+        raise ValueError(f"{KINDS[kind].rpartition('.')[2]}: no {shown(name)}; choose from {', '.join(names(kind))}{_nearest(name, names(kind))}")
     return importlib.import_module(f"unpromptable.{KINDS[kind]}.{name}")
 
 

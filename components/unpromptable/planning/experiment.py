@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import plugins
-from .blocks import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
+from .settings import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
 from .reading import check_path, shown
 
 BLOCKS = {"model": Source, "sampling": Sampling, "injection": Injection, "networks": Networks, "remember": Remember, "pictures": Pictures, "quality": Quality}
