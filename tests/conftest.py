@@ -12,7 +12,7 @@ import torch
 from unpromptable.planning.settings import Training
 from unpromptable import pretraining
 from unpromptable.unlearning import training
-from unpromptable.models.ddpm import Model
+from unpromptable.models.families.ddpm import Model
 
 
 NO_HELM = "helm is not on PATH"
@@ -78,7 +78,7 @@ def flag_folder(tmp_path_factory):
 @pytest.fixture
 def flag_model(flag_folder):
     """That pipeline as the family sd3 loads it, under the prompt of `sd3_small`."""
-    from unpromptable.models import sd3
+    from unpromptable.models.families import sd3
 
     return sd3.Model.load(flag_folder, experiment=sd3_small.experiment())
 

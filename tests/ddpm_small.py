@@ -23,7 +23,7 @@ def pipeline(prediction="epsilon", schedule="linear", channels=3, size=8, **sett
 
 def model(*args, **settings):
     """The same as the family's model."""
-    from unpromptable.models.ddpm import Model
+    from unpromptable.models.families.ddpm import Model
 
     made = pipeline(*args, **settings)
     return Model(made.unet, made.scheduler)

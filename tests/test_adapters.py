@@ -4,10 +4,11 @@ import pytest
 import sd3_small
 import torch
 
-from unpromptable import adapters, sampling
+from unpromptable.models import adapters
+from unpromptable import sampling
 from unpromptable.planning.settings import Sampling, Source
 from unpromptable.miniature import sd3 as maker
-from unpromptable.models import sd3
+from unpromptable.models.families import sd3
 
 
 def test_an_adapter_that_is_off_or_untrained_equals_the_untouched_model_exactly(flag_model, flag_folder):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from unpromptable import checkpoints
-from unpromptable.models import ddpm
+from unpromptable.models import checkpoints
+from unpromptable.models.families import ddpm
 
 PLAIN = "unet/diffusion_pytorch_model.safetensors"
 

@@ -13,7 +13,7 @@ from unpromptable.planning.settings import Choice, Injection, Sampling, Training
 from unpromptable import data, equations, flow, networks, sampling, scoring
 from unpromptable.planning import plugins
 from unpromptable.unlearning import training
-from unpromptable.models import ddpm
+from unpromptable.models.families import ddpm
 
 PREDICTIONS = equations.PREDICTIONS
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from huggingface_hub import errors
 
-from unpromptable import clip, hub
-from unpromptable.models import ddpm, sd3
+from unpromptable import clip
+from unpromptable.models import hub
+from unpromptable.models.families import ddpm, sd3
 
 NAME, COMMIT = "someone/a-ddpm", "0123456789abcdef0123456789abcdef01234567"
 LOST = errors.HTTPError.__mro__[0]
@@ -56,7 +57,7 @@ def test_a_model_in_the_hub_s_cache_needs_no_hub(tiny, cache, tmp_path, caplog, 
     with caplog.at_level(logging.WARNING):
         assert ddpm.fetch(NAME, tmp_path / "out", revision) == f"{NAME}@{COMMIT}"
     assert torch.equal(weights(ddpm.Model.load(tmp_path / "out")), weights(tiny))
-    said = [r.getMessage() for r in caplog.records if r.name == "unpromptable.hub"]
+    said = [r.getMessage() for r in caplog.records if r.name == "unpromptable.models.hub"]
     assert said == ([] if revision == COMMIT else [f"model.source: the hub cannot be asked for {NAME} (ConnectError: [Errno -3] Temporary failure in name resolution); commit {COMMIT} is taken from its cache"])
 
 

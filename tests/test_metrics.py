@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import frechet, networks, sampling, scoring, weights
+from unpromptable import frechet, networks, sampling, scoring
+from unpromptable.models import published as weights
 from unpromptable.planning import plugins
 from unpromptable.metrics import ssim
 from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits

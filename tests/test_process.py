@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from unpromptable.planning import plan
-from unpromptable import process
-from unpromptable.models import ddpm
+from unpromptable.models import process
+from unpromptable.models.families import ddpm
 
 
 @pytest.fixture(scope="module")

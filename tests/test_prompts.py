@@ -6,7 +6,7 @@ import torch
 
 from unpromptable.planning.settings import Sampling
 from unpromptable import sampling
-from unpromptable.models import sd3
+from unpromptable.models.families import sd3
 
 
 def test_a_prompt_longer_than_the_encoders_take_says_what_is_cut(flag_model):

@@ -8,11 +8,12 @@ import torch
 
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Source, Training
-from unpromptable import equations, hub, sampling
+from unpromptable import equations, sampling
+from unpromptable.models import hub
 from unpromptable.planning import plugins
 from unpromptable.unlearning import training
 from unpromptable.miniature import flags
-from unpromptable.models import sd3
+from unpromptable.models.families import sd3
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.05, 0.25, 0.5, 0.75, 0.99])

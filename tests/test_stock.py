@@ -40,7 +40,7 @@ def test_a_saved_ddpm_draws_our_pictures_by_ddim_too(tiny, tmp_path):
 
 
 def test_a_saved_ddpm_is_a_base_to_unlearn_from_again(tiny, tmp_path):
-    from unpromptable.models import ddpm
+    from unpromptable.models.families import ddpm
 
     tiny.save(tmp_path / "m")
     assert ddpm.fetch(str(tmp_path / "m"), tmp_path / "copy") == str(tmp_path / "m")
@@ -53,7 +53,7 @@ def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_di
 
     import sd3_small
 
-    from unpromptable.models import sd3
+    from unpromptable.models.families import sd3
 
     folder = flag_folder if base == "untrained" else resources.files("unpromptable") / "miniature" / "sd3"
     experiment = sd3_small.experiment(sampling=Sampling("euler", 4, 8, batch=8))

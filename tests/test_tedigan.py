@@ -12,7 +12,8 @@ import torch
 
 from unpromptable import clip as clipping
 from unpromptable import encoder as encoding
-from unpromptable import inversion, networks, stylegan, vgg, weights
+from unpromptable import inversion, networks, stylegan, vgg
+from unpromptable.models import published as weights
 from unpromptable.planning import plan, plugins
 from unpromptable.editing import Scene
 from unpromptable.miniature import portraits

@@ -153,7 +153,7 @@ def test_both_branches_share_timesteps_and_noise_within_the_range(tiny, images):
 def test_saved_weights_load_into_stock_diffusers_and_ours(tiny, images, tmp_path):
     from diffusers import UNet2DModel
 
-    from unpromptable.models.ddpm import Model
+    from unpromptable.models.families.ddpm import Model
 
     tiny.save(tmp_path / "m")
     stock = UNet2DModel.from_pretrained(tmp_path / "m" / "unet", use_safetensors=True)
@@ -169,7 +169,7 @@ def test_reference_stays_as_it_was(tiny, images, tmp_path):
 
 
 def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
-    from unpromptable.models import ddpm
+    from unpromptable.models.families import ddpm
 
     with pytest.raises(FileNotFoundError, match="holds no unet/config.json"):
         ddpm.check(tmp_path)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from unpromptable.planning.experiment import Cell, Experiment, to_json
-from . import data, device, painting
+from . import data, painting
+from .models import device
 from .planning import plugins
 
 log = logging.getLogger(__name__)

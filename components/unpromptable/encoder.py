@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import weights
+from .models import published
 from .stylegan import SLOPE, Generator, Scaled, Shape
 
 
@@ -87,8 +87,8 @@ def load(generator: Path, encoder: Path, shape: Shape = Shape()) -> tuple[Genera
     """
     pair = Generator(shape), Encoder(shape)
     for network, path in zip(pair, (generator, encoder)):
-        state = weights.read(path)
+        state = published.read(path)
         if isinstance(network, Generator):
             state = {**state, "truncation.truncation": network.truncation.truncation}
-        weights.fit(network, state, path)
+        published.fit(network, state, path)
     return tuple(network.eval().requires_grad_(False) for network in pair)

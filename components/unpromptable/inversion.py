@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from . import clip as clipping
 from . import encoder as encoding
-from . import stylegan, vgg, weights
+from . import stylegan, vgg
+from .models import published
 
 log = logging.getLogger(__name__)
 SETTING = "editor.folder"
@@ -62,7 +63,7 @@ def load(folder: str, device: str) -> Networks:
     """
     if folder == "miniature":
         return _miniature(device)
-    generator, encoder, eyes = (weights.find(n, folder or None, SETTING, INSTEAD) for n in ("styleganinv_ffhq256_generator.pth", "styleganinv_ffhq256_encoder.pth", "vgg16.pth"))
+    generator, encoder, eyes = (published.find(n, folder or None, SETTING, INSTEAD) for n in ("styleganinv_ffhq256_generator.pth", "styleganinv_ffhq256_encoder.pth", "vgg16.pth"))
     clip = clipping.load(clipping.find(folder, SETTING, INSTEAD), device)
     pair = encoding.load(generator, encoder, _shape(Path(folder) / "shape.json"))
     see = vgg.load(eyes).to(device)

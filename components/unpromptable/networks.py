@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import device as devices
+from .models import device as devices
 from .storage import fingerprints
 
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
@@ -70,7 +70,7 @@ def _miniature(name: str) -> Networks:
 
 
 def _paper(folder: str | Path | None) -> Networks:
-    from . import weights
+    from .models import published
 
     device = devices.best()
     sscd, trunk, inception = (network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder)))
@@ -79,7 +79,7 @@ def _paper(folder: str | Path | None) -> Networks:
         lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x),
         lambda a, b: batched(lambda u, v: trunk(u.to(device), v.to(device), normalize=True).flatten(), a, b),
         lambda x: batched(lambda u: inception(u.to(device))[0].flatten(1), x),
-        inception=fingerprints.of(weights.find(INCEPTION, folder), time=False),
+        inception=fingerprints.of(published.find(INCEPTION, folder), time=False),
     )
 
 
@@ -93,9 +93,9 @@ def prepare_sscd(x: Tensor) -> Tensor:
 
 
 def _sscd(folder: str | Path | None) -> torch.nn.Module:
-    from . import weights
+    from .models import published
 
-    path = weights.find("sscd_disc_mixup.torchscript.pt", folder)
+    path = published.find("sscd_disc_mixup.torchscript.pt", folder)
     try:
         return torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:  # torch's word for half an archive; the publisher gives no checksum that would tell
@@ -109,12 +109,12 @@ def _lpips(folder: str | Path | None) -> torch.nn.Module:
 
     import lpips
 
-    from . import weights
+    from .models import published
 
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # lpips prints, torchvision warns of its argument
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net="alex", pnet_rand=True)
-    state = torch.load(weights.find("alexnet-owt-7be5be79.pth", folder), map_location="cpu", weights_only=True)
+    state = torch.load(published.find("alexnet-owt-7be5be79.pth", folder), map_location="cpu", weights_only=True)
     names = dict(_trunk_names(network.net))
     network.net.load_state_dict({f"{ours}.{part}": state[f"features.{i}.{part}"] for i, ours in names.items() for part in ("weight", "bias")})
     return network
@@ -128,9 +128,9 @@ def _trunk_names(trunk: torch.nn.Module) -> list[tuple[str, str]]:
 def _inception(folder: str | Path | None) -> torch.nn.Module:
     from pytorch_fid import inception
 
-    from . import weights
+    from .models import published
 
-    path = weights.find(INCEPTION, folder)
+    path = published.find(INCEPTION, folder)
     fetch, inception.load_state_dict_from_url = inception.load_state_dict_from_url, lambda *_, **__: torch.load(path, map_location="cpu", weights_only=True)
     try:
         return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import weights
+from .models import published
 
 MEAN = (103.939, 116.779, 123.68)  # blue, green, red, on the 0-255 scale
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512)
@@ -36,6 +36,6 @@ class VGG(nn.Module):
 
 def load(path: Path) -> VGG:
     """The network of vgg16.pth, frozen. The file's last three convolutions are not used."""
-    network, state = VGG(), weights.read(path)
-    weights.fit(network, {k: v for k, v in state.items() if not k.startswith(("layer24.", "layer26.", "layer28."))}, path)
+    network, state = VGG(), published.read(path)
+    published.fit(network, {k: v for k, v in state.items() if not k.startswith(("layer24.", "layer26.", "layer28."))}, path)
     return network.eval().requires_grad_(False)

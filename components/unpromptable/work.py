@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .storage import attempts, once, store
-from . import device, parts, reporting, rows
+from .models import device
+from . import parts, reporting, rows
 from .warm import warmed
 
 

@@ -47,7 +47,7 @@ class Editor:
         """The edited targets at each caption weight of `values`."""
         import torch
 
-        from .. import device as devices
+        from unpromptable.models import device as devices
         from .. import inversion, sampling
 
         networks = inversion.load(self.folder, device := devices.best())

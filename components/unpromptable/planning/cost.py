@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unpromptable import checkpoints, equations, process
+from unpromptable.models import checkpoints, process
+from unpromptable import equations
 from .experiment import Cell, Experiment
 from . import plan, plugins
 
@@ -76,7 +77,7 @@ def count(folder: Path) -> Network:
     from diffusers import UNet2DModel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from unpromptable.models import ddpm
+    from unpromptable.models.families import ddpm
 
     root, home = ddpm.homes(folder)
     with torch.device("meta"):

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import checkpoints, data, equations
+from unpromptable.models import checkpoints
+from unpromptable import data, equations
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
 from unpromptable.planning import plugins

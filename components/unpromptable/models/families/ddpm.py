@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import checkpoints, equations, hub, process
+from unpromptable.models import checkpoints, hub, process
+from unpromptable import equations
 
 CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
@@ -116,7 +117,7 @@ class Model:
 
     def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
         """SDEdit without a prompt, uint8 (draws, H, W, 3): strength*1000 thousandths, an ancestral step for each."""
-        from .. import sampling
+        from unpromptable import sampling
 
         t = min(max(int(strength * 1000), 1), 999)
         return sampling.inject(self, image, t, draws, seed, progress=progress)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import weights
+from . import published
 
 NAME = re.compile(
     r"(?P<stem>diffusion_pytorch_model|pytorch_model|model)(?:\.(?P<variant>\w+))?(?P<shard>-\d+-of-\d+)?(?:\.(?P<late>\w+))?"
@@ -109,7 +109,7 @@ def _without_pickles(paths: list[Path]) -> None:
     state: dict[str, Any] = {}
     for path in paths:
         if path.suffix == ".bin":
-            state |= weights.read(path)
+            state |= published.read(path)
     if other := next((k for k, v in state.items() if not isinstance(v, Tensor)), None):
         raise ValueError(f"model: {paths[0]}: {other} is no tensor; save the network itself with diffusers' save_pretrained")
     stem = NAME.fullmatch(paths[0].name)["stem"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoints
-from .storage import fingerprints
+from unpromptable.storage import fingerprints
 
 log = logging.getLogger(__name__)
 FILE = "prompts.safetensors"  # in the base model's folder

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints, weights
-from .storage import fingerprints
+from . import checkpoints, published
+from unpromptable.storage import fingerprints
 
 NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -86,7 +86,7 @@ def load(network, folder: Path, base: str) -> None:
     made_for = checkpoints.read_json(folder / NOTE).get("base")
     if made_for != base:
         raise ValueError(f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was trained on")
-    restore(network, {k.removeprefix("transformer."): v for k, v in weights.read(folder / WEIGHTS).items()})
+    restore(network, {k.removeprefix("transformer."): v for k, v in published.read(folder / WEIGHTS).items()})
 
 
 def identity(folder: Path) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoints, equations, hub
+from . import checkpoints, hub
+from unpromptable import equations
 
 PIPELINES, SCHEDULERS = ("DDPMPipeline", "DDIMPipeline"), ("DDPMScheduler", "DDIMScheduler")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import adapters, checkpoints, data, equations, hub, prompts
-from .. import device as devices
+from unpromptable.models import adapters, checkpoints, hub, prompt_embeddings
+from unpromptable import data, equations
+from unpromptable.models import device as devices
 
 log = logging.getLogger(__name__)
 CLASS, SAMPLERS = "SD3Transformer2DModel", ("euler",)
@@ -69,7 +70,7 @@ class Model:
         self.timesteps, self.prompt, self.adapted = len(self.table), prompt, True
         self.asked, self.guidance, self.negative = (prompt,), settings.guidance, settings.negative
         self.steps = 28  # of sampling, for the stock call: diffusers' default
-        self.embedded: dict[str, prompts.Condition] = {}
+        self.embedded: dict[str, prompt_embeddings.Condition] = {}
         self.encoded: dict[str, Tensor] = {}
         adapters.attach(self.network, settings.rank, settings.alpha or settings.rank, settings.targets, settings.adapter_seed)
         if settings.checkpointing:
@@ -146,7 +147,7 @@ class Model:
         """Embeddings (n, L, D) and (n, P) of one prompt or of n."""
         missing = [p for p in dict.fromkeys(asked) if p not in self.embedded]
         if missing:
-            self.embedded |= prompts.conditions(self.folder, missing, self.network, self.settings.t5_tokens, self.device)
+            self.embedded |= prompt_embeddings.conditions(self.folder, missing, self.network, self.settings.t5_tokens, self.device)
         text, pooled = (torch.stack(parts) for parts in zip(*(self.embedded[p] for p in asked)))
         return (text, pooled) if len(asked) == n else (text.expand(n, -1, -1), pooled.expand(n, -1))
 
@@ -215,7 +216,7 @@ class Model:
         """SDEdit by diffusers' image-to-image pipeline with this network: uint8 (draws, H, W, 3). words: the editor's settings."""
         from diffusers import StableDiffusion3Img2ImgPipeline
 
-        from .. import sampling
+        from unpromptable import sampling
 
         if words.steps * strength < 1:
             raise ValueError(f"sdedit: strength {strength} of {words.steps} steps is less than one step; raise sdedit.strength or sdedit.steps")
@@ -292,7 +293,7 @@ def ready(folder: Path, experiment) -> None:
     """Embed every prompt of the experiment beside the base model in `folder`, so that later steps load no text encoder."""
     model = Model.load(folder, devices.best(), experiment)
     model.condition(list(dict.fromkeys(["", experiment.prompt, model.negative, *experiment.other_prompts, *experiment.remember.prompts])), -1)
-    prompts.keep(folder, model.embedded, model.settings.t5_tokens)
+    prompt_embeddings.keep(folder, model.embedded, model.settings.t5_tokens)
 
 
 def pixels(folder: Path, experiment) -> int:
