@@ -4,7 +4,7 @@ import torch
 
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.settings import Sampling, Source
-from unpromptable import sampling
+from unpromptable.sampling import chains
 
 PROMPT = "flag of Japan"
 SMALL = {"rank": 4, "t5_tokens": 0, "guidance": 3.0}
@@ -32,6 +32,6 @@ def stock(folder):
 
 
 def drawn_by_stock(pipe, model, seeds, **more):
-    noise = sampling.draw([sampling.generator(s) for s in seeds], model.noise_shape())
+    noise = chains.draw([chains.generator(s) for s in seeds], model.noise_shape())
     made = pipe([PROMPT] * len(seeds), num_inference_steps=4, guidance_scale=3.0, height=32, width=32, max_sequence_length=0, latents=noise, output_type="np", **more).images
     return np.rint(made * 255).astype(int)

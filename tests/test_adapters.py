@@ -5,7 +5,7 @@ import sd3_small
 import torch
 
 from unpromptable.models import adapters
-from unpromptable import sampling
+from unpromptable.sampling import chains
 from unpromptable.planning.settings import Sampling, Source
 from unpromptable.miniature import sd3 as maker
 from unpromptable.models.families import sd3
@@ -31,10 +31,10 @@ def test_a_saved_adapter_changes_stock_diffusers_output_as_ours(flag_model, flag
     before = sd3_small.drawn_by_stock(pipe, flag_model, range(8))
     pipe.load_lora_weights(tmp_path / "adapter")
     after = sd3_small.drawn_by_stock(pipe, flag_model, range(8))
-    ours, _ = sampling.sample(flag_model, Sampling("euler", 4, 8, batch=8), 0, 8)
+    ours, _ = chains.sample(flag_model, Sampling("euler", 4, 8, batch=8), 0, 8)
     assert np.abs(ours - after).max() <= 1 and np.abs(after - before).mean() > 2
     again = sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(), base=flag_folder)
-    np.testing.assert_array_equal(sampling.sample(again, Sampling("euler", 4, 8, batch=8), 0, 8)[0], ours)
+    np.testing.assert_array_equal(chains.sample(again, Sampling("euler", 4, 8, batch=8), 0, 8)[0], ours)
 
 
 @pytest.mark.parametrize("rank, targets, count, tensors", [

@@ -10,7 +10,8 @@ import torch
 
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Choice, Injection, Sampling, Training
-from unpromptable import data, equations, flow, networks, sampling, scoring
+from unpromptable import data, equations, networks, scoring
+from unpromptable.sampling import likelihood_ode, chains
 from unpromptable.planning import plugins
 from unpromptable.unlearning import training
 from unpromptable.models.families import ddpm
@@ -30,7 +31,7 @@ def images(size=8):
 def noised(model, t, n=4):
     """Pictures, noise and x_t of n images at timestep t."""
     x0 = model.encode(pictures(n))
-    eps = sampling.draw([sampling.generator(k) for k in range(n)], model.noise_shape())
+    eps = chains.draw([chains.generator(k) for k in range(n)], model.noise_shape())
     t = torch.full((n,), t)
     return x0, eps, t, equations.noisy(x0, eps, *model.schedule(t))
 
@@ -53,7 +54,7 @@ def test_what_a_network_is_told_leads_back_to_the_noise_and_the_picture(predicti
     loose = dict(rtol=0, atol=2e-5 / min(float(signal.min()) or 1, float(noise.min())))  # float32, divided by the smaller of the two
     torch.testing.assert_close(model.target_of(x_t, x0, t), told, **loose)
     torch.testing.assert_close(model.noise_of(told, x_t, signal, noise), eps, **loose)
-    torch.testing.assert_close(model.sampler("ddpm").step(told, int(t[0]), x_t, generator=[sampling.generator(k) for k in range(4)]).pred_original_sample, x0, **loose)
+    torch.testing.assert_close(model.sampler("ddpm").step(told, int(t[0]), x_t, generator=[chains.generator(k) for k in range(4)]).pred_original_sample, x0, **loose)
     if prediction == "v_prediction":
         torch.testing.assert_close(told, model.scheduler.get_velocity(x0, eps, t))
 
@@ -63,8 +64,8 @@ def test_what_a_network_is_told_leads_back_to_the_noise_and_the_picture(predicti
 def test_a_network_that_knows_the_picture_samples_and_denoises_to_it(prediction, schedule, sampler):
     picture = pictures(1)[0]
     model = knowing(ddpm_small.model(prediction, schedule), picture)
-    drawn, _ = sampling.sample(model, Sampling(sampler, 5, 8, batch=8), 0, 8)
-    denoised = sampling.inject(model, picture, 250, 8, 3, stride=25)
+    drawn, _ = chains.sample(model, Sampling(sampler, 5, 8, batch=8), 0, 8)
+    denoised = chains.inject(model, picture, 250, 8, 3, stride=25)
     for found in (drawn, denoised):
         assert np.abs(found.astype(int) - picture).max() <= 1
 
@@ -78,10 +79,10 @@ def test_pictures_are_those_of_the_stock_pipelines_from_the_same_generators(pred
     ddpm_small.pipeline(prediction, schedule, channels, variance_type=variance).save_pretrained(tmp_path, safe_serialization=True)
     model = ddpm.Model.load(tmp_path)
     for sampler, kind in (("ddpm", DDPMPipeline), ("ddim", DDIMPipeline)):
-        ours, _ = sampling.sample(model, Sampling(sampler, 5, 8, batch=8), 0, 8)
+        ours, _ = chains.sample(model, Sampling(sampler, 5, 8, batch=8), 0, 8)
         stock = kind.from_pretrained(tmp_path)
         stock.set_progress_bar_config(disable=True)
-        theirs = stock(8, [sampling.generator(s) for s in range(8)], num_inference_steps=5, output_type="np").images
+        theirs = stock(8, [chains.generator(s) for s in range(8)], num_inference_steps=5, output_type="np").images
         far = np.abs(ours.astype(int) - np.rint(theirs * 255))
         assert ours.shape == (8, 8, 8, 3) and far.max() <= 1 and (far > 0).mean() < 2e-3, sampler  # a tie between two levels may fall either way
         assert len({p.tobytes() for p in ours}) == 8
@@ -143,7 +144,7 @@ def test_a_likelihood_is_finite_and_less_for_a_picture_that_the_network_does_not
 
     def predict(x, t):
         """The best output where pictures are x0 with a deviation of 0.1; t may lie between two timesteps."""
-        steps, grid = flow.times(model)
+        steps, grid = likelihood_ode.times(model)
         square = torch.as_tensor(1 / (1 + np.exp(-2 * np.interp(t.numpy(), steps, grid)))).to(x)
         signal, noise = (1 - square).sqrt(), square.sqrt()
         gain = equations.over(signal * 0.01 / (signal**2 * 0.01 + square), x)
@@ -151,7 +152,7 @@ def test_a_likelihood_is_finite_and_less_for_a_picture_that_the_network_does_not
         return equations.told(prediction, clean, equations.implied_noise(x, clean, signal, noise), signal, noise)
 
     model.predict = predict
-    nats = [flow.log_likelihood(model, model.encode(picture[None])[0], [sampling.generator(0)], 1e-4)[0] for picture in (known, pictures(1)[0])]
+    nats = [likelihood_ode.log_likelihood(model, model.encode(picture[None])[0], [chains.generator(0)], 1e-4)[0] for picture in (known, pictures(1)[0])]
     abar = float(model.abar[0])
     exact = -0.5 * x0.numel() * np.log(2 * np.pi * (abar * 0.01 + 1 - abar))
     at_mean = model.encode(known[None])[0] * 0  # the picture is the mean: no distance but the first timestep's shrinking
@@ -166,7 +167,7 @@ def test_a_cell_of_every_prediction_is_scored(prediction, schedule, channels, tm
     model = ddpm.Model.load(tmp_path / "before")
     model.save(tmp_path / "after")
     one, people = ddpm.shown(tmp_path / "before", pictures(1, 32))[0], ddpm.shown(tmp_path / "before", pictures(4, 32, 5))
-    seen = {"p-0": sampling.inject(model, one, 20, 2, 0)}
+    seen = {"p-0": chains.inject(model, one, 20, 2, 0)}
     experiment = Experiment("t", "miniature", "miniature", ("p-0",))
     evidence = scoring.Evidence(people, people, people, seen, seen, {"p-0": one}, {"p-0": people[0]}, names=("p-1", "p-2", "q-1", "q-2"), models=scoring.Models(experiment, tmp_path / "before", tmp_path / "after"), injection=Injection(t=20, draws=2))
     quick = {"sscd_worst": {"times": (20,), "draws": 2}, "likelihood": {"probes": 1, "tolerance": 0.1}, "relearn": {"updates": 1, "every": 1, "draws": 2}}
@@ -188,7 +189,7 @@ def test_settings_count_thousandths_of_the_process_whatever_its_number_of_timest
     torch.testing.assert_close(weight, torch.tensor([1, 0.5, 1 / total], dtype=torch.float64), rtol=0, atol=1e-6)
     asked, predict = [], model.predict
     monkeypatch.setattr(model, "predict", lambda x, t: (asked.append(int(t[0])), predict(x, t))[1])
-    sampling.inject(model, pictures(1)[0], 250, 1, 0, stride=50)
+    chains.inject(model, pictures(1)[0], 250, 1, 0, stride=50)
     assert asked == [*range(total // 4, 0, -(total // 20)), 0]
     asked.clear()
     model.vary(pictures(1)[0], 0.1, 1, 0, None)
@@ -221,10 +222,10 @@ def test_a_folder_with_the_ddim_scheduler_is_the_same_process_and_stays_one(tmp_
     assert torch.equal(model.abar, ddpm_small.model("v_prediction", "cosine").abar) and model.prediction == "v_prediction"
     stock = DDIMPipeline.from_pretrained(tmp_path / "ddim")
     stock.set_progress_bar_config(disable=True)
-    theirs = np.rint(stock(8, [sampling.generator(s) for s in range(8)], num_inference_steps=5, output_type="np").images * 255)
+    theirs = np.rint(stock(8, [chains.generator(s) for s in range(8)], num_inference_steps=5, output_type="np").images * 255)
     model.save(tmp_path / "after")
     for m in (model, ddpm.Model.load(tmp_path / "after")):
-        assert np.abs(sampling.sample(m, Sampling("ddim", 5, 8, batch=8), 0, 8)[0] - theirs).max() <= 1
+        assert np.abs(chains.sample(m, Sampling("ddim", 5, 8, batch=8), 0, 8)[0] - theirs).max() <= 1
     assert json.loads((tmp_path / "after" / "scheduler" / "scheduler_config.json").read_text())["_class_name"] == "DDIMScheduler"
 
 

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import equations, flow, sampling
+from unpromptable import equations
+from unpromptable.sampling import likelihood_ode, chains
 
 
 class Gaussian:
@@ -22,7 +23,7 @@ class Gaussian:
         return equations.told_noise(self.prediction, output, x_t, signal, noise)
 
     def predict(self, x, t):
-        steps, grid = flow.times(self)
+        steps, grid = likelihood_ode.times(self)
         square = 1 / (1 + torch.exp(-2 * torch.as_tensor(np.interp(t.numpy(), steps, grid)))).view(-1, 1, 1, 1).to(x)
         total = (1 - square) * self.variance + square
         clean, eps = (1 - square).sqrt() * self.variance * x / total, square.sqrt() * x / total
@@ -30,7 +31,7 @@ class Gaussian:
 
 
 def probes(n):
-    return [sampling.generator(0, k) for k in range(n)]
+    return [chains.generator(0, k) for k in range(n)]
 
 
 @pytest.mark.parametrize("prediction", equations.PREDICTIONS)
@@ -40,15 +41,15 @@ def test_the_likelihood_of_a_gaussian_is_its_density_whatever_its_network_predic
     abar = float(model.abar[0])
     variance = abar * 0.25 + 1 - abar
     exact = -0.5 * (x.square().sum() / variance + 48 * np.log(2 * np.pi * variance))
-    found = flow.log_likelihood(model, x, probes(2))
+    found = likelihood_ode.log_likelihood(model, x, probes(2))
     np.testing.assert_allclose(found, float(exact), atol=0.02)  # the terminal noise is taken for standard, though 1e-4 of the picture is left
 
 
 def test_a_likelier_picture_has_fewer_bits():
     model = Gaussian()
-    near, far = (flow.bits(flow.log_likelihood(model, torch.full((3, 4, 4), v, dtype=torch.float64), probes(1)), 48)[0] for v in (0.1, 0.9))
+    near, far = (likelihood_ode.bits(likelihood_ode.log_likelihood(model, torch.full((3, 4, 4), v, dtype=torch.float64), probes(1)), 48)[0] for v in (0.1, 0.9))
     assert near < far
-    assert flow.bits(np.array([0.0]), 10)[0] == 7 and flow.bits(np.array([-10 * np.log(2)]), 10)[0] == pytest.approx(8)
+    assert likelihood_ode.bits(np.array([0.0]), 10)[0] == 7 and likelihood_ode.bits(np.array([-10 * np.log(2)]), 10)[0] == pytest.approx(8)
 
 
 def test_hutchinsons_probes_average_to_the_trace():
@@ -60,7 +61,7 @@ def test_hutchinsons_probes_average_to_the_trace():
             return (x.flatten(1) @ weight.T).view_as(x)
 
     signs = torch.stack([torch.randint(0, 2, (3, 2, 2), generator=g) * 2.0 - 1 for g in probes(4000)]).double()
-    _, divergence = flow._flow(Linear(), torch.zeros((4000, 3, 2, 2), dtype=torch.float64), signs, 0.0, 0.0)
+    _, divergence = likelihood_ode._flow(Linear(), torch.zeros((4000, 3, 2, 2), dtype=torch.float64), signs, 0.0, 0.0)
     exact = np.sqrt(0.5) * weight.trace() - 0.5 * 12
     assert abs(divergence.mean() - exact) < 4 * divergence.std() / np.sqrt(4000)
 
@@ -68,9 +69,9 @@ def test_hutchinsons_probes_average_to_the_trace():
 def test_a_last_timestep_without_signal_is_left_out_of_the_ode():
     model = Gaussian(prediction="v_prediction")
     model.abar[-1] = 0
-    steps, grid = flow.times(model)
+    steps, grid = likelihood_ode.times(model)
     assert len(steps) == 199 and np.isfinite(grid).all()
-    assert np.isfinite(flow.log_likelihood(model, torch.full((3, 2, 2), 0.1, dtype=torch.float64), probes(1))).all()
+    assert np.isfinite(likelihood_ode.log_likelihood(model, torch.full((3, 2, 2), 0.1, dtype=torch.float64), probes(1))).all()
 
 
 def test_a_family_whose_space_is_not_that_of_pictures_is_refused():
@@ -78,4 +79,4 @@ def test_a_family_whose_space_is_not_that_of_pictures_is_refused():
         device = torch.device("cpu")
 
     with pytest.raises(ValueError, match="no `noise_of`, since its space is not that of pictures"):
-        flow.log_likelihood(Latents(), torch.ones((3, 2, 2), dtype=torch.float64), probes(1))
+        likelihood_ode.log_likelihood(Latents(), torch.ones((3, 2, 2), dtype=torch.float64), probes(1))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import frechet, networks, sampling, scoring
+from unpromptable import frechet, networks, scoring
+from unpromptable.sampling import chains
 from unpromptable.models import published as weights
 from unpromptable.planning import plugins
 from unpromptable.metrics import ssim
@@ -313,7 +314,7 @@ def test_a_model_that_forgot_nothing_needs_no_update_to_relearn():
 
     seen = shipped()
     image = portraits.picture(4, 3)
-    before = sampling.inject(seen.models.load("before"), image, 20, 4, 0)
+    before = chains.inject(seen.models.load("before"), image, 20, 4, 0)
     given = evidence(forget={"0004-3": image}, injected_before={"0004-3": before}, names=tuple(f"0004-{i}" for i in range(60)), models=seen.models, injection=Injection(t=20, draws=4))
     found = plugins.make("metric", "relearn", {"updates": 2, "every": 1, "draws": 4}).measure(given, networks.load("miniature"))
     assert found["relearn"].mean == 0 and found["relearn_sscd"].mean == pytest.approx(1, abs=1e-5)

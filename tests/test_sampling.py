@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from unpromptable.planning.settings import shards, Sampling
-from unpromptable import sampling
+from unpromptable.sampling import chains
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 @pytest.mark.parametrize("batch", [1, 3, 8, 32])
 def test_batch_size_changes_images_by_rounding_alone(tiny, sampler, batch):
-    whole, _ = sampling.sample(tiny, Sampling(sampler, 5, 11, batch=8), 0, 11)
-    other, seeds = sampling.sample(tiny, Sampling(sampler, 5, 11, batch=batch), 0, 11)
+    whole, _ = chains.sample(tiny, Sampling(sampler, 5, 11, batch=8), 0, 11)
+    other, seeds = chains.sample(tiny, Sampling(sampler, 5, 11, batch=batch), 0, 11)
     assert seeds == list(range(11)) and np.abs(other.astype(int) - whole).max() <= 1 and (other == whole).mean() > 0.99
 
 
@@ -31,37 +31,37 @@ class Rounding:
 @pytest.mark.parametrize("batch, images, size", [(4, 11, 4), (8, 11, 8), (64, 11, 16)])
 def test_shards_do_not_change_images_where_every_batch_size_rounds_in_its_own_way(tiny, batch, images, size):
     model, settings = Rounding(tiny), Sampling("ddim", 2, images, batch=batch)
-    whole, _ = sampling.sample(model, settings, 0, images)
-    parts = [sampling.sample(model, settings, first, count)[0] for first, count in ((0, 3), (3, 7), (10, 1))]
+    whole, _ = chains.sample(model, settings, 0, images)
+    parts = [chains.sample(model, settings, first, count)[0] for first, count in ((0, 3), (3, 7), (10, 1))]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert model.sizes == {size}
 
 
 def test_a_noise_draw_does_not_depend_on_how_many_there_are(tiny, pictures):
     seen, model = [], Rounding(tiny)
-    many = sampling.inject(model, pictures[0], 12, 19, seed=7, progress=lambda k, n: seen.append((k, n)))
-    np.testing.assert_array_equal(sampling.inject(model, pictures[0], 12, 10, seed=7), many[:10])
+    many = chains.inject(model, pictures[0], 12, 19, seed=7, progress=lambda k, n: seen.append((k, n)))
+    np.testing.assert_array_equal(chains.inject(model, pictures[0], 12, 10, seed=7), many[:10])
     assert model.sizes == {8} and seen == [(k + 1, 39) for k in range(39)] and len({i.tobytes() for i in many}) == 19
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_shards_do_not_change_images(tiny, count):
     settings = Sampling("ddpm", 4, 11, batch=4, shards=count, first_seed=100)
-    whole, _ = sampling.sample(tiny, settings, 0, 11)
-    pieces = [sampling.sample(tiny, settings, s["first"], s["count"]) for s in shards(settings)]
+    whole, _ = chains.sample(tiny, settings, 0, 11)
+    pieces = [chains.sample(tiny, settings, s["first"], s["count"]) for s in shards(settings)]
     np.testing.assert_array_equal(np.concatenate([p for p, _ in pieces]), whole)
     assert [s for _, seeds in pieces for s in seeds] == list(range(100, 111))
 
 
 def test_seeds_differ_from_each_other(tiny):
-    images, _ = sampling.sample(tiny, Sampling("ddpm", 3, 4, batch=4), 0, 4)
+    images, _ = chains.sample(tiny, Sampling("ddpm", 3, 4, batch=4), 0, 4)
     assert len({i.tobytes() for i in images}) == 4
 
 
 def test_injection_repeats_exactly_and_its_draws_differ(tiny, pictures):
-    first, again = (sampling.inject(tiny, pictures[0], 12, 3, seed=7) for _ in range(2))
+    first, again = (chains.inject(tiny, pictures[0], 12, 3, seed=7) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(sampling.inject(tiny, pictures[0], 12, 2, seed=7), first[:2])
+    np.testing.assert_array_equal(chains.inject(tiny, pictures[0], 12, 2, seed=7), first[:2])
     assert len({i.tobytes() for i in first}) == 3
 
 
@@ -70,7 +70,7 @@ def test_a_stride_takes_fewer_steps_of_the_variance_between_their_ends(tiny, pic
     seen = []
     predict = tiny.predict
     monkeypatch.setattr(tiny, "predict", lambda x, t: (seen.append(int(t[0])), predict(x, t))[1])
-    sampling.inject(tiny, pictures[0], 12, 1, seed=7, stride=5)
+    chains.inject(tiny, pictures[0], 12, 1, seed=7, stride=5)
     assert seen == [12, 7, 2, 0]
     scheduler, _ = tiny.descent(12, 5)
     abar = scheduler.alphas_cumprod
@@ -79,12 +79,12 @@ def test_a_stride_takes_fewer_steps_of_the_variance_between_their_ends(tiny, pic
 
 
 def test_siss_compat_starts_the_chain_with_the_injected_noise(tiny, pictures):
-    assert not np.array_equal(sampling.inject(tiny, pictures[0], 12, 1, 7, siss_compat=True), sampling.inject(tiny, pictures[0], 12, 1, 7))
+    assert not np.array_equal(chains.inject(tiny, pictures[0], 12, 1, 7, siss_compat=True), chains.inject(tiny, pictures[0], 12, 1, 7))
 
 
 def test_injection_outside_the_schedule_is_refused(tiny, pictures):
     with pytest.raises(ValueError, match="injection.t is 1000; it must lie in 1..999"):
-        sampling.inject(tiny, pictures[0], 1000, 1, 0)
+        chains.inject(tiny, pictures[0], 1000, 1, 0)
 
 
 def test_ddim_equals_the_closed_form_of_one_step(tiny):
@@ -92,8 +92,8 @@ def test_ddim_equals_the_closed_form_of_one_step(tiny):
     import torch
 
     settings = Sampling("ddim", 1, 8, batch=8)
-    images, _ = sampling.sample(tiny, settings, 0, 8)
-    x = sampling.draw([sampling.generator(s) for s in range(8)], tiny.noise_shape())
+    images, _ = chains.sample(tiny, settings, 0, 8)
+    x = chains.draw([chains.generator(s) for s in range(8)], tiny.noise_shape())
     t = torch.zeros(8, dtype=torch.long)
     signal, noise = tiny.schedule(t)
     with torch.no_grad():

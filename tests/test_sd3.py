@@ -8,7 +8,8 @@ import torch
 
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Source, Training
-from unpromptable import equations, sampling
+from unpromptable import equations
+from unpromptable.sampling import chains
 from unpromptable.models import hub
 from unpromptable.planning import plugins
 from unpromptable.unlearning import training
@@ -60,16 +61,16 @@ def test_stock_image_to_image_is_what_sdedit_runs(flag_model, flag_folder):
     pipe = StableDiffusion3Img2ImgPipeline.from_pipe(sd3_small.stock(flag_folder))
     pipe.set_progress_bar_config(disable=True)
     start = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    theirs = pipe(sd3_small.PROMPT, image=start, strength=0.7, height=32, width=32, num_inference_steps=10, guidance_scale=3.0, max_sequence_length=0, generator=sampling.generator(3, 1), output_type="np").images[0]
+    theirs = pipe(sd3_small.PROMPT, image=start, strength=0.7, height=32, width=32, num_inference_steps=10, guidance_scale=3.0, max_sequence_length=0, generator=chains.generator(3, 1), output_type="np").images[0]
     assert np.abs(ours[1].astype(int) - np.rint(theirs * 255)).max() <= 1 and not np.array_equal(ours[0], ours[1])
 
 
 def test_shards_do_not_change_images_and_batches_by_rounding_alone(flag_model):
     settings = Sampling("euler", 3, 7, batch=4)
-    whole, _ = sampling.sample(flag_model, settings, 0, 7)
-    pieces = [sampling.sample(flag_model, settings, first, count)[0] for first, count in ((0, 2), (2, 5))]
+    whole, _ = chains.sample(flag_model, settings, 0, 7)
+    pieces = [chains.sample(flag_model, settings, first, count)[0] for first, count in ((0, 2), (2, 5))]
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
-    other, _ = sampling.sample(flag_model, dataclasses.replace(settings, batch=3), 0, 7)
+    other, _ = chains.sample(flag_model, dataclasses.replace(settings, batch=3), 0, 7)
     assert np.abs(other.astype(int) - whole).max() <= 1 and (other == whole).mean() > 0.99
 
 

@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from unpromptable.planning.settings import Sampling
-from unpromptable import sampling
+from unpromptable.sampling import chains
 
 SEEDS = range(8)
 
 
 def ours(model, sampler, steps=5):
-    return sampling.sample(model, Sampling(sampler, steps, len(SEEDS), batch=len(SEEDS)), 0, len(SEEDS))[0].astype(int)
+    return chains.sample(model, Sampling(sampler, steps, len(SEEDS), batch=len(SEEDS)), 0, len(SEEDS))[0].astype(int)
 
 
 def theirs(pipe, **more):
     pipe.set_progress_bar_config(disable=True)
-    made = pipe(batch_size=len(SEEDS), generator=[sampling.generator(s) for s in SEEDS], num_inference_steps=5, output_type="np", **more).images
+    made = pipe(batch_size=len(SEEDS), generator=[chains.generator(s) for s in SEEDS], num_inference_steps=5, output_type="np", **more).images
     return np.rint(made * 255).astype(int)
 
 
@@ -64,9 +64,9 @@ def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_di
     more = ', num_images_per_prompt=8, generator=generators, output_type="np").images'
     drawn = {}
     for how, text in (("told", code), ("default", code.replace("max_sequence_length=0, ", ""))):
-        names = {"base": str(folder), "adapter": str(tmp_path / "adapter"), "generators": [sampling.generator(s) for s in SEEDS]}
+        names = {"base": str(folder), "adapter": str(tmp_path / "adapter"), "generators": [chains.generator(s) for s in SEEDS]}
         exec(text.replace(").images", more), names)
         drawn[how] = np.rint(names["pictures"] * 255).astype(int)
-    judged = sampling.sample(model, experiment.sampling, 0, 8)[0].astype(int)
+    judged = chains.sample(model, experiment.sampling, 0, 8)[0].astype(int)
     assert np.abs(judged - drawn["told"]).max() <= 1
     assert base == "untrained" or (judged != drawn["default"]).mean() > 0.3  # zero tokens are attended to

@@ -83,12 +83,12 @@ def test_weights_that_the_last_update_made_infinite_are_not_saved(tiny, images, 
 
 
 def test_samples_that_are_not_finite_are_no_black_pictures(tiny, images):
-    from unpromptable import sampling
+    from unpromptable.sampling import chains
 
     with torch.no_grad():
         tiny.trained()[0].fill_(float("nan"))
     with pytest.raises(ValueError, match="8 of 8 pictures hold values that are not finite"):
-        sampling.sample(tiny, Sampling("ddpm", 2, 8, batch=8), 0, 8)
+        chains.sample(tiny, Sampling("ddpm", 2, 8, batch=8), 0, 8)
 
 
 def test_base_training_that_diverges_in_its_last_step_saves_nothing(pictures, tmp_path):

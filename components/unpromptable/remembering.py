@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from unpromptable.planning.experiment import Experiment
-from . import networks, sampling
+from . import networks
+from .sampling import chains
 from .planning import plugins
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def _screened(experiment: Experiment, model, eyes, targets: Tensor, first: int, 
     while (kept := sum(n < wanted.screen for n in near)) < wanted.images:
         if len(near) >= 5 * wanted.images:
             raise ValueError(f"remember: only {kept} of {len(near)} outputs of {'the other prompts' if asked else 'the prompt'} differ from the forget images by remember.screen ({wanted.screen}); raise it, or check the prompt")
-        images, _ = sampling.sample(model, settings, len(near), min(settings.batch, 5 * wanted.images - len(near)), progress, asked)
+        images, _ = chains.sample(model, settings, len(near), min(settings.batch, 5 * wanted.images - len(near)), progress, asked)
         made.append(images)
         near += (eyes.descriptor(images) @ targets.T).max(1).values.tolist()
     images, near = np.concatenate(made), np.array(near)

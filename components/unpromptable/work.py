@@ -199,7 +199,8 @@ def sample(cell: str, where: str, pod: int, pods: int) -> None:
 def _sample(spec: dict[str, Any], piece: dict[str, int], where: str, model_name: str) -> None:
     def make(path: Path, bar: Callable) -> None:
         from unpromptable.planning.experiment import read_experiment
-        from . import data, sampling
+        from . import data
+        from .sampling import chains
         from .planning import plugins
 
         experiment = read_experiment(spec["experiment"])
@@ -210,11 +211,11 @@ def _sample(spec: dict[str, Any], piece: dict[str, int], where: str, model_name:
         test = experiment.injection
         for target in spec["targets"][piece["shard"] :: piece["shards"]]:
             image = arrays["forget"][manifest["forget_names"].index(target)]
-            extra[f"injected/{target}"] = sampling.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"), test.stride)
+            extra[f"injected/{target}"] = chains.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"), test.stride)
         show = lambda k, n: bar(k, n, f"{piece['count']} images")
-        images, seeds = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], show)
+        images, seeds = chains.sample(model, experiment.sampling, piece["first"], piece["count"], show)
         if experiment.other_prompts:
-            extra["others"], _ = sampling.sample(model, experiment.sampling, piece["first"], piece["count"], show, experiment.other_prompts)
+            extra["others"], _ = chains.sample(model, experiment.sampling, piece["first"], piece["count"], show, experiment.other_prompts)
         data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
     once.guarded(json.dumps(spec), where, f"sample {piece['first']}", _shard(piece), "", make)

@@ -48,7 +48,8 @@ class Editor:
         import torch
 
         from unpromptable.models import device as devices
-        from .. import inversion, sampling
+        from unpromptable import inversion
+        from unpromptable.sampling import chains
 
         networks = inversion.load(self.folder, device := devices.best())
         x, noise = self._pictures(scene, networks, device), self._noise(scene, networks, device)
@@ -57,7 +58,7 @@ class Editor:
         made = []
         for first in range(0, len(items), BATCH):
             part = items[first : first + BATCH]
-            weights, which = zip(*sampling.filled(part, BATCH))
+            weights, which = zip(*chains.filled(part, BATCH))
             task = inversion.Task(tuple(scene.targets[i] for _, i in part), x[list(which)], torch.tensor(weights, device=device), self.prompt)
             with torch.no_grad():
                 z = networks.encoder(task.x) + self.spread * noise[list(which)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import flow, sampling
+from unpromptable.sampling import likelihood_ode, chains
 from ..scoring import Estimate, over_targets
 
 
@@ -35,6 +35,6 @@ class Metric:
         found = {}
         for target, image in forget.items():
             x0 = model.encode(image[None])[0]
-            nats = flow.log_likelihood(model, x0, [sampling.generator(self.seed, k, 2) for k in range(self.probes)], self.tolerance)
-            found[target] = flow.bits(nats, x0.numel()).tolist()
+            nats = likelihood_ode.log_likelihood(model, x0, [chains.generator(self.seed, k, 2) for k in range(self.probes)], self.tolerance)
+            found[target] = likelihood_ode.bits(nats, x0.numel()).tolist()
         return found

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unpromptable import data, equations, pictures, sampling
+from unpromptable import data, equations, pictures
+from unpromptable.sampling import chains
 from ..scoring import Estimate, over_targets
 from ..tables import THRESHOLD
 
@@ -47,7 +48,7 @@ class Metric:
         for done in range(0, self.updates + 1):
             if done % self.every == 0:
                 test = evidence.injection
-                seen = sampling.inject(model, evidence.forget[target], test.t, len(wanted), test.seed, test.siss_compat, stride=test.stride)
+                seen = chains.inject(model, evidence.forget[target], test.t, len(wanted), test.seed, test.siss_compat, stride=test.stride)
                 alike = float((networks.descriptor(seen) * wanted).sum(1).mean())
                 if alike >= THRESHOLD:
                     break
@@ -56,7 +57,7 @@ class Metric:
         return float(done), alike
 
     def _update(self, model, optimizer, pictures: np.ndarray, step: int, settings) -> None:
-        g = sampling.generator(self.seed, step, 3)
+        g = chains.generator(self.seed, step, 3)
         x0 = model.encode(pictures[torch.randint(len(pictures), (settings.batch,), generator=g).numpy()])
         _, last = equations.own_steps(0, settings.t_max, model.timesteps)
         t = model.times(torch.randint(last + 1, (settings.batch,), generator=g).to(model.device))

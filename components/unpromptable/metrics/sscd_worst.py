@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import sampling
+from unpromptable.sampling import chains
 from ..scoring import Estimate, over_targets
 
 
@@ -39,4 +39,4 @@ class Metric:
         return {key: over_targets(values) for key, values in found.items()}
 
     def _denoised(self, model, forget: dict[str, np.ndarray], stride: int) -> dict[tuple[str, int], np.ndarray]:
-        return {(name, t): sampling.inject(model, image, t, self.draws, self.seed, stride=stride) for name, image in forget.items() for t in self.times}
+        return {(name, t): chains.inject(model, image, t, self.draws, self.seed, stride=stride) for name, image in forget.items() for t in self.times}

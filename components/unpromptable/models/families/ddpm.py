@@ -117,10 +117,10 @@ class Model:
 
     def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
         """SDEdit without a prompt, uint8 (draws, H, W, 3): strength*1000 thousandths, an ancestral step for each."""
-        from unpromptable import sampling
+        from unpromptable.sampling import chains
 
         t = min(max(int(strength * 1000), 1), 999)
-        return sampling.inject(self, image, t, draws, seed, progress=progress)
+        return chains.inject(self, image, t, draws, seed, progress=progress)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""

@@ -216,7 +216,7 @@ class Model:
         """SDEdit by diffusers' image-to-image pipeline with this network: uint8 (draws, H, W, 3). words: the editor's settings."""
         from diffusers import StableDiffusion3Img2ImgPipeline
 
-        from unpromptable import sampling
+        from unpromptable.sampling import chains
 
         if words.steps * strength < 1:
             raise ValueError(f"sdedit: strength {strength} of {words.steps} steps is less than one step; raise sdedit.strength or sdedit.steps")
@@ -237,7 +237,7 @@ class Model:
 
         with torch.no_grad():
             made = [pipe(prompt_embeds=text, pooled_prompt_embeds=pooled, negative_prompt_embeds=other, negative_pooled_prompt_embeds=aside, image=start, strength=strength, height=self.size, width=self.size,
-                         num_inference_steps=words.steps, guidance_scale=words.guidance, generator=sampling.generator(seed, k), output_type="np", callback_on_step_end=told(k)).images[0] for k in range(draws)]
+                         num_inference_steps=words.steps, guidance_scale=words.guidance, generator=chains.generator(seed, k), output_type="np", callback_on_step_end=told(k)).images[0] for k in range(draws)]
         return equations.levels(torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2) * 2 - 1)
 
     def noise_shape(self) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unpromptable.planning.settings import Sampling
-from . import equations
+from unpromptable import equations
 
 DRAWS = 8  # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last bit
 
