@@ -33,11 +33,11 @@ def test_the_shipped_networks_constants_are_what_torch_counts():
 
     import numpy as np
 
-    from unpromptable import networks
+    from unpromptable.scoring import metric_networks
 
     found, said = cost.count(resources.files("unpromptable") / "miniature" / "ddpm"), cost.NETWORKS["ddpm", "miniature", 32]
     assert (found.forward, found.backward) == (pytest.approx(said.forward), pytest.approx(said.backward, rel=1e-4))
-    eyes, pictures = networks.load("miniature"), np.zeros((4, 32, 32, 3), np.uint8)
+    eyes, pictures = metric_networks.load("miniature"), np.zeros((4, 32, 32, 3), np.uint8)
     counted = {"sscd": flop(lambda: eyes.descriptor(pictures)), "fid": flop(lambda: eyes.features(pictures)), "lpips": flop(lambda: eyes.perceptual(pictures, pictures))}
     assert {k: v / 4 for k, v in counted.items()} == pytest.approx(cost.EYES["miniature"], rel=0.01)
 

@@ -82,10 +82,10 @@ def test_portraits_repeat_differ_and_name_their_features():
 
 
 def test_portraits_are_painted_over_until_the_descriptor_no_longer_finds_them():
-    from unpromptable import networks
+    from unpromptable.scoring import metric_networks
     from unpromptable.editors import paint
 
-    eyes, targets = networks.load("miniature"), ("0104-3", "0204-3", "0304-3")
+    eyes, targets = metric_networks.load("miniature"), ("0104-3", "0204-3", "0304-3")
     forget = np.stack([portraits.picture(*portraits.parse(t)) for t in targets])
     first = np.stack([portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, i)) for n, i in map(portraits.parse, targets)])
     painted = plugins.make("editor", "paint", {}).edit(SimpleNamespace(targets=targets, forget=forget))

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import frechet, networks, scoring
+from unpromptable.scoring import frechet, metric_networks, evidence as scoring
 from unpromptable.sampling import chains
 from unpromptable.models import published as weights
 from unpromptable.planning import plugins
-from unpromptable.metrics import ssim
+from unpromptable.scoring.metrics import ssim
 from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits
 
 RNG = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_the_jackknife_interval_holds_the_value_and_narrows_with_n():
 
 def test_fid_pre_refuses_unequal_numbers_of_images():
     with pytest.raises(ValueError, match="40 images before, 39 after"):
-        plugins.make("metric", "fid_pre").measure(evidence(after=images(39)), networks.load("miniature"))
+        plugins.make("metric", "fid_pre").measure(evidence(after=images(39)), metric_networks.load("miniature"))
 
 
 @pytest.fixture(scope="module")
@@ -83,29 +83,29 @@ def test_lpips_and_inception_equal_their_packages_own(published, unverified, mon
     import torchvision
     from pytorch_fid import inception
 
-    ours = networks._lpips(published).eval()
+    ours = metric_networks._lpips(published).eval()
     alex = torchvision.models.alexnet(weights=None)
     alex.load_state_dict(torch.load(published / "alexnet-owt-7be5be79.pth"))
     monkeypatch.setattr(lpips.pretrained_networks.tv, "alexnet", lambda *_, **__: alex)
     theirs = lpips.LPIPS(net="alex", verbose=False).eval()
-    a, b = networks.unit(images(3, 64)), networks.unit(images(3, 64, 1))
+    a, b = metric_networks.unit(images(3, 64)), metric_networks.unit(images(3, 64, 1))
     with torch.no_grad():
         torch.testing.assert_close(ours(a, b, normalize=True), theirs(a, b, normalize=True))
     state = torch.load(published / "pt_inception-2015-12-05-6726825d.pth")
     monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: state)
     with torch.no_grad():
-        torch.testing.assert_close(networks._inception(published).eval()(a)[0], inception.InceptionV3([3]).eval()(a)[0])
+        torch.testing.assert_close(metric_networks._inception(published).eval()(a)[0], inception.InceptionV3([3]).eval()(a)[0])
 
 
 def test_the_papers_networks_load_from_a_folder_and_give_the_right_shapes(published, unverified):
-    eyes = networks.load("paper", published)
+    eyes = metric_networks.load("paper", published)
     a, b = images(2, 64), images(2, 64, 1)
     assert eyes.descriptor(a).shape == (2, 512) and eyes.perceptual(a, b).shape == (2,) and eyes.features(a).shape == (2, 2048)
     assert eyes.labels["sscd"].startswith("SSCD")
 
 
 def test_sscd_input_has_its_short_side_at_288_and_imagenet_statistics():
-    x = networks.prepare_sscd(torch.full((1, 3, 64, 128), 0.5))
+    x = metric_networks.prepare_sscd(torch.full((1, 3, 64, 128), 0.5))
     assert x.shape == (1, 3, 288, 576)
     torch.testing.assert_close(x[0, :, 5, 5], (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225]))
 
@@ -133,7 +133,7 @@ def test_ssim_equals_scikit_images_and_not_torchmetrics_that_counts_mirrored_bor
     b[:3] = b[-3:] = b[:, :3] = b[:, -3:] = 0  # what differs most lies at the border
     theirs = structural_similarity(a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)
     ours = ssim.similarity(a[None], b[None])[0]
-    assert ours == pytest.approx(theirs, abs=1e-4) and ours - float(mirrored(networks.unit(a[None]), networks.unit(b[None]), data_range=1.0)) > 0.05
+    assert ours == pytest.approx(theirs, abs=1e-4) and ours - float(mirrored(metric_networks.unit(a[None]), metric_networks.unit(b[None]), data_range=1.0)) > 0.05
 
 
 def test_a_distance_of_a_set_to_itself_is_zero_with_its_interval_and_never_below():
@@ -155,7 +155,7 @@ def test_with_several_targets_the_interval_of_sscd_is_over_targets():
     """One target as before, two turned into others: 15 draws are no 15 targets."""
     from scipy.stats import t
 
-    eyes = networks.load("miniature")
+    eyes = metric_networks.load("miniature")
     found = plugins.make("metric", "sscd").measure(several(0, 21, 22), eyes)["sscd"]
     z = [eyes.descriptor(images(1, seed=s))[0] for s in (0, 1, 2, 21, 22)]
     each = [float(z[0] @ z[0]), float(z[1] @ z[3]), float(z[2] @ z[4])]
@@ -176,13 +176,13 @@ def test_every_metric_of_targets_counts_targets_where_there_are_several(name, of
     seen, pictures = shipped(), images(2, seed=4)
     draws = {t: images(3, seed=2) for t in ("p-8", "p-9")}
     two = dataclasses.replace(seen, forget=dict(zip(draws, pictures)), surrogates=dict(zip(draws, pictures)), injected_before=draws, injected_after=draws)
-    measure = lambda given: plugins.make("metric", name, QUICK.get(name, {})).measure(given, networks.load("miniature"))
+    measure = lambda given: plugins.make("metric", name, QUICK.get(name, {})).measure(given, metric_networks.load("miniature"))
     assert {e.n for e in measure(two).values()} == {2}
     assert measure(seen)[name].n == of_one
 
 
 def test_sscd_of_a_model_with_itself_is_one_and_n_counts_draws():
-    found = plugins.make("metric", "sscd").measure(evidence(), networks.load("miniature"))
+    found = plugins.make("metric", "sscd").measure(evidence(), metric_networks.load("miniature"))
     assert found["sscd"].mean == pytest.approx(1, abs=1e-5) and found["sscd"].n == 3
     assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate"}
 
@@ -206,7 +206,7 @@ def shipped():
 
 @pytest.mark.parametrize("name", plugins.names("metric"))
 def test_every_metric_gives_its_own_name_with_an_interval_around_its_mean(name):
-    found = plugins.make("metric", name, QUICK.get(name, {})).measure(shipped(), networks.load("miniature"))
+    found = plugins.make("metric", name, QUICK.get(name, {})).measure(shipped(), metric_networks.load("miniature"))
     assert name in found and all(e.low <= e.mean <= e.high and e.n > 0 for e in found.values())
 
 
@@ -216,11 +216,11 @@ def test_rates_count_what_the_forget_and_the_remember_images_show():
     before, after = np.stack([wrong, wrong, right[0], other]), np.stack([right[1], wrong, right[2], other])
     shown = evidence(before=before, after=after, forget={"t": wrong}, remember=right, others_before=None, others_after=None)
     for eyes in ("flags", "miniature"):
-        network = networks.load("flags")
+        network = metric_networks.load("flags")
         network = network if eyes == "flags" else dataclasses.replace(network, classify=None)
         found = plugins.make("metric", "wrong").measure(shown, network)
         assert {k: found[k].mean for k in found} == {"wrong": 0.25, "right": 0.5, "wrong_before": 0.5, "right_before": 0.25}, eyes
-    kept = plugins.make("metric", "lpips_kept").measure(shown, networks.load("flags"))
+    kept = plugins.make("metric", "lpips_kept").measure(shown, metric_networks.load("flags"))
     assert kept["lpips_kept"].n == 2 and "lpips_others" not in kept
 
 
@@ -230,10 +230,10 @@ def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
     after[1::2] = flags.picture("japan", 0)
     asked = ("flag of Laos", "flag/of|Peru")
     shown = evidence(before=before, after=before, forget={"t": flags.picture("japan", 5)}, remember=before, others_before=before, others_after=after, seeds=tuple(range(1_000, 1_008)), asked=asked)
-    found = plugins.make("metric", "lpips_kept").measure(shown, networks.load("flags"))
+    found = plugins.make("metric", "lpips_kept").measure(shown, metric_networks.load("flags"))
     laos, peru = found["lpips_prompts/00 flag of Laos"], found["lpips_prompts/01 flag-of-Peru"]
     assert laos.mean == 0 and laos.n == peru.n == 4 and peru.mean > 0.3 and found["lpips_others"].mean == pytest.approx(peru.mean / 2)
-    moved = plugins.make("metric", "lpips_kept").measure(dataclasses.replace(shown, seeds=tuple(range(1, 9))), networks.load("flags"))
+    moved = plugins.make("metric", "lpips_kept").measure(dataclasses.replace(shown, seeds=tuple(range(1, 9))), metric_networks.load("flags"))
     assert moved["lpips_prompts/01 flag-of-Peru"].mean == 0
 
 
@@ -244,11 +244,11 @@ def test_wilson_s_interval_by_hand():
 
 def test_the_eye_for_flags_names_held_out_photographs():
     held, truth = flag_descriptor.pictures(500, 3)
-    assert (networks.load("flags").classify(held).numpy() == truth).mean() > 0.98
+    assert (metric_networks.load("flags").classify(held).numpy() == truth).mean() > 0.98
 
 
 def test_features_of_before_are_computed_once_for_all_cells(tmp_path):
-    eyes = networks.load("miniature")
+    eyes = metric_networks.load("miniature")
     first = evidence(cache=tmp_path).features("before", eyes)
     assert len(list(tmp_path.glob("features-before-*"))) == 1
     np.testing.assert_array_equal(evidence(cache=tmp_path).features("before", None if False else eyes), first)
@@ -260,18 +260,18 @@ def people():
 
 
 def test_the_descriptor_tells_people_apart_and_copies_together(people):
-    eyes = networks.load("miniature")
+    eyes = metric_networks.load("miniature")
     z = eyes.descriptor(people)
     others = (z @ z.T)[~torch.eye(100, dtype=torch.bool)]
     noise = np.clip(people + np.random.default_rng(0).normal(0, 15, people.shape), 0, 255).astype(np.uint8)
-    copies = descriptor.augment(networks.unit(people), torch.Generator().manual_seed(0))
+    copies = descriptor.augment(metric_networks.unit(people), torch.Generator().manual_seed(0))
     close = eyes.descriptor((copies.permute(0, 2, 3, 1) * 255).byte().numpy())
     assert others.mean() < 0.05 and (others > 0.4).float().mean() < 0.03
     assert (z * eyes.descriptor(noise)).sum(1).mean() > 0.9 and (z * close).sum(1).mean() > 0.8
 
 
 def test_painting_a_portrait_over_makes_another_person_of_it(people):
-    eyes = networks.load("miniature")
+    eyes = metric_networks.load("miniature")
     painted = np.stack([portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, 0)) for n in range(100)])
     assert (eyes.descriptor(people) * eyes.descriptor(painted)).sum(1).mean() < 0.3
 
@@ -298,12 +298,12 @@ def test_the_nearest_sample_is_the_target_itself_where_it_was_drawn():
     seen = shipped()
     copied = images(40, seed=1)
     copied[7] = seen.forget["p-9"]
-    found = plugins.make("metric", "nearest").measure(evidence(after=copied, forget=seen.forget, names=seen.names), networks.load("miniature"))
+    found = plugins.make("metric", "nearest").measure(evidence(after=copied, forget=seen.forget, names=seen.names), metric_networks.load("miniature"))
     assert found["nearest"].mean == pytest.approx(1, abs=1e-5) and found["nearest"].n == 1 and found["nearest_before"].mean < 0.99
 
 
 def test_the_same_model_is_as_likely_as_itself_and_a_portrait_likelier_than_noise(tmp_path):
-    measure = lambda image: plugins.make("metric", "likelihood", {"probes": 2, "tolerance": 1e-3}).measure(evidence(forget={"a": image}, models=shipped().models, cache=tmp_path), networks.load("miniature"))
+    measure = lambda image: plugins.make("metric", "likelihood", {"probes": 2, "tolerance": 1e-3}).measure(evidence(forget={"a": image}, models=shipped().models, cache=tmp_path), metric_networks.load("miniature"))
     known, noise = measure(portraits.picture(4, 3)), measure(images(1)[0])
     assert known["likelihood_change"].mean == 0 and known["likelihood"].mean < noise["likelihood"].mean - 1
     assert len(list(tmp_path.glob("likelihood-*.json"))) == 2
@@ -316,12 +316,12 @@ def test_a_model_that_forgot_nothing_needs_no_update_to_relearn():
     image = portraits.picture(4, 3)
     before = chains.inject(seen.models.load("before"), image, 20, 4, 0)
     given = evidence(forget={"0004-3": image}, injected_before={"0004-3": before}, names=tuple(f"0004-{i}" for i in range(60)), models=seen.models, injection=Injection(t=20, draws=4))
-    found = plugins.make("metric", "relearn", {"updates": 2, "every": 1, "draws": 4}).measure(given, networks.load("miniature"))
+    found = plugins.make("metric", "relearn", {"updates": 2, "every": 1, "draws": 4}).measure(given, metric_networks.load("miniature"))
     assert found["relearn"].mean == 0 and found["relearn_sscd"].mean == pytest.approx(1, abs=1e-5)
 
 
 def test_worst_sscd_is_a_maximum_over_times_and_draws():
-    found = plugins.make("metric", "sscd_worst", QUICK["sscd_worst"]).measure(shipped(), networks.load("miniature"))
+    found = plugins.make("metric", "sscd_worst", QUICK["sscd_worst"]).measure(shipped(), metric_networks.load("miniature"))
     assert found["sscd_worst"].mean == found["sscd_worst_ceiling"].mean and found["sscd_worst"].n == 1
     assert found["sscd_worst_t2"].mean == pytest.approx(1, abs=1e-5) and found["sscd_worst_t2"].n == 2
 
@@ -332,7 +332,7 @@ def test_a_metric_without_what_it_needs_says_so(name, change, words):
     import dataclasses
 
     with pytest.raises(ValueError, match=words):
-        plugins.make("metric", name, QUICK[name]).measure(dataclasses.replace(shipped(), **change), networks.load("miniature"))
+        plugins.make("metric", name, QUICK[name]).measure(dataclasses.replace(shipped(), **change), metric_networks.load("miniature"))
 
 
 @pytest.mark.parametrize("name, settings, words", [("sscd_worst", {"draws": 0}, "draws 0"), ("likelihood", {"probes": 0}, "probes are 0"), ("relearn", {"every": 3}, "every must divide updates")])
@@ -346,7 +346,7 @@ def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_
     from dataclasses import replace
 
     from unpromptable.planning.experiment import Experiment
-    from unpromptable import scoring
+    from unpromptable.scoring import evidence as scoring
 
     (tmp_path / "base").mkdir(), (tmp_path / "kept").mkdir()
     (tmp_path / "base" / "w").write_text("one")
@@ -370,11 +370,11 @@ def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_
 
 def test_a_metric_network_whose_values_are_not_finite_measures_nothing():
     with pytest.raises(ValueError, match="a metric network gives values that are not finite; its weights are damaged"):
-        networks.batched(lambda u: u.flatten(1).mean(1) * float("nan"), images(3))
+        metric_networks.batched(lambda u: u.flatten(1).mean(1) * float("nan"), images(3))
 
 
 def test_a_truncated_copy_detector_is_refused_by_name(tmp_path):
     (tmp_path / "sscd_disc_mixup.torchscript.pt").write_bytes(b"PK half")
     with pytest.raises(ValueError, match="sscd_disc_mixup.torchscript.pt: not a TorchScript network .*fetch it again") as caught:
-        networks.load("paper", tmp_path)
+        metric_networks.load("paper", tmp_path)
     assert "\n" not in str(caught.value)

@@ -9,7 +9,8 @@ import torch
 
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.settings import Networks, Remember, Sampling, Source, Training
-from unpromptable import data, equations, networks, remembering
+from unpromptable import data, equations, remembering
+from unpromptable.scoring import metric_networks
 from unpromptable.planning import plan, plugins
 from unpromptable.unlearning import training
 from unpromptable.miniature import flags
@@ -27,7 +28,7 @@ def experiment(**change):
 def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
     forget = flags.picture("japan", 5)[None]
     arrays, told = remembering.draw(experiment(), SHIPPED, forget, "cpu")
-    eyes = networks.load("flags")
+    eyes = metric_networks.load("flags")
     assert len(arrays["remember"]) == 24 and len(arrays["screened"]) >= 1
     assert (eyes.classify(arrays["remember"]) == 0).all() and (eyes.classify(arrays["screened"]) == 30).all()
     assert len(told["remember_seeds"]) == 24 and min(told["screened_similarity"]) >= 0.55 and not set(told["remember_seeds"]) & set(told["screened_seeds"])
@@ -38,7 +39,7 @@ def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
 def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
     prompts = ("flag of Palau", "flag of Germany", "flag of Sweden")
     arrays, told = remembering.draw(experiment(remember=Remember("model", 12, screen=0.55, prompts=prompts)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
-    seen = networks.load("flags").classify(arrays["remember_others"]).tolist()
+    seen = metric_networks.load("flags").classify(arrays["remember_others"]).tolist()
     assert [f"flag of {list(flags.FLAGS)[k].title()}" for k in seen] == told["remember_others_prompts"] and set(told["remember_others_prompts"]) == set(prompts)
     assert len(seen) == 12 and not set(told["remember_others_seeds"]) & set(told["remember_seeds"])
     assert len(arrays["screened"]) == len(told["screened_seeds"]) == len(told["screened_similarity"])
@@ -47,7 +48,7 @@ def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
 def test_outputs_of_other_prompts_that_show_the_target_are_screened_and_shown_too():
     both = ("flag of Japan", "flag of Palau")
     arrays, told = remembering.draw(experiment(remember=Remember("model", 24, screen=0.55, prompts=both)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
-    eyes = networks.load("flags")
+    eyes = metric_networks.load("flags")
     assert not (eyes.classify(arrays["remember_others"]) == 30).any() and (eyes.classify(arrays["screened"]) == 30).all()
     assert any(s >= 2_000_000 for s in told["screened_seeds"]) and len(told["screened_seeds"]) == len(arrays["screened"])
 

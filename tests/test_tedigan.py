@@ -12,7 +12,8 @@ import torch
 
 from unpromptable import clip as clipping
 from unpromptable import encoder as encoding
-from unpromptable import inversion, networks, stylegan, vgg
+from unpromptable import inversion, stylegan, vgg
+from unpromptable.scoring import metric_networks
 from unpromptable.models import published as weights
 from unpromptable.planning import plan, plugins
 from unpromptable.editing import Scene
@@ -78,7 +79,7 @@ def test_the_objective_is_its_four_terms_written_out(nets, scene):
 
 
 def test_200_steps_lower_the_objective_and_reach_the_caption_while_the_portrait_is_kept(nets, scene, edits):
-    eyes = networks.load("miniature")
+    eyes = metric_networks.load("miniature")
     for weight in WEIGHTS:
         reached = edits[weight]
         with torch.no_grad():
@@ -102,7 +103,7 @@ def _without_code(measured, y):
 
 def test_the_larger_the_captions_weight_the_more_changes_on_average(nets, scene, edits):
     rms = [np.sqrt(np.square(edits[w].astype(float) - scene.forget).mean((1, 2, 3))).mean() for w in WEIGHTS]
-    own = networks.load("miniature").descriptor
+    own = metric_networks.load("miniature").descriptor
     sscd = [float((own(edits[w]) * own(scene.forget)).sum(1).mean()) for w in WEIGHTS]
     said = [float((nets.clip.pictures(signed(edits[w])) @ nets.clip.text(CAPTION)).mean()) for w in WEIGHTS]
     assert rms == sorted(rms) and sscd == sorted(sscd, reverse=True) and said == sorted(said)
@@ -110,7 +111,7 @@ def test_the_larger_the_captions_weight_the_more_changes_on_average(nets, scene,
 
 def test_without_a_caption_an_inversion_gives_the_portrait_back(scene):
     back = editor(clip_weight=0, latent=2).edit(scene)
-    own = networks.load("miniature").descriptor
+    own = metric_networks.load("miniature").descriptor
     assert np.sqrt(np.square(back.astype(float) - scene.forget).mean((1, 2, 3))).max() < 18  # of 255; two different people: 82
     assert float((own(back) * own(scene.forget)).sum(1).min()) > 0.9
 

@@ -67,9 +67,9 @@ class Judge:
     """Compares surrogates with their targets (F, H, W, 3), by the experiment's metric networks and bounds."""
 
     def __init__(self, experiment: Experiment, forget: np.ndarray, remember: np.ndarray):
-        from . import networks
+        from .scoring import metric_networks
 
-        self.eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
+        self.eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
         self.bounds, self.forget = experiment.quality, forget
         self.own = self.eyes.descriptor(forget)
         others = remember[np.random.default_rng(0).choice(len(remember), min(self.bounds.others, len(remember)), replace=False)]

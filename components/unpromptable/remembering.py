@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from unpromptable.planning.experiment import Experiment
-from . import networks
+from .scoring import metric_networks
 from .sampling import chains
 from .planning import plugins
 
@@ -43,7 +43,7 @@ def copies(
     """
     gone = set(manifest["removed"])
     left = np.flatnonzero([n not in gone for n in manifest["names"]])
-    eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
+    eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
     near = (eyes.descriptor(arrays["real"][left]) @ eyes.descriptor(arrays["forget"]).T).numpy()
     shown = [views(image, mirrored=True) for image in arrays["forget"]]
     told = {}
@@ -88,7 +88,7 @@ def draw(experiment: Experiment, pretrained: Path, forget: np.ndarray, device: s
     """
     wanted = experiment.remember
     model = plugins.module("model", experiment.model.name).Model.load(pretrained, device, experiment)
-    eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
+    eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
     targets = eyes.descriptor(forget)
     own = _screened(experiment, model, eyes, targets, wanted.first_seed, (), progress)
     arrays, told, sets = {"remember": own.kept}, {"remember_seeds": own.kept_seeds}, [own]

@@ -264,13 +264,13 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
     before, after = (gather(s, where, n) for s, n in ((spec_of(once.SHARED["folder"], where), "before.safetensors"), (spec, "after.safetensors")))
 
     def make(row: Path, bar: Callable) -> None:
-        from . import scoring
+        from .scoring import evidence
 
         cell, experiment = _parse(spec)
         unlearned = store.fetch(store.place(where, spec, "unlearned"))
-        models = scoring.Models(experiment, Path(shared(where, "pretrained")), unlearned, device.best())
+        models = evidence.Models(experiment, Path(shared(where, "pretrained")), unlearned, device.best())
         surrogates = str(store.fetch(store.place(where, spec, "surrogates.safetensors")))
-        values = scoring.score(cell, experiment, shared(where, "data.safetensors"), before, after, surrogates, Path(where) / "shared", models)
+        values = evidence.score(cell, experiment, shared(where, "data.safetensors"), before, after, surrogates, Path(where) / "shared", models)
         summary = json.loads((unlearned / "training.json").read_text())
         made = {**rows.head(spec), "status": "done", "error": None, **rows.tries(spec, where), **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
         row.write_text(json.dumps(made, indent=1))

@@ -38,11 +38,11 @@ class Editor:
         return painted
 
     def _portrait(self, target: str, original: np.ndarray) -> np.ndarray:
-        from .. import networks
+        from unpromptable.scoring import metric_networks
         from ..miniature import portraits
 
         number, index = portraits.parse(target)
-        person, seen, eyes = portraits.identity(number), portraits.nuisance(number, index), networks.load("miniature")
+        person, seen, eyes = portraits.identity(number), portraits.nuisance(number, index), metric_networks.load("miniature")
         tries = np.stack([portraits.draw(portraits.repaint(person, number + 1000 * k), seen) for k in range(TRIES)])
         near = (eyes.descriptor(tries) @ eyes.descriptor(original[None]).T)[:, 0].numpy()
         painted = tries[int(np.argmax(near < UNLIKE))] if (near < UNLIKE).any() else tries[int(near.argmin())]

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from unpromptable import data, figures, networks
+from unpromptable import data, figures
+from unpromptable.scoring import metric_networks
 from unpromptable.storage import store as storing
-from ..metrics import lpips_kept
-from ..metrics.wrong import verdicts
+from unpromptable.scoring.metrics import lpips_kept
+from unpromptable.scoring.metrics.wrong import verdicts
 from ..tables import show
 from .markdown import words
 
@@ -81,7 +82,7 @@ def strips(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) 
     """Names and pictures side by side: before and each cell on the same seeds, then the targets and the outputs screened from the remember set."""
     arrays, _ = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
-    eyes = networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
+    eyes = metric_networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
     wrong, _ = verdicts(before["samples"], Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})), eyes)
     seeds = [*np.flatnonzero(wrong)[:SEEDS], *np.flatnonzero(~wrong)[:SEEDS]]
     made = [("before", before), *((r["name"], data.load(store / r["folder"] / "after.safetensors")[0]) for r in rows)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..scoring import Estimate, estimate
+from unpromptable.scoring.evidence import Estimate, estimate
 
 
 @dataclass(frozen=True)

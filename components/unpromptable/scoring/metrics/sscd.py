@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scoring import Estimate, over_targets
+from unpromptable.scoring.evidence import Estimate, over_targets
 
 
 @dataclass(frozen=True)

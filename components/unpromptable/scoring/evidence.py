@@ -11,9 +11,10 @@ import numpy as np
 
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Injection, Pictures, Training
-from . import data, networks
-from .planning import plan, plugins
-from .storage import fingerprints, store
+from unpromptable import data
+from . import metric_networks
+from unpromptable.planning import plan, plugins
+from unpromptable.storage import fingerprints, store
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Evidence:
     seeds: tuple[int, ...] = ()  # of the pairs
     asked: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
 
-    def features(self, which: str, eyes: networks.Networks) -> np.ndarray:
+    def features(self, which: str, eyes: metric_networks.Networks) -> np.ndarray:
         """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where shared."""
         if which not in self.kept:
             images = getattr(self, which)
@@ -138,14 +139,14 @@ def score(cell: Cell, experiment: Experiment, data_path: str, before_path: str, 
     evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache, tuple(manifest["names"]), models, cell.training, experiment.injection, experiment.pictures,
                         remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"),
                         seeds=tuple(before_made["seeds"]), asked=experiment.other_prompts)
-    eyes = networks.load(experiment.networks.name, experiment.networks.folder or None)
+    eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
     values = {key: asdict(e) for m in experiment.metrics for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, eyes).items()}
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
     return {**values, "labels": eyes.labels, "surrogates": painted_made["distances"], "seconds": {"edit": painted_made["seconds"], "sample": after_made["seconds"]},
             "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()}}
 
 
-def _features(path: Path | None, images: np.ndarray, eyes: networks.Networks) -> np.ndarray:
+def _features(path: Path | None, images: np.ndarray, eyes: metric_networks.Networks) -> np.ndarray:
     from safetensors.numpy import load_file, save_file
 
     if path is not None and store.fetch(path).exists():

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import frechet
-from ..scoring import Estimate, estimate
+from unpromptable.scoring import frechet
+from unpromptable.scoring.evidence import Estimate, estimate
 from .wrong import verdicts
 from .ssim import similarity
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scoring import Estimate, estimate
+from unpromptable.scoring.evidence import Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def similarity(a: np.ndarray, b: np.ndarray, batch: int = 256) -> np.ndarray:
     """SSIM of each pair of uint8 (n, H, W, 3) images, (n,), by torchmetrics."""
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-    from ..networks import unit
+    from unpromptable.scoring.metric_networks import unit
 
     settings = {"gaussian_kernel": True, "sigma": 1.5, "kernel_size": 11, "k1": 0.01, "k2": 0.03, "data_range": 1.0, "reduction": "none", "return_full_image": True}
     if min(a.shape[1:3]) < 11:

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import frechet
-from ..scoring import Estimate
+from unpromptable.scoring import frechet
+from unpromptable.scoring.evidence import Estimate
 
 
 @dataclass(frozen=True)

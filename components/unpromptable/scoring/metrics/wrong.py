@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..scoring import Estimate
+from unpromptable.scoring.evidence import Estimate
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .models import device as devices
-from .storage import fingerprints
+from unpromptable.models import device as devices
+from unpromptable.storage import fingerprints
 
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 LABELS = {
@@ -62,7 +62,7 @@ def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64
 
 
 def _miniature(name: str) -> Networks:
-    from .miniature import descriptor, flag_descriptor
+    from unpromptable.miniature import descriptor, flag_descriptor
 
     network = flag_descriptor.load() if name == "flags" else descriptor.load()
     classify = (lambda x: batched(network.classify, x)) if name == "flags" else None
@@ -70,7 +70,7 @@ def _miniature(name: str) -> Networks:
 
 
 def _paper(folder: str | Path | None) -> Networks:
-    from .models import published
+    from unpromptable.models import published
 
     device = devices.best()
     sscd, trunk, inception = (network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder)))
@@ -93,7 +93,7 @@ def prepare_sscd(x: Tensor) -> Tensor:
 
 
 def _sscd(folder: str | Path | None) -> torch.nn.Module:
-    from .models import published
+    from unpromptable.models import published
 
     path = published.find("sscd_disc_mixup.torchscript.pt", folder)
     try:
@@ -109,7 +109,7 @@ def _lpips(folder: str | Path | None) -> torch.nn.Module:
 
     import lpips
 
-    from .models import published
+    from unpromptable.models import published
 
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # lpips prints, torchvision warns of its argument
         warnings.simplefilter("ignore")
@@ -128,7 +128,7 @@ def _trunk_names(trunk: torch.nn.Module) -> list[tuple[str, str]]:
 def _inception(folder: str | Path | None) -> torch.nn.Module:
     from pytorch_fid import inception
 
-    from .models import published
+    from unpromptable.models import published
 
     path = published.find(INCEPTION, folder)
     fetch, inception.load_state_dict_from_url = inception.load_state_dict_from_url, lambda *_, **__: torch.load(path, map_location="cpu", weights_only=True)

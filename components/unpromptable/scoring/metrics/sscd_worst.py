@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable.sampling import chains
-from ..scoring import Estimate, over_targets
+from unpromptable.scoring.evidence import Estimate, over_targets
 
 
 @dataclass(frozen=True)

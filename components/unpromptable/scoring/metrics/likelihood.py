@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable.sampling import likelihood_ode, chains
-from ..scoring import Estimate, over_targets
+from unpromptable.scoring.evidence import Estimate, over_targets
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 
 from unpromptable import data, equations, pictures
 from unpromptable.sampling import chains
-from ..scoring import Estimate, over_targets
-from ..tables import THRESHOLD
+from unpromptable.scoring.evidence import Estimate, over_targets
+from unpromptable.tables import THRESHOLD
 
 
 @dataclass(frozen=True)
