@@ -9,7 +9,8 @@ import torch
 
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.settings import Networks, Remember, Sampling, Source, Training
-from unpromptable import data, equations, remembering
+from unpromptable import data, equations
+from unpromptable.preparing import remember_set
 from unpromptable.scoring import metric_networks
 from unpromptable.planning import plan, plugins
 from unpromptable.unlearning import training
@@ -27,7 +28,7 @@ def experiment(**change):
 
 def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
     forget = flags.picture("japan", 5)[None]
-    arrays, told = remembering.draw(experiment(), SHIPPED, forget, "cpu")
+    arrays, told = remember_set.draw(experiment(), SHIPPED, forget, "cpu")
     eyes = metric_networks.load("flags")
     assert len(arrays["remember"]) == 24 and len(arrays["screened"]) >= 1
     assert (eyes.classify(arrays["remember"]) == 0).all() and (eyes.classify(arrays["screened"]) == 30).all()
@@ -38,7 +39,7 @@ def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
 
 def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
     prompts = ("flag of Palau", "flag of Germany", "flag of Sweden")
-    arrays, told = remembering.draw(experiment(remember=Remember("model", 12, screen=0.55, prompts=prompts)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
+    arrays, told = remember_set.draw(experiment(remember=Remember("model", 12, screen=0.55, prompts=prompts)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
     seen = metric_networks.load("flags").classify(arrays["remember_others"]).tolist()
     assert [f"flag of {list(flags.FLAGS)[k].title()}" for k in seen] == told["remember_others_prompts"] and set(told["remember_others_prompts"]) == set(prompts)
     assert len(seen) == 12 and not set(told["remember_others_seeds"]) & set(told["remember_seeds"])
@@ -47,7 +48,7 @@ def test_outputs_of_other_prompts_are_drawn_too_each_with_its_prompt():
 
 def test_outputs_of_other_prompts_that_show_the_target_are_screened_and_shown_too():
     both = ("flag of Japan", "flag of Palau")
-    arrays, told = remembering.draw(experiment(remember=Remember("model", 24, screen=0.55, prompts=both)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
+    arrays, told = remember_set.draw(experiment(remember=Remember("model", 24, screen=0.55, prompts=both)), SHIPPED, flags.picture("japan", 5)[None], "cpu")
     eyes = metric_networks.load("flags")
     assert not (eyes.classify(arrays["remember_others"]) == 30).any() and (eyes.classify(arrays["screened"]) == 30).all()
     assert any(s >= 2_000_000 for s in told["screened_seeds"]) and len(told["screened_seeds"]) == len(arrays["screened"])
@@ -109,7 +110,7 @@ def test_other_prompts_that_cannot_be_remembered_are_refused(change, words):
 
 def test_a_screen_that_keeps_next_to_nothing_says_so():
     with pytest.raises(ValueError, match=r"remember: only 0 of 10 outputs of the prompt differ from the forget images by remember.screen \(0.001\)"):
-        remembering.draw(experiment(remember=Remember("model", 2, screen=0.001)), SHIPPED, flags.repaint("japan-0005")[None], "cpu")
+        remember_set.draw(experiment(remember=Remember("model", 2, screen=0.001)), SHIPPED, flags.repaint("japan-0005")[None], "cpu")
 
 
 def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_path):
@@ -135,7 +136,8 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
 def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_path):
     from PIL import Image
 
-    from unpromptable import data, remembering
+    from unpromptable import data
+    from unpromptable.preparing import remember_set
     from unpromptable.miniature import portraits
 
     images, names = portraits.training_set()
@@ -152,7 +154,7 @@ def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_p
     text = "name: t\nforget: [0004-3]\ncells: [{editor: flip}]\n"
     experiment = plan.resolve(text).experiment
     found = data.collect(str(real), 32, ["me.png"])
-    arrays, manifest = remembering.copies(experiment, *found)
+    arrays, manifest = remember_set.copies(experiment, *found)
     assert set(manifest["removed"]) == {"me.png", "saved anew.jpg", "cut.png", "mirrored.png"}
     assert set(manifest["copies"]) == set(manifest["removed"]) - {"me.png"} and len(arrays["screened"]) == 3
     assert len(data.remember(arrays, manifest)) == len(others)

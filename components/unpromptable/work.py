@@ -115,7 +115,8 @@ def _fetch(path: Path, spec: dict[str, Any]) -> None:
 
 def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) -> None:
     from unpromptable.planning.experiment import read_experiment
-    from . import data, remembering
+    from . import data
+    from .preparing import remember_set
     from .planning import plugins
 
     experiment = read_experiment(spec["experiment"])
@@ -126,10 +127,10 @@ def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) 
     if hasattr(family, "shown"):
         arrays = {name: family.shown(pretrained, images) for name, images in arrays.items()}
     if experiment.remember.source == "model":
-        drawn, told = remembering.draw(experiment, pretrained, arrays["forget"], device.best(), bar)
+        drawn, told = remember_set.draw(experiment, pretrained, arrays["forget"], device.best(), bar)
         arrays, manifest = {**arrays, **drawn}, {**manifest, **told}
     else:
-        arrays, manifest = remembering.copies(experiment, arrays, manifest)
+        arrays, manifest = remember_set.copies(experiment, arrays, manifest)
     data.save(path, arrays, manifest)
 
 

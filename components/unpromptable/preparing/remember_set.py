@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from unpromptable.planning.experiment import Experiment
-from .scoring import metric_networks
-from .sampling import chains
-from .planning import plugins
+from unpromptable.scoring import metric_networks
+from unpromptable.sampling import chains
+from unpromptable.planning import plugins
 
 log = logging.getLogger(__name__)
 COPY = 0.93  # correlation of pixels from which on a picture is a copy: copies saved anew or cut have 0.94 and more, other people 0.89 at most
