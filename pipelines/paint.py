@@ -10,7 +10,7 @@ from typing import Any
 
 def paint(a: argparse.Namespace, console: Any) -> int:
     """Open the target, cover the boxes or the mask, write the painted picture where the editor `paint` looks for it."""
-    from unpromptable import painting
+    from unpromptable.editing import painting
     from unpromptable.planning import plan
 
     image = painting.open_target(a.target, a.real or plan.read_world(a.world)["real"], a.size, a.background)

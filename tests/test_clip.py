@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from unpromptable import clip
+from unpromptable.editing.tedigan import clip
 from unpromptable.miniature import clip as ours
 from unpromptable.miniature import portraits
 

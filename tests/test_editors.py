@@ -7,7 +7,7 @@ from PIL import Image
 
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning import plugins
-from unpromptable.editing import Scene
+from unpromptable.editing.engine import Scene
 from unpromptable.miniature import portraits
 
 
@@ -83,7 +83,7 @@ def test_portraits_repeat_differ_and_name_their_features():
 
 def test_portraits_are_painted_over_until_the_descriptor_no_longer_finds_them():
     from unpromptable.scoring import metric_networks
-    from unpromptable.editors import paint
+    from unpromptable.editing.editors import paint
 
     eyes, targets = metric_networks.load("miniature"), ("0104-3", "0204-3", "0304-3")
     forget = np.stack([portraits.picture(*portraits.parse(t)) for t in targets])

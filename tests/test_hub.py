@@ -7,7 +7,7 @@ import pytest
 import torch
 from huggingface_hub import errors
 
-from unpromptable import clip
+from unpromptable.editing.tedigan import clip
 from unpromptable.models import hub
 from unpromptable.models.families import ddpm, sd3
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable import painting
+from unpromptable.editing import painting
 from unpromptable.planning import plan
 
 TEXT = """

@@ -5,9 +5,9 @@ from PIL import Image
 
 from pipelines.__main__ import main
 from unpromptable.planning.experiment import Experiment
-from unpromptable import painting
+from unpromptable.editing import painting
 from unpromptable.planning import plugins
-from unpromptable.editing import Scene
+from unpromptable.editing.engine import Scene
 from unpromptable.miniature import portraits
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from unpromptable import encoder as encoding
-from unpromptable import stylegan
+from unpromptable.editing.tedigan import encoder as encoding
+from unpromptable.editing.tedigan import stylegan
 
 SMALL = stylegan.Shape(resolution=16, code=8, base=64, most=8, first=4, top=8)
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from unpromptable import data, editing, surrogates, work
+from unpromptable import data, work
+from unpromptable.editing import engine, surrogates
 from unpromptable.planning import plan, plugins
 
 TEXT = """
@@ -42,8 +43,8 @@ class Editor:
 def fake(monkeypatch):
     """An editor `fake` beside those that ship."""
     CALLS.clear()
-    monkeypatch.setitem(sys.modules, "unpromptable.editors.fake", ModuleType("unpromptable.editors.fake"))
-    sys.modules["unpromptable.editors.fake"].Editor = Editor
+    monkeypatch.setitem(sys.modules, "unpromptable.editing.editors.fake", ModuleType("unpromptable.editing.editors.fake"))
+    sys.modules["unpromptable.editing.editors.fake"].Editor = Editor
     names = plugins.names
     monkeypatch.setattr(plugins, "names", lambda kind: sorted([*names(kind), *(["fake"] if kind == "editor" else [])]))
 
@@ -122,7 +123,7 @@ def judge():
 
     experiment = plan.resolve("name: t\nforget: [0012-3]\ncells: [{editor: flip}]\n").experiment
     target, remember = portraits.picture(12, 3)[None], np.stack([portraits.picture(n, 0) for n in range(20, 90)])
-    return editing.Judge(experiment, target, remember), target, remember
+    return engine.Judge(experiment, target, remember), target, remember
 
 
 def test_a_near_copy_and_a_random_image_are_told_from_an_edit(judge, caplog):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import clip as clipping
-from unpromptable import encoder as encoding
-from unpromptable import inversion, stylegan, vgg
+from unpromptable.editing.tedigan import clip as clipping
+from unpromptable.editing.tedigan import encoder as encoding
+from unpromptable.editing.tedigan import inversion, stylegan, vgg
 from unpromptable.scoring import metric_networks
 from unpromptable.models import published as weights
 from unpromptable.planning import plan, plugins
-from unpromptable.editing import Scene
+from unpromptable.editing.engine import Scene
 from unpromptable.miniature import portraits
 
 NAMES = ("0010-3", "0021-3", "0043-3")

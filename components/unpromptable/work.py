@@ -166,7 +166,7 @@ def edit(spec: dict[str, Any], where: str) -> None:
     """The surrogates of a cell, built once for all cells that share them."""
 
     def make(path: Path, bar: Callable) -> None:
-        from . import surrogates
+        from .editing import surrogates
 
         store.deliver(surrogates.obtain(spec, where, shared(where, "data.safetensors"), shared(where, "pretrained"), bar), str(path))
 

@@ -114,7 +114,7 @@ def given_back():
 
 
 def _fit(model, words, data: Tensor, steps: int, rate: float, seed: int, progress, through=lambda x, g: x):
-    from ..clip import view
+    from unpromptable.editing.tedigan.clip import view
     from .inversion import PEOPLE, PICTURES
 
     people = [portraits.identity(n) for n in PEOPLE]
@@ -171,7 +171,7 @@ def augment(x: Tensor, g: torch.Generator) -> Tensor:
 @torch.no_grad()
 def retrieval(model, words, first: int = 6000, count: int = 256) -> dict[str, float]:
     """The share of new people whose full caption is found among `count` pictures' captions, and the other way round."""
-    from ..clip import view
+    from unpromptable.editing.tedigan.clip import view
 
     people = range(first, first + count)
     x = torch.from_numpy(np.stack([portraits.picture(n, 0) for n in people])).permute(0, 3, 1, 2).float().div(127.5).sub(1)

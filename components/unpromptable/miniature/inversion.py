@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import encoder as encoding
-from .. import pretraining, stylegan
+from unpromptable.editing.tedigan import encoder as encoding
+from unpromptable import pretraining
+from unpromptable.editing.tedigan import stylegan
 from . import descriptor, portraits
 
 SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)

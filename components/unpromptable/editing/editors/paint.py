@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import painting
+from unpromptable.editing import painting
 
 UNLIKE = 0.2  # a portrait is painted anew until its similarity to the target is below half of what counts as forgotten
 TRIES = 16
@@ -31,7 +31,7 @@ class Editor:
         return [] if self.folder in DRAWN else painting.find(Path(self.folder), targets, among)
 
     def _flag(self, target: str, original: np.ndarray) -> np.ndarray:
-        from ..miniature import flags
+        from unpromptable.miniature import flags
 
         painted = flags.repaint(target)
         painting.check("paint.folder: flags", target, painted, original)
@@ -39,7 +39,7 @@ class Editor:
 
     def _portrait(self, target: str, original: np.ndarray) -> np.ndarray:
         from unpromptable.scoring import metric_networks
-        from ..miniature import portraits
+        from unpromptable.miniature import portraits
 
         number, index = portraits.parse(target)
         person, seen, eyes = portraits.identity(number), portraits.nuisance(number, index), metric_networks.load("miniature")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from . import clip as clipping
 from . import encoder as encoding
 from . import stylegan, vgg
-from .models import published
+from unpromptable.models import published
 
 log = logging.getLogger(__name__)
 SETTING = "editor.folder"
@@ -71,8 +71,8 @@ def load(folder: str, device: str) -> Networks:
 
 
 def _miniature(device: str) -> Networks:
-    from .miniature import descriptor
-    from .miniature.inversion import FOLDER, shipped
+    from unpromptable.miniature import descriptor
+    from unpromptable.miniature.inversion import FOLDER, shipped
 
     eyes = descriptor.load().to(device)
     return Networks(*(n.to(device) for n in shipped()), lambda x: eyes.compared(x / 2 + 0.5), clipping.load(FOLDER / "clip", device))

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .models import published
+from unpromptable.models import published
 
 MEAN = (103.939, 116.779, 123.68)  # blue, green, red, on the 0-255 scale
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512)

@@ -61,7 +61,7 @@ def find(folder: str, setting: str, instead: str) -> Path:
         if (place := Path(folder) / FOLDER).is_dir():
             return place
         raise FileNotFoundError(f"clip: {place} is no folder; copy {HUB} from the hub into it (commit {REVISION[:8]}), or leave {setting} empty to fetch it; {instead}")
-    from .models import checkpoints, hub
+    from unpromptable.models import checkpoints, hub
 
     remedy = f"on a machine that can, fetch commit {REVISION[:8]} into a folder {FOLDER}, and set {setting} to the folder around it; {instead}"
     return hub.snapshot(HUB, REVISION, ["*.json", "merges.txt", "pytorch_model.bin"], checkpoints.check, "clip", remedy)[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .models import published
+from unpromptable.models import published
 from .stylegan import SLOPE, Generator, Scaled, Shape
 
 

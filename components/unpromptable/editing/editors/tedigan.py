@@ -48,7 +48,7 @@ class Editor:
         import torch
 
         from unpromptable.models import device as devices
-        from unpromptable import inversion
+        from unpromptable.editing.tedigan import inversion
         from unpromptable.sampling import chains
 
         networks = inversion.load(self.folder, device := devices.best())

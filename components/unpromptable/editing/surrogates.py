@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.planning.experiment import read_cell, read_experiment
-from . import data, editing
-from .planning import plugins
-from .storage import lease, store
+from unpromptable import data
+from . import engine
+from unpromptable.planning import plugins
+from unpromptable.storage import lease, store
 
 
 def obtain(spec: dict[str, Any], where: str, data_path: str, pretrained: str, progress: Callable) -> Path:
@@ -36,7 +37,7 @@ def obtain(spec: dict[str, Any], where: str, data_path: str, pretrained: str, pr
 
 def _build(specs: list[dict[str, Any]], where: str, data_path: str, pretrained: str, progress: Callable) -> None:
     cells = [read_cell(s["cell"]) for s in specs]
-    made = editing.edit(cells, read_experiment(specs[0]["experiment"]), data_path, pretrained, progress)
+    made = engine.edit(cells, read_experiment(specs[0]["experiment"]), data_path, pretrained, progress)
     for spec, (arrays, manifest) in zip(specs, made):
         data.save(_place(where, spec), arrays, manifest)
         store.finish(_place(where, spec), spec["surrogates"])

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from unpromptable.planning.experiment import Cell, Experiment, to_json
-from . import data, painting
-from .models import device
-from .planning import plugins
+from unpromptable import data
+from . import painting
+from unpromptable.models import device
+from unpromptable.planning import plugins
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Judge:
     """Compares surrogates with their targets (F, H, W, 3), by the experiment's metric networks and bounds."""
 
     def __init__(self, experiment: Experiment, forget: np.ndarray, remember: np.ndarray):
-        from .scoring import metric_networks
+        from unpromptable.scoring import metric_networks
 
         self.eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
         self.bounds, self.forget = experiment.quality, forget

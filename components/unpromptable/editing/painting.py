@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import data, pictures
+from unpromptable import data, pictures
 
 Box = tuple[float, float, float, float]
 LEAST = 0.002  # share of pixels below which a change is taken for the noise of a lossy file, not for paint
