@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unpromptable import groups, tables
+from unpromptable.reporting import groups, tables
 
 
 def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:

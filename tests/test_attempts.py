@@ -14,7 +14,8 @@ import torch
 from unpromptable.storage import attempts, once, store
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Training
-from unpromptable import rows, warm, work
+from unpromptable.reporting import rows
+from unpromptable import warm, work
 from unpromptable.unlearning import fit_memory, training
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -5,7 +5,8 @@ import json
 import pytest
 import test_reporting
 
-from unpromptable import parts, reporting, rows, tracking, work
+from unpromptable import parts, reporting, tracking, work
+from unpromptable.reporting import rows
 from unpromptable.planning import plan
 from unpromptable.storage import store
 

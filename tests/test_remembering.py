@@ -15,7 +15,7 @@ from unpromptable.scoring import metric_networks
 from unpromptable.planning import plan, plugins
 from unpromptable.unlearning import training
 from unpromptable.miniature import flags
-from unpromptable.reports import prompted
+from unpromptable.reporting.reports import prompted
 
 SHIPPED = Path(str(resources.files("unpromptable") / "miniature" / "sd3"))
 
@@ -162,7 +162,7 @@ def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_p
 
 def test_the_page_shows_what_was_left_out_as_a_copy(tmp_path):
     from unpromptable import data
-    from unpromptable.reports import html
+    from unpromptable.reporting.reports import html
 
     picture = np.zeros((1, 8, 8, 3), np.uint8)
     (tmp_path / "shared").mkdir()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unpromptable.planning.experiment import to_json
-from unpromptable import data, reporting, rows, steps, tracking
+from unpromptable import data, reporting, steps, tracking
+from unpromptable.reporting import rows
 from unpromptable.planning import plan
 from unpromptable.storage import store
 

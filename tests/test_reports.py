@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from unpromptable import data, tables
-from unpromptable.reports import html, markdown
+from unpromptable import data
+from unpromptable.reporting import tables
+from unpromptable.reporting.reports import html, markdown
 
 EXPERIMENT = {"name": "demo", "title": "Forgetting <one> face", "description": "d", "networks": {"name": "miniature"}, "real": "miniature", "forget": ["a"], "paper": [{"name": "Good", "sscd": 0.19, "lpips": 0.35}],
               "sampling": {"sampler": "ddim", "steps": 2, "images": 12, "first_seed": 0}, "injection": {"t": 250, "draws": 4}}
@@ -114,7 +115,7 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
 
 
 def test_the_page_says_how_images_were_drawn_and_on_which_timesteps_each_method_trained():
-    from unpromptable.reports import html
+    from unpromptable.reporting.reports import html
 
     experiment = {"sampling": {"sampler": "ddim", "steps": 50}}
     row = lambda name, low: {"name": name, "settings": {"training.t_min": low, "training.t_max": 999}}

@@ -5,7 +5,8 @@ import tempfile
 import pytest
 
 from unpromptable.storage import once, store
-from unpromptable import rows, work
+from unpromptable.reporting import rows
+from unpromptable import work
 
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 

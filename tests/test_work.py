@@ -7,7 +7,8 @@ import pytest
 
 from unpromptable.storage import once, store
 from unpromptable.planning import plan
-from unpromptable import reporting, rows, work
+from unpromptable import reporting, work
+from unpromptable.reporting import rows
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip, training: {steps: 2}}\n"
 

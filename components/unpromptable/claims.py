@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from . import groups, tables
+from .reporting import groups, tables
 from .planning import plugins
 from .storage import store
 

@@ -7,8 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import claims, figures
-from .reports import html
+from . import claims
+from .reporting import figures
+from unpromptable.reporting.reports import html
 
 
 def write(out: Path, names: list[str], world: str) -> tuple[Path, list[claims.Verdict]]:

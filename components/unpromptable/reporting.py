@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .storage import fingerprints, lease, once, progress, store
-from . import groups, parts, rows
+from .reporting import groups, rows
+from . import parts
 from .planning import plan
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ STOPPED = ("CANCELED", "CANCELLED", "CANCELING", "RUNNING", "NEW")
 
 def page(where: str, row: dict[str, Any]) -> None:
     """The cell's row and pictures, which the Kubeflow UI shows at the task."""
-    from .reports import html, markdown
+    from unpromptable.reporting.reports import html, markdown
 
     root = Path(where)
     experiment = json.loads(store.fetch(root / "experiment.json").read_text())
@@ -137,7 +138,7 @@ def _without_plan(root: Path, to: str) -> None:
 
 
 def _unplanned(told: dict[str, Any]) -> str:
-    from .reports import html
+    from unpromptable.reporting.reports import html
 
     return html.template("unplanned").render(told=told)
 

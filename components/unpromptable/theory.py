@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from . import figures
+from .reporting import figures
 from .storage import store
-from .figures import BLUE, GRID, INK, RED
+from unpromptable.reporting.figures import BLUE, GRID, INK, RED
 
 GREEN = "#15803d"
 LINES = (("original", INK, "-"), ("exact unlearning", RED, "--"), ("surrogate", BLUE, "-"))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .storage import databases, once, store as storing
-from . import tables
+from .reporting import tables
 
 log = logging.getLogger(__name__)
 KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"

@@ -14,7 +14,8 @@ from typing import Any
 
 from .storage import attempts, once, store
 from .models import device
-from . import parts, reporting, rows
+from . import parts, reporting
+from .reporting import rows
 from .warm import warmed
 
 
@@ -278,7 +279,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
         reporting.page(where, made)
 
     once.guarded(json.dumps({**spec, "key": spec["row_key"]}), where, "score", "row.json", "", make)
-    from .reports import markdown
+    from unpromptable.reporting.reports import markdown
 
     found = json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else rows.failed(spec, where)
     for name, to in (("page.md", summary_to), ("page.html", page_to)):

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .reading import check_line, shown
 
-KINDS = {"model": "models.families", "editor": "editing.editors", "method": "unlearning.methods", "metric": "scoring.metrics", "report": "reports"}
+KINDS = {"model": "models.families", "editor": "editing.editors", "method": "unlearning.methods", "metric": "scoring.metrics", "report": "reporting.reports"}
 PROSE = ("title", "description")  # the settings that may have several lines
 
 

@@ -13,7 +13,7 @@ import torch
 from unpromptable import data, equations, pictures
 from unpromptable.sampling import chains
 from unpromptable.scoring.evidence import Estimate, over_targets
-from unpromptable.tables import THRESHOLD
+from unpromptable.reporting.tables import THRESHOLD
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from . import data, groups
-from .planning import plugins
+from unpromptable import data
+from . import groups
+from unpromptable.planning import plugins
 
 SEEDS, DRAWS, SHOWN = 7, 4, 64  # unrelated seeds and injection draws shown; pixels a side to which small pictures grow
 INK, GRID, BLUE, RED = "#444", "#ddd", "#2563eb", "#dc2626"

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .storage import attempts, once, store
+from unpromptable.storage import attempts, once, store
 
 UNFINISHED = "did not finish"  # the error of a cell that neither ended nor failed
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from unpromptable import data, figures
+from unpromptable import data
+from unpromptable.reporting import figures
 from unpromptable.scoring import metric_networks
 from unpromptable.storage import store as storing
 from unpromptable.scoring.metrics import lpips_kept
 from unpromptable.scoring.metrics.wrong import verdicts
-from ..tables import show
+from unpromptable.reporting.tables import show
 from .markdown import words
 
 SEEDS, OTHERS, SCREENED = 6, 12, 24  # columns of each kind

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from unpromptable import figures, groups, pareto, tables
+from unpromptable.reporting import figures, groups, pareto, tables
 from unpromptable.storage import once, store as storing
 
 

@@ -64,7 +64,7 @@ def _whole(row: dict[str, Any]) -> bool:
 
 def doubts(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     """(row, target, note) of every surrogate that a method read and that is a near copy, unrelated, or a random image by intention."""
-    from .planning import plugins
+    from unpromptable.planning import plugins
 
     reads = lambda r: getattr(plugins.module("method", r["method"]).Method, "reads_surrogate", True)
     return [(r["name"], s["target"], s["note"]) for r in rows for s in r.get("surrogates") or () if s.get("note") and reads(r)]

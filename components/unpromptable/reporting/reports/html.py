@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unpromptable import data, figures, groups, pareto, tables
+from unpromptable import data
+from unpromptable.reporting import figures, groups, pareto, tables
 from unpromptable.planning import plugins
 from unpromptable.storage import once, store as storing
 from . import prompted
@@ -38,7 +39,7 @@ def template(name: str) -> Any:
     """A page of templates/; text is escaped, and a word without a value is an error."""
     import jinja2
 
-    loader = jinja2.PackageLoader("unpromptable", "reports/templates")
+    loader = jinja2.PackageLoader("unpromptable", "reporting/reports/templates")
     return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template(f"{name}.html.j2")
 
 
