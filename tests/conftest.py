@@ -10,7 +10,7 @@ import sd3_small
 import torch
 
 from unpromptable.planning.settings import Training
-from unpromptable import pretraining
+from unpromptable.pretraining.ddpm import Pretraining, build
 from unpromptable.unlearning import training
 from unpromptable.models.families.ddpm import Model
 
@@ -29,7 +29,7 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session")
 def tiny_parts():
     """UNet2DModel of 8 x 8 pictures and its scheduler, untrained, output layer not zero."""
-    unet, scheduler = pretraining.build(8, pretraining.Pretraining(channels=(8, 8), seed=3))
+    unet, scheduler = build(8, Pretraining(channels=(8, 8), seed=3))
     return unet, scheduler
 
 
@@ -64,10 +64,10 @@ def batch(tiny, images):
 @pytest.fixture(scope="session")
 def flag_folder(tmp_path_factory):
     """An untrained Stable Diffusion 3 pipeline of the miniature's classes, saved as it is."""
-    from unpromptable.miniature import sd3
+    from unpromptable.pretraining import flags_sd3
 
     out = tmp_path_factory.mktemp("sd3")
-    pipe = sd3.build(out, 5)
+    pipe = flags_sd3.build(out, 5)
     with torch.no_grad():
         pipe.transformer.proj_out.weight.normal_(0, 0.2)  # diffusers starts it at 0, and then no adapter would be seen
     pipe.vae.register_to_config(shift_factor=0.1, scaling_factor=0.9)

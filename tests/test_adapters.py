@@ -7,7 +7,7 @@ import torch
 from unpromptable.models import adapters
 from unpromptable.sampling import chains
 from unpromptable.planning.settings import Sampling, Source
-from unpromptable.miniature import sd3 as maker
+from unpromptable.pretraining import flags_sd3 as maker
 from unpromptable.models.families import sd3
 
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from unpromptable.editing.tedigan import clip
-from unpromptable.miniature import clip as ours
+from unpromptable.pretraining import clip as ours
 from unpromptable.miniature import portraits
 
 

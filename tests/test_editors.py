@@ -101,7 +101,7 @@ def test_painting_over_changes_hair_beard_glasses_and_clothes_but_not_the_face()
 
 
 def test_shifted_betas_raise_the_signal_to_noise_ratio_by_the_resolution():
-    from unpromptable.pretraining import shifted_betas
+    from unpromptable.pretraining.ddpm import shifted_betas
 
     snr = [np.cumprod(1 - np.array(b)) for b in (shifted_betas(32), shifted_betas(256))]
     ratio = (snr[0] / (1 - snr[0])) / (snr[1] / (1 - snr[1]))

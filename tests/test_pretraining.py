@@ -6,8 +6,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from pipelines.__main__ import main
-from unpromptable import pretraining, work
-from unpromptable.pretraining import Pretraining, pretrain
+from unpromptable.pretraining import ddpm as pretraining
+from unpromptable import work
+from unpromptable.pretraining.ddpm import Pretraining, pretrain
 
 SMALL = dict(steps=80, batch=8, lr=4e-2, channels=(8, 16))
 

@@ -92,12 +92,12 @@ def test_samples_that_are_not_finite_are_no_black_pictures(tiny, images):
 
 
 def test_base_training_that_diverges_in_its_last_step_saves_nothing(pictures, tmp_path):
-    from unpromptable import pretraining
+    from unpromptable.pretraining.ddpm import Pretraining, pretrain
 
-    settings = pretraining.Pretraining(steps=1, batch=2, channels=(8, 8))
+    settings = Pretraining(steps=1, batch=2, channels=(8, 8))
     object.__setattr__(settings, "lr", float("inf"))
     with pytest.raises(ValueError, match=r"pretraining: the weights after step 1: .* lower pretraining.lr \(inf\)"):
-        pretraining.pretrain(pictures, tmp_path / "m", settings)
+        pretrain(pictures, tmp_path / "m", settings)
     assert not list(tmp_path.glob("m/*.safetensors")) and not (tmp_path / "m" / "model_index.json").exists()
 
 

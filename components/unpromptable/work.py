@@ -294,16 +294,17 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
-    from . import data, pictures, pretraining
+    from . import data, pictures
+    from unpromptable.pretraining.ddpm import Pretraining, asked, fits, pretrain, resumable, untrained
     from unpromptable.planning.plugins import build
 
-    chosen = build(pretraining.Pretraining, settings, "pretraining")
-    pretraining.fits(size, chosen)
+    chosen = build(Pretraining, settings, "pretraining")
+    fits(size, chosen)
     pictures.find(folder, what="train")
-    pretraining.untrained(Path(out))
-    pretraining.resumable(Path(out), pretraining.asked(chosen, size, flip), chosen.steps)  # before many pictures are read
+    untrained(Path(out))
+    resumable(Path(out), asked(chosen, size, flip), chosen.steps)  # before many pictures are read
     images, _ = data.read_folder(folder, size, what="train")
-    return pretraining.pretrain(images, Path(out), chosen, flip=flip, progress=show)
+    return pretrain(images, Path(out), chosen, flip=flip, progress=show)
 
 
 def _parse(spec: dict[str, Any]) -> tuple[Any, Any]:

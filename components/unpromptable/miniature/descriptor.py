@@ -126,6 +126,6 @@ def train(out: Path, steps: int = 1500, batch: int = 96, seed: int = 0, progress
 
 
 if __name__ == "__main__":
-    from .retrain import command
+    from unpromptable.pretraining.command import command
 
     command("descriptor", train, steps=1500)

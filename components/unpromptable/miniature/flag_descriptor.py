@@ -96,6 +96,6 @@ def train(out: Path, steps: int = 1200, batch: int = 96, seed: int = 0, progress
 
 
 if __name__ == "__main__":
-    from .retrain import command
+    from unpromptable.pretraining.command import command
 
     command("eye for flags", train, steps=1200)

@@ -72,7 +72,7 @@ def load(folder: str, device: str) -> Networks:
 
 def _miniature(device: str) -> Networks:
     from unpromptable.miniature import descriptor
-    from unpromptable.miniature.inversion import FOLDER, shipped
+    from unpromptable.pretraining.tedigan import FOLDER, shipped
 
     eyes = descriptor.load().to(device)
     return Networks(*(n.to(device) for n in shipped()), lambda x: eyes.compared(x / 2 + 0.5), clipping.load(FOLDER / "clip", device))

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .models import checkpoints
-from . import data
+from unpromptable.models import checkpoints
+from unpromptable import data
 
 log = logging.getLogger(__name__)
 RESUME = "resume.safetensors"  # of a stopped training, in the model's folder

@@ -1,4 +1,4 @@
-"""Train the miniature world's DDPM again: `python -m unpromptable.miniature.base --out FOLDER`."""
+"""Train the miniature world's DDPM again: `python -m unpromptable.pretraining.portraits_ddpm --out FOLDER`."""
 from __future__ import annotations
 
 import argparse
@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from unpromptable.storage import store
-from ..pretraining import Pretraining, pretrain
-from . import portraits
+from .ddpm import Pretraining, pretrain
+from unpromptable.miniature import portraits
 
 SETTINGS = Pretraining(steps=10_000, channels=(16, 32, 64))  # 0.7 M parameters, so that 240 unlearning steps take half a minute
 

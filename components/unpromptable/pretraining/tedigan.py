@@ -1,4 +1,4 @@
-"""The miniature world's generator and encoder: `python -m unpromptable.miniature.inversion --out FOLDER` trains them again.
+"""The miniature world's generator and encoder: `python -m unpromptable.pretraining.tedigan --out FOLDER` trains them again.
 
 People whom the base model never saw (as TediGAN's pair saw FFHQ, not CelebA-HQ), 2 pictures each. The pair is trained
 together to give each picture back from its code under noise, in pixels and in the descriptor's layers; then the mapping
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpromptable.editing.tedigan import encoder as encoding
-from unpromptable import pretraining
+from .ddpm import continue_from, snapshot
 from unpromptable.editing.tedigan import stylegan
-from . import descriptor, portraits
+from unpromptable.miniature import descriptor, portraits
 
 SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)
 PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
@@ -52,7 +52,7 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
     resume = out / "resume.safetensors"
     parts = nn.ModuleDict({"generator": generator, "encoder": encoder}).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam([{"params": [p for p in m.parameters() if p.requires_grad], "lr": RATES[k]} for k, m in parts.items()], betas=(0.9, 0.99))
-    start = pretraining.continue_from(load_file(resume), parts, {}, optimizer) if resume.exists() else 0
+    start = continue_from(load_file(resume), parts, {}, optimizer) if resume.exists() else 0
     eyes = descriptor.load()
     for step in range(start, steps):
         g = torch.Generator().manual_seed(seed * 1_000_003 + step)
@@ -67,7 +67,7 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
             progress(step + 1, steps, f"loss {loss.item():.4f}")
         if (step + 1) % 250 == 0:
             out.mkdir(parents=True, exist_ok=True)
-            save_file(pretraining.snapshot(step + 1, parts, {}, optimizer), resume.with_suffix(".tmp"))
+            save_file(snapshot(step + 1, parts, {}, optimizer), resume.with_suffix(".tmp"))
             resume.with_suffix(".tmp").replace(resume)
     learn_mapping(generator.eval(), codes(encoder.eval(), data), seed, progress)
     save(out, generator, encoder, {"steps": steps, "batch": BATCH, "seed": seed})
@@ -125,6 +125,6 @@ def save(out: Path, generator, encoder, training: dict) -> None:
 
 
 if __name__ == "__main__":
-    from .retrain import command
+    from .command import command
 
     command("generator and encoder", train, steps=7000)

@@ -1,4 +1,4 @@
-"""The miniature world's CLIP: `python -m unpromptable.miniature.clip --out FOLDER` trains it again.
+"""The miniature world's CLIP: `python -m unpromptable.pretraining.clip --out FOLDER` trains it again.
 
 A `CLIPModel` of 28 x 28 pictures (as many patches a side as ViT-B/32 has) and short captions. What a caption says may
 be true of other pictures in the batch as well; those count as right answers, since we know every person's features.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import portraits
+from unpromptable.miniature import portraits
 
 log = logging.getLogger(__name__)
 SIDE, LENGTH, BATCH, RATE = 28, 40, 128, 1e-3
@@ -87,7 +87,7 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
     """
     from transformers import CLIPModel
 
-    from .inversion import pictures
+    from .tedigan import pictures
 
     words = tokenizer()
     data = torch.from_numpy(pictures()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
@@ -99,7 +99,7 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
 
 def given_back():
     """A function that replaces every second picture of a batch by the shipped generator's picture of its code, moved by noise."""
-    from .inversion import shipped
+    from .tedigan import shipped
 
     generator, encoder = shipped()
 
@@ -115,7 +115,7 @@ def given_back():
 
 def _fit(model, words, data: Tensor, steps: int, rate: float, seed: int, progress, through=lambda x, g: x):
     from unpromptable.editing.tedigan.clip import view
-    from .inversion import PEOPLE, PICTURES
+    from .tedigan import PEOPLE, PICTURES
 
     people = [portraits.identity(n) for n in PEOPLE]
     known = sorted({s for p in people for s in phrases(p)})
@@ -190,7 +190,7 @@ def main() -> None:
     """The command; it ends with the share of right captions."""
     from transformers import CLIPModel
 
-    from .retrain import command
+    from .command import command
 
     out = command("CLIP", train, steps=2500)
     log.info("retrieval among new people: %s", retrieval(CLIPModel.from_pretrained(out, dtype=torch.float32), tokenizer()))

@@ -1,4 +1,4 @@
-"""Train the miniature Stable Diffusion 3 on flags again: `python -m unpromptable.miniature.sd3 --out FOLDER`.
+"""Train the miniature Stable Diffusion 3 on flags again: `python -m unpromptable.pretraining.flags_sd3 --out FOLDER`.
 
 The classes are those of stabilityai/stable-diffusion-3-medium-diffusers at a size for two cores: AutoencoderKL (32 x 32
 pixels to 8 x 8 x 8), two CLIPTextModelWithProjection with their tokenisers, no T5 (which that pipeline allows), and
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unpromptable import pretraining
+from .ddpm import continue_from, snapshot
 from unpromptable.storage import store
-from . import flags
+from unpromptable.miniature import flags
 
 log = logging.getLogger(__name__)
 LATENT, CHANNELS, WIDTH, TEXT, TOKENS = 8, 8, 128, 32, 8  # latent side and channels; widths; longest prompt in tokens
@@ -142,7 +142,7 @@ def train_flow(pipe, latents: Tensor, labels: Tensor, captions: list[str], out: 
     resume, clock = out / "resume.safetensors", out / "clock.json"
     start, spent = 0, 0.0
     if resume.exists():
-        start, spent = pretraining.continue_from(load_file(resume), network, averaged, optimizer), json.loads(clock.read_text())
+        start, spent = continue_from(load_file(resume), network, averaged, optimizer), json.loads(clock.read_text())
     ids = pipe.tokenizer(captions, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt").input_ids
     began, losses, done = time.monotonic() - spent, [], start
     for step in range(start, settings.steps):
@@ -157,7 +157,7 @@ def train_flow(pipe, latents: Tensor, labels: Tensor, captions: list[str], out: 
         if done % 50 == 0:
             progress(done, settings.steps, f"flow: loss {np.mean(losses[-200:]):.4f}")
         if done % settings.save_every == 0 or late:
-            save_file(pretraining.snapshot(done, network, averaged, optimizer), resume.with_suffix(".tmp"))
+            save_file(snapshot(done, network, averaged, optimizer), resume.with_suffix(".tmp"))
             resume.with_suffix(".tmp").replace(resume)
             clock.write_text(json.dumps(time.monotonic() - began))
         if late:
