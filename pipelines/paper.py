@@ -35,7 +35,7 @@ def run(a: argparse.Namespace, console: Console, local: Callable, override: Call
     Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit code tells.
     """
     from pipelines import reuse
-    from unpromptable import claims, overview, theory
+    from unpromptable.paper import claims, overview, theory
     from unpromptable.planning import plan
 
     known, out = names(), Path(a.out).resolve()

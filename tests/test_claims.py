@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from unpromptable import claims
+from unpromptable.paper import claims
 from unpromptable.planning import plan
-from unpromptable.claims import HOLDS, NOT, OPEN
+from unpromptable.paper.claims import HOLDS, NOT, OPEN
 
 
 def row(name, half=0.01, **values):

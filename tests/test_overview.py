@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipelines import paper, reuse
 from pipelines.__main__ import override
-from unpromptable import overview, theory
+from unpromptable.paper import overview, theory
 from unpromptable.planning import plan
 from unpromptable.storage import store as files
 from test_reports import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)

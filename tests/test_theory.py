@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from unpromptable import theory
+from unpromptable.paper import theory
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Section IV-B in numbers: what ridge regression loses by exact unlearning and by a surrogate; Figure 4 redrawn.
 
 X: (n, d) rows x_i, y: (n,), ridge: the lambda of Eq. 14, at least 0. float64 throughout.
-`python -m unpromptable.theory --out FOLDER` checks the theorems on random problems and draws the figure.
+`python -m unpromptable.paper.theory --out FOLDER` checks the theorems on random problems and draws the figure.
 """
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from .reporting import figures
-from .storage import store
+from unpromptable.reporting import figures
+from unpromptable.storage import store
 from unpromptable.reporting.figures import BLUE, GRID, INK, RED
 
 GREEN = "#15803d"
@@ -215,7 +215,7 @@ def text(rows: list[dict[str, Any]]) -> str:
 
 def main(words: list[str] | None = None) -> int:
     """Write theory.json, theory.md and figure4.png, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m unpromptable.theory", description="Theorems 1 and 2 and Corollary 3 on random problems, and Figure 4.")
+    parser = argparse.ArgumentParser(prog="python -m unpromptable.paper.theory", description="Theorems 1 and 2 and Corollary 3 on random problems, and Figure 4.")
     parser.add_argument("--out", required=True, type=store.named, help="folder for theory.json, theory.md and figure4.png")
     parser.add_argument("--problems", type=int, default=2000)
     a = parser.parse_args(words)

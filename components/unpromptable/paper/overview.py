@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import claims
-from .reporting import figures
+from unpromptable.reporting import figures
 from unpromptable.reporting.reports import html
 
 

@@ -2,7 +2,7 @@
 
 Two values differ when their difference lies outside its 95 % interval: Student's over targets that both rows have
 (the same target, base model and seeds make a pair), otherwise the two intervals' halves in quadrature.
-`python -m unpromptable.claims RUN ...` judges finished runs; `--paper` judges the paper's own printed numbers.
+`python -m unpromptable.paper.claims RUN ...` judges finished runs; `--paper` judges the paper's own printed numbers.
 """
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from .reporting import groups, tables
-from .planning import plugins
-from .storage import store
+from unpromptable.reporting import groups, tables
+from unpromptable.planning import plugins
+from unpromptable.storage import store
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1, "wrong": -1, "right": 1, "lpips_others": -1, "ssim_others": 1}  # +1: larger is better
@@ -66,7 +66,7 @@ class Verdict:
 
 def read() -> dict[str, tuple[Claim, ...]]:
     """Every claim, by the experiment that tests it."""
-    text = yaml.safe_load((resources.files("unpromptable") / "claims.yaml").read_text())
+    text = yaml.safe_load((resources.files("unpromptable") / "paper" / "claims.yaml").read_text())
     return {name: tuple(plugins.build(Claim, {**c, "table": part["table"]}, f"claim {c.get('id')}") for c in part["claims"]) for name, part in text.items() if isinstance(part, dict)}
 
 
@@ -188,7 +188,7 @@ def _extent(v: dict[str, float]) -> str:
 
 def of_paper() -> list[Verdict]:
     """Every claim against the paper's own numbers: the `paper` rows of the experiments, and the formulas themselves."""
-    from .planning import plan
+    from unpromptable.planning import plan
     from . import theory
 
     rows = {name: theory.check() if name == "theory" else printed(plan.read_yaml(name).get("paper") or []) for name in read()}
@@ -230,8 +230,8 @@ def write(out: Path, verdicts: list[Verdict]) -> None:
 
 def main(words: list[str] | None = None) -> int:
     """Print every claim's verdict, and write it as Markdown and JSON where asked."""
-    parser = argparse.ArgumentParser(prog="python -m unpromptable.claims", description="The paper's claims against runs, or against the paper's own numbers.")
-    parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs, and of unpromptable.theory")
+    parser = argparse.ArgumentParser(prog="python -m unpromptable.paper.claims", description="The paper's claims against runs, or against the paper's own numbers.")
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs, and of unpromptable.paper.theory")
     parser.add_argument("--paper", action="store_true", help="judge the paper's printed numbers instead")
     parser.add_argument("--out", type=store.named, help="also write claims.md and claims.json into this folder")
     a = parser.parse_args(words)
