@@ -143,7 +143,7 @@ def compile_(a: argparse.Namespace, console: Console) -> int:
 
 def train(a: argparse.Namespace, console: Console) -> int:
     """Train a DDPM on a folder of images, for experiments on your own pictures."""
-    from unpromptable import work
+    from unpromptable.execution import work
 
     if a.size < 1:
         raise ValueError(f"--size is {a.size}; it must be at least 1 pixel a side")

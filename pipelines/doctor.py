@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines import nodes, trial
 from pipelines.trial import call
-from unpromptable.probe import Finding
+from unpromptable.execution.probe import Finding
 
 KFP_VERSION = "2.17"  # what the compiled pipeline was written for
 RIGHTS = (("", "pods", "get"), ("argoproj.io", "workflowtaskresults", "create"), ("argoproj.io", "workflowtaskresults", "patch"))  # what Argo's executor does as the service account

@@ -28,7 +28,7 @@ def main(out: str) -> None:
 @contextmanager
 def _warm(out: str, wanted: bool) -> Iterator[None]:
     """The process that imports once for all steps, while there is work to do."""
-    server = subprocess.Popen([sys.executable, "-m", "unpromptable.warm", out]) if wanted else None
+    server = subprocess.Popen([sys.executable, "-m", "unpromptable.execution.warm_client", out]) if wanted else None
     try:
         yield
     finally:

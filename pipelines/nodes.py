@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from unpromptable.probe import Finding
+from unpromptable.execution.probe import Finding
 
 POOL_LABELS = (
     "cloud.google.com/gke-nodepool",

@@ -32,7 +32,7 @@ def runs(package: Path | str, arguments: dict[str, Any]) -> list[dict[str, Any]]
 
     Raises ValueError where the engine cannot hold it, or the pipeline was compiled by an earlier version.
     """
-    from unpromptable import parts
+    from unpromptable.execution import parts
     from unpromptable.planning import plan
 
     if "part" not in driver.read(package)[0]["root"]["inputDefinitions"]["parameters"]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipelines import nodes
-from unpromptable.probe import Finding
+from unpromptable.execution.probe import Finding
 
 PULLING = (
     "ErrImagePull",
@@ -128,7 +128,7 @@ def manifest(request: Any, spec: dict[str, Any]) -> dict[str, Any]:
     """A step's pod with the probe as its command; the cluster ends it should nobody be left to remove it."""
     main = spec["containers"][0]
     gpus = next((v for k, v in main["resources"]["limits"].items() if k not in ("cpu", "memory")), "0")
-    command = ["python", "-m", "unpromptable.probe", "--gpus", gpus, request.store]
+    command = ["python", "-m", "unpromptable.execution.probe", "--gpus", gpus, request.store]
     seconds = max(60, round(request.probe_minutes * 60))
     labels = {"app.kubernetes.io/part-of": "unpromptable", "app.kubernetes.io/component": "step"}
     return {

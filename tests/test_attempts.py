@@ -15,7 +15,7 @@ from unpromptable.storage import attempts, once, store
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Training
 from unpromptable.reporting import rows
-from unpromptable import warm, work
+from unpromptable.execution import warm_client, work
 from unpromptable.unlearning import fit_memory, training
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -165,12 +165,12 @@ def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_th
             if len(asked) > 1:  # the first child ends without an answer
                 self.wfile.write(b'{"value": 7}\n')
 
-    @warm.warmed
+    @warm_client.warmed
     def unlearn(cell, where):
         raise AssertionError("the server does the work")
 
     with socketserver.UnixStreamServer(str(tmp_path / "s"), Handler) as server:
-        (tmp_path / warm.FILE).write_text(json.dumps({"socket": str(tmp_path / "s"), "pid": os.getpid()}))
+        (tmp_path / warm_client.FILE).write_text(json.dumps({"socket": str(tmp_path / "s"), "pid": os.getpid()}))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert unlearn("demo/ours-1234", str(tmp_path)) == 7
         server.shutdown()

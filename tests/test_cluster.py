@@ -51,7 +51,7 @@ def test_the_trial_pod_is_the_steps_own_but_for_its_command_and_its_deadline(clu
     kubernetes_validate.validate(made, "1.34", strict=True)
     step = driver.pods(COMPILED, {"memory": "12Gi"})["unlearn"]
     command, seconds = made["spec"]["containers"][0].pop("command"), made["spec"].pop("activeDeadlineSeconds")
-    assert step["containers"][0].pop("command") != command == ["python", "-m", "unpromptable.probe", "--gpus", "0", "/store/demo"] and seconds == 600
+    assert step["containers"][0].pop("command") != command == ["python", "-m", "unpromptable.execution.probe", "--gpus", "0", "/store/demo"] and seconds == 600
     assert step.pop("activeDeadlineSeconds") and made["spec"] == step
 
 

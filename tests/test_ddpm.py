@@ -250,7 +250,7 @@ def test_colour_pictures_are_collected_as_a_grey_model_can_show_them(tmp_path):
     from PIL import Image
 
     from unpromptable.planning import plan
-    from unpromptable import work
+    from unpromptable.execution import work
 
     (tmp_path / "photos").mkdir()
     for k, picture in enumerate(pictures(4)):

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from unpromptable.storage import lease, once, store
-from unpromptable import reporting, work
+from unpromptable.execution import report, work
 
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 PROCESS = """
@@ -217,11 +217,11 @@ def test_the_row_of_a_cell_whose_pod_was_killed_says_what_was_at_work(tmp_path, 
         pass
     killed = lease.Lease(folder / "unlearned")
     killed.__enter__()
-    reporting.report(where, text, "FAILED")
+    report.report(where, text, "FAILED")
     told = {row["folder"]: row["error"] for row in json.loads((tmp_path / "rows.json").read_text())}
     mine = told.pop(f"cells/{folder.name}")
     assert mine.startswith(f"did not finish: unlearned (by process {os.getpid()} on ") and "killed for memory" in mine
     assert list(told.values()) == ["did not finish"]
-    reporting.report(where, text, "CANCELED")
+    report.report(where, text, "CANCELED")
     assert {row["error"] for row in json.loads((tmp_path / "rows.json").read_text())} == {"did not finish"}
     killed.__exit__(None, None, None)

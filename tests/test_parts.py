@@ -5,7 +5,8 @@ import json
 import pytest
 import test_reporting
 
-from unpromptable import parts, reporting, tracking, work
+from unpromptable.execution import parts, report, work
+from unpromptable import tracking
 from unpromptable.reporting import rows
 from unpromptable.planning import plan
 from unpromptable.storage import store
@@ -72,7 +73,7 @@ def test_the_first_report_shows_what_is_there_and_the_last_one_closes_the_sweep(
     planned(where, (first, second))
     for name in ("E", "B", "D"):
         test_reporting.finish(where, specs(where)[name])
-    reporting.report(str(where), TEXT, "COMPLETE", "", first)
+    report.report(str(where), TEXT, "COMPLETE", "", first)
     page = (where / "report.html").read_text()
     assert "Other runs of this sweep are at work" in page and "run 2 of 2 of this sweep is at work" in page
     assert ends(where) == (
@@ -81,7 +82,7 @@ def test_the_first_report_shows_what_is_there_and_the_last_one_closes_the_sweep(
     )
     for name in ("A", "C"):
         test_reporting.finish(where, specs(where)[name])
-    reporting.report(str(where), TEXT, "COMPLETE", "", second)
+    report.report(str(where), TEXT, "COMPLETE", "", second)
     page = (where / "report.html").read_text()
     assert (
         "at work" not in page
@@ -96,9 +97,9 @@ def test_a_cell_of_a_run_that_ended_is_not_waited_for(where):
     planned(where, (first, second))
     for name in ("E", "B", "D", "A"):
         test_reporting.finish(where, specs(where)[name])
-    reporting.report(str(where), TEXT, "FAILED", "", second)
+    report.report(str(where), TEXT, "FAILED", "", second)
     assert "at work" not in (where / "report.html").read_text() and ends(where)[0]["t"] == "FAILED"
-    reporting.report(str(where), TEXT, "COMPLETE", "", first)
+    report.report(str(where), TEXT, "COMPLETE", "", first)
     assert ends(where)[0] == {
         "t": "FAILED",
         "A": "FINISHED",
@@ -112,7 +113,7 @@ def test_a_cell_of_a_run_that_ended_is_not_waited_for(where):
 def test_notes_of_an_earlier_submission_say_nothing_of_this_one(where):
     planned(where, parts.words(2, "ab"))
     for number, word in enumerate(parts.words(2, "ab")):
-        reporting.report(str(where), TEXT, "COMPLETE", "", word)
+        report.report(str(where), TEXT, "COMPLETE", "", word)
     assert parts.at_work(str(where), parts.read("1/2/ab")) == [] and parts.at_work(
         str(where), parts.read("1/2/cd")
     ) == [2]

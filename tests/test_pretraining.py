@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from pipelines.__main__ import main
 from unpromptable.pretraining import ddpm as pretraining
-from unpromptable import work
+from unpromptable.execution import work
 from unpromptable.pretraining.ddpm import Pretraining, pretrain
 
 SMALL = dict(steps=80, batch=8, lr=4e-2, channels=(8, 16))

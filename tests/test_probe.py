@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from unpromptable import probe
+from unpromptable.execution import probe
 from unpromptable.storage import store
 
 

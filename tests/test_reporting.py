@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unpromptable.planning.experiment import to_json
-from unpromptable import data, reporting, steps, tracking
+from unpromptable import data, steps, tracking
+from unpromptable.execution import report
 from unpromptable.reporting import rows
 from unpromptable.planning import plan
 from unpromptable.storage import store
@@ -163,4 +164,4 @@ def test_only_a_state_that_says_so_ends_an_unfinished_sweep_as_terminated(where,
 
 
 def test_a_run_without_rows_did_not_succeed():
-    assert {reporting.verdict([], state) for state in STATES} == {"FAILED"}
+    assert {report.verdict([], state) for state in STATES} == {"FAILED"}

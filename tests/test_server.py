@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from test_chart import HELM, render
-from unpromptable import probe, tracking
+from unpromptable.execution import probe
+from unpromptable import tracking
 
 PASSWORD = {"username": "admin", "password": "correct horse battery", "session-key": "s" * 32}
 DATABASE = {"username": "mlflow", "password": "for the database"}

@@ -6,7 +6,7 @@ import pytest
 
 from unpromptable.storage import once, store
 from unpromptable.reporting import rows
-from unpromptable import work
+from unpromptable.execution import work
 
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 

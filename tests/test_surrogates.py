@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from unpromptable import data, work
+from unpromptable import data
+from unpromptable.execution import work
 from unpromptable.editing import engine, surrogates
 from unpromptable.planning import plan, plugins
 

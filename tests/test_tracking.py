@@ -56,7 +56,7 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
 
 
 def test_a_repeated_run_is_the_same_sweep_and_does_not_stay_open(tmp_path, monkeypatch):
-    from unpromptable import work
+    from unpromptable.execution import work
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     text = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, method: naive}\n"

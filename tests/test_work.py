@@ -7,7 +7,7 @@ import pytest
 
 from unpromptable.storage import once, store
 from unpromptable.planning import plan
-from unpromptable import reporting, work
+from unpromptable.execution import report, work
 from unpromptable.reporting import rows
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip, training: {steps: 2}}\n"
@@ -55,7 +55,7 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
     first, second = rows.collect(str(tmp_path))
     assert first["status"] == "failed" and first["error"] == "unlearn: Ours: remember is nan at update 7" and first["sscd"] is None
     with pytest.raises(RuntimeError, match="cell Ours: unlearn: Ours: remember is nan at update 7"):
-        reporting.stop_cell(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))
+        report.stop_cell(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):
@@ -201,8 +201,8 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
     make(later, where, work.spec_of(planned[0], where))
     assert later == []
     with pytest.raises(RuntimeError, match="prepare: .*1.png"):
-        reporting.stop(where, text)
-    reporting.report(where, text, "FAILED")
+        report.stop(where, text)
+    report.report(where, text, "FAILED")
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("1.png") == 1 and "did not run, since prepare failed" in page
     client = tracking._client(where)
@@ -218,7 +218,7 @@ def test_a_file_that_the_plan_does_not_find_is_told_in_a_report_of_all_its_cells
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     where, text = str(tmp_path), "name: t\nforget: [nowhere.png]\ncells:\n- {name: A, editor: flip}\n"
     assert work.plan(text, "", "{}", where) == [] and work.prepare(text, where) == ""
-    reporting.report(where, text, "FAILED")
+    report.report(where, text, "FAILED")
     page = (tmp_path / "report.html").read_text()
     assert page.count("nowhere.png is neither") == 1 and [r["status"] for r in rows.collect(where)] == ["failed"]
 
@@ -227,7 +227,7 @@ def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
     where = str(tmp_path)
     (tmp_path / "experiment.json").write_text("{}")  # an earlier run's
     assert work.plan("name: t\nforget: ['0012-3']\nsamplng: {}\n", "", "{}", where) == []
-    reporting.report(where, "", "FAILED", str(tmp_path / "page"))
+    report.report(where, "", "FAILED", str(tmp_path / "page"))
     assert "samplng" in (tmp_path / "page").read_text() and json.loads((tmp_path / "rows.json").read_text()) == []
 
 
@@ -237,7 +237,7 @@ def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
 ])
 def test_a_run_whose_store_cannot_be_told_shows_why_on_its_report(tmp_path, where, experiment, said):
     where = where if "://" in where else f"{tmp_path}/{where}"
-    reporting.report(where, experiment, "FAILED", str(tmp_path / "page"))
+    report.report(where, experiment, "FAILED", str(tmp_path / "page"))
     assert said in (tmp_path / "page").read_text()
     with pytest.raises((ValueError, OSError), match="neither a file|cannot be used"):
-        reporting.report(where, experiment, "FAILED")
+        report.report(where, experiment, "FAILED")

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .storage import attempts, store
+from unpromptable.storage import attempts, store
 
 FILE = "warm.json"  # in the run's folder: where the server listens
 _inside = False  # True in the server's children, which do the work themselves
@@ -96,7 +96,7 @@ class _Handler(socketserver.StreamRequestHandler):
         """In a forked child: one call of `work`, its value or its traceback as one line of JSON."""
         global _inside
         _inside = True
-        from unpromptable import work
+        from . import work
 
         call = json.loads(self.rfile.readline())
         attempt = attempts.Attempt(**call["attempt"])
@@ -107,7 +107,7 @@ class _Handler(socketserver.StreamRequestHandler):
 if __name__ == "__main__":
     import logging
 
-    from unpromptable import warm  # not this __main__ copy: `work` asks the imported module whether it is inside
+    from . import warm_client  # not this __main__ copy: `work` asks the imported module whether it is inside
 
     logging.basicConfig(level="INFO")
-    warm.serve(sys.argv[1])
+    warm_client.serve(sys.argv[1])

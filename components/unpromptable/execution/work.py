@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .storage import attempts, once, store
-from .models import device
-from . import parts, reporting
-from .reporting import rows
-from .warm import warmed
+from unpromptable.storage import attempts, once, store
+from unpromptable.models import device
+from . import parts, report
+from unpromptable.reporting import rows
+from .warm_client import warmed
 
 
 @store.opened
@@ -25,7 +25,7 @@ def plan(experiment: str, world: str, overrides: str, where: str, images_per_sha
 
     Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
     """
-    from .planning import plan as planning
+    from unpromptable.planning import plan as planning
 
     mine = parts.read(part)
     if mine.first:
@@ -43,10 +43,10 @@ def plan(experiment: str, world: str, overrides: str, where: str, images_per_sha
 
 
 def _planned(resolved: Any, where: str, images_per_shard: int, mine: parts.Part) -> list[str]:
-    from .planning import settings as blocks
+    from unpromptable.planning import settings as blocks
     from unpromptable.planning.experiment import to_json
-    from . import tracking
-    from .planning import plan as planning
+    from unpromptable import tracking
+    from unpromptable.planning import plan as planning
 
     specs, shared = resolved.cell_specs(), json.loads(resolved.shared_spec())
     pieces = blocks.shards(resolved.experiment.sampling, images_per_shard)
@@ -100,7 +100,7 @@ def _fetch(path: Path, spec: dict[str, Any]) -> None:
     from importlib import resources
 
     from unpromptable.planning.experiment import read_experiment
-    from .planning import plugins
+    from unpromptable.planning import plugins
 
     experiment = read_experiment(spec["experiment"])
     source = experiment.model
@@ -116,9 +116,9 @@ def _fetch(path: Path, spec: dict[str, Any]) -> None:
 
 def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) -> None:
     from unpromptable.planning.experiment import read_experiment
-    from . import data
-    from .preparing import remember_set
-    from .planning import plugins
+    from unpromptable import data
+    from unpromptable.preparing import remember_set
+    from unpromptable.planning import plugins
 
     experiment = read_experiment(spec["experiment"])
     family = plugins.module("model", experiment.model.name)
@@ -144,9 +144,9 @@ def unlearn(cell: str, where: str, unlearned_path: str) -> None:
     edit(spec, where)
 
     def make(path: Path, bar: Callable) -> None:
-        from .planning import plugins
-        from . import tracking
-        from .unlearning import training
+        from unpromptable.planning import plugins
+        from unpromptable import tracking
+        from unpromptable.unlearning import training
 
         cell, experiment = _parse(spec)
         images = training.Images.load(cell, shared(where, "data.safetensors"), str(store.fetch(store.place(where, spec, "surrogates.safetensors"))))
@@ -167,7 +167,7 @@ def edit(spec: dict[str, Any], where: str) -> None:
     """The surrogates of a cell, built once for all cells that share them."""
 
     def make(path: Path, bar: Callable) -> None:
-        from .editing import surrogates
+        from unpromptable.editing import surrogates
 
         store.deliver(surrogates.obtain(spec, where, shared(where, "data.safetensors"), shared(where, "pretrained"), bar), str(path))
 
@@ -201,9 +201,9 @@ def sample(cell: str, where: str, pod: int, pods: int) -> None:
 def _sample(spec: dict[str, Any], piece: dict[str, int], where: str, model_name: str) -> None:
     def make(path: Path, bar: Callable) -> None:
         from unpromptable.planning.experiment import read_experiment
-        from . import data
-        from .sampling import chains
-        from .planning import plugins
+        from unpromptable import data
+        from unpromptable.sampling import chains
+        from unpromptable.planning import plugins
 
         experiment = read_experiment(spec["experiment"])
         weights = store.fetch(store.place(where, spec, model_name))
@@ -238,7 +238,7 @@ def gather(spec: dict[str, Any], where: str, name: str) -> str:
         import numpy as np
 
         from unpromptable.planning.experiment import read_experiment
-        from . import data
+        from unpromptable import data
 
         shards = sorted((data.load(store.fetch(p)) for p in _shards(spec, where)), key=lambda s: s[1]["seeds"][0])
         seeds = [i for _, m in shards for i in m["seeds"]]
@@ -266,7 +266,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
     before, after = (gather(s, where, n) for s, n in ((spec_of(once.SHARED["folder"], where), "before.safetensors"), (spec, "after.safetensors")))
 
     def make(row: Path, bar: Callable) -> None:
-        from .scoring import evidence
+        from unpromptable.scoring import evidence
 
         cell, experiment = _parse(spec)
         unlearned = store.fetch(store.place(where, spec, "unlearned"))
@@ -276,7 +276,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
         summary = json.loads((unlearned / "training.json").read_text())
         made = {**rows.head(spec), "status": "done", "error": None, **rows.tries(spec, where), **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
         row.write_text(json.dumps(made, indent=1))
-        reporting.page(where, made)
+        report.page(where, made)
 
     once.guarded(json.dumps({**spec, "key": spec["row_key"]}), where, "score", "row.json", "", make)
     from unpromptable.reporting.reports import markdown
@@ -294,7 +294,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
-    from . import data, pictures
+    from unpromptable import data, pictures
     from unpromptable.pretraining.ddpm import Pretraining, asked, fits, pretrain, resumable, untrained
     from unpromptable.planning.plugins import build
 

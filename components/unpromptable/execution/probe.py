@@ -1,6 +1,6 @@
 """What `doctor` runs in a pod, with the image, volume, ConfigMap and Secrets of the steps: one line of JSON per check.
 
-`python -m unpromptable.probe STORE` exits 0 whatever it finds, since the lines say it; with --strict, 1 when something is wrong.
+`python -m unpromptable.execution.probe STORE` exits 0 whatever it finds, since the lines say it; with --strict, 1 when something is wrong.
 """
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
 def main(words: list[str]) -> int:
     """Print every finding."""
-    parser = argparse.ArgumentParser(prog="python -m unpromptable.probe")
+    parser = argparse.ArgumentParser(prog="python -m unpromptable.execution.probe")
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--gpus", type=int, default=0, help="how many this pod asked for")
     parser.add_argument("store")
@@ -42,7 +42,7 @@ def findings(store: str, gpus: int = 0) -> Iterator[Finding]:
     """The package, the store, the tracking server, scratch space and GPUs, as seen from here."""
     from importlib.metadata import version
 
-    from . import tracking
+    from unpromptable import tracking
 
     yield Finding("package in the image", True, f"unpromptable {version('unpromptable')}")
     yield _scratch()
@@ -61,7 +61,7 @@ def _scratch() -> Finding:
 
 
 def _store(where: str) -> Finding:
-    from .storage import store
+    from unpromptable.storage import store
 
     name = f".probe-{uuid.uuid4().hex}"
     try:

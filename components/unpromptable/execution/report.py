@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from .storage import fingerprints, lease, once, progress, store
-from .reporting import groups, rows
+from unpromptable.storage import fingerprints, lease, once, progress, store
+from unpromptable.reporting import groups, rows
 from . import parts
-from .planning import plan
+from unpromptable.planning import plan
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.
@@ -75,8 +75,8 @@ def report(where: str, experiment: str, state: str | None, to: str = "", part: s
 @store.opened
 def _report(where: str, experiment: str, state: str | None, to: str, part: str) -> None:
     """rows.json, groups.json, every report, and the tracking server brought up to date."""
-    from .planning import plugins
-    from . import tracking
+    from unpromptable.planning import plugins
+    from unpromptable import tracking
 
     mine = parts.read(part)
     parts.note(where, mine, "ended")  # before the rows are read: of two runs that end together, the later one sees all

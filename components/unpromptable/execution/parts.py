@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .storage import store
+from unpromptable.storage import store
 
 log = logging.getLogger(__name__)
 PATIENCE, PAUSE = 600.0, 2.0  # seconds that a later run waits for the first one's plan, and between two looks
