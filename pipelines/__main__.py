@@ -85,7 +85,7 @@ def _drive(out: Path, text: str, a: argparse.Namespace, overrides: dict, pending
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     arguments = json.dumps({"experiment": text, "world": a.world, "overrides": json.dumps(overrides), "store": str(out), "pending": pending})
     with (out / "log.txt").open("a") as log_file:
-        child = subprocess.Popen([sys.executable, "-m", "pipelines.here", str(out)], stdin=subprocess.PIPE, stdout=log_file, stderr=subprocess.STDOUT, env=environment, start_new_session=True, text=True)
+        child = subprocess.Popen([sys.executable, "-m", "pipelines.cli.local_runner", str(out)], stdin=subprocess.PIPE, stdout=log_file, stderr=subprocess.STDOUT, env=environment, start_new_session=True, text=True)
         try:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
             child.stdin.write(arguments)
@@ -110,9 +110,9 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
 
     rows = json.loads((out / "rows.json").read_text()) if (out / "rows.json").is_file() else []
     if any(r["status"] == "done" for r in rows):
-        from pipelines import shown
+        from pipelines.cli import result_table
 
-        console.print(shown.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
+        console.print(result_table.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
     told = dict.fromkeys(("" if one["cell"] == once.SHARED["name"] else one["cell"], one["step"], one["text"]) for one in failed)
     for cell, step, text in told:
         console.print(f"failed: {cell} {step}: {text}".replace("  ", " "), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -192,7 +192,7 @@ def _short(path: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from pipelines import cluster, paint, paper, preview, size
+    from pipelines.cli import cluster, paint, paper, dry_run, size
 
     parser = argparse.ArgumentParser(prog="python -m pipelines", description="Make a diffusion model forget images that no prompt can name.")
     verbs = parser.add_subparsers(required=True, metavar="local | plan | size | paper | submit | doctor | compile | train | paint")
@@ -215,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--pods", type=int, default=2, help="that share the images of one model (default 2)")
     two.set_defaults(run=compile_)
     cluster.add(verbs)
-    preview.add(verbs, override)
+    dry_run.add(verbs, override)
     size.add(verbs, override)
     paper.add(verbs, local, override)
     paint.add(verbs)

@@ -138,7 +138,7 @@ def probe_pod(*words):
 
 @pytest.mark.parametrize("words", [(), ("--set", "mlflow.auth.existingSecret=tracking,images.registry=images.example.org/team")])
 def test_the_pod_of_helm_test_is_a_steps_own_but_for_its_work(words):
-    from pipelines import driver
+    from pipelines.backend import driver
 
     given = {"tracking_secret": "tracking", "light_image": "images.example.org/team/unpromptable/cpu:0.1.0"} if words else {}
     step = driver.pods(CHART.parent.parent / "pipelines" / "ablation_sweep.yaml", given)["plan"]

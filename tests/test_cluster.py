@@ -7,7 +7,7 @@ import pytest
 from conftest import NO_HELM
 from test_chart import HELM, render
 
-from pipelines import driver, follow
+from pipelines.backend import driver, follow
 from pipelines.__main__ import COMPILED, main
 
 NS = cluster_server.NS

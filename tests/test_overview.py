@@ -6,7 +6,7 @@ from argparse import Namespace
 import pytest
 from rich.console import Console
 
-from pipelines import paper, reuse
+from pipelines.cli import paper, reuse
 from pipelines.__main__ import override
 from unpromptable.paper import overview, theory
 from unpromptable.planning import plan

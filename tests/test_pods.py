@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import driver
+from pipelines.backend import driver
 from pipelines.pods import STARTING, USER, Fixed
 from unpromptable.storage import attempts
 

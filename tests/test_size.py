@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import argo, size
+from pipelines.backend import argo
+from pipelines.cli import size
 from unpromptable.planning import plan
 
 HERE = Path(__file__).parent

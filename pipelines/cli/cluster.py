@@ -9,7 +9,8 @@ import os
 import warnings
 from typing import Any
 
-from pipelines import doctor, driver, follow, size, words
+from pipelines.cli import doctor, size, words
+from pipelines.backend import driver, follow
 from unpromptable.planning import reading
 from unpromptable import steps
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipelines import nodes
+from pipelines.backend import nodes
 from unpromptable.execution.probe import Finding
 
 PULLING = (

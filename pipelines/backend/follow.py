@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.trial import PULL_REMEDY, call, stuck
+from pipelines.backend.trial_pod import PULL_REMEDY, call, stuck
 
 PATIENCE = 20.0  # seconds that a pull may fail before it counts, since a registry may falter once
 EVERY = 5.0

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import nodes, trial
-from pipelines.trial import call
+from pipelines.backend import nodes, trial_pod
+from pipelines.backend.trial_pod import call
 from unpromptable.execution.probe import Finding
 
 KFP_VERSION = "2.17"  # what the compiled pipeline was written for
@@ -56,10 +56,10 @@ def _findings(request: Request, api: Any, kfp_host: str) -> Iterator[Finding]:
     yield from _volume(api, request)
     yield from _secrets(api, request)
     labels = {} if isinstance(namespace, int) else namespace.metadata.labels or {}
-    yield from trial.admission(api, request, labels)
+    yield from trial_pod.admission(api, request, labels)
     if request.probe_minutes > 0:
         for spec in _images(request):
-            yield from trial.pod(api, request, spec)
+            yield from trial_pod.pod(api, request, spec)
 
 
 def _images(request: Request) -> list[dict[str, Any]]:

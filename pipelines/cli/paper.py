@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ALONE = ("demo", "several", "distilled")  # not of the paper's page
 
 
@@ -34,7 +34,7 @@ def run(a: argparse.Namespace, console: Console, local: Callable, override: Call
 
     Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit code tells.
     """
-    from pipelines import reuse
+    from pipelines.cli import reuse
     from unpromptable.paper import claims, overview, theory
     from unpromptable.planning import plan
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import driver, nodes
+from pipelines.backend import driver, nodes
 
 OPTIONS = {  # a parameter of the pipeline -> the option that says the same
     **{

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-from pipelines import argo, driver
+from pipelines.backend import argo, driver
 
 WORKFLOW = 1 << 20  # bytes of Argo's object: its limit, which is etcd's
 ARGUMENT = 128 << 10  # bytes of one argument, or of one variable of a pod: Linux's limit
