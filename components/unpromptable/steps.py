@@ -11,16 +11,16 @@ step = dsl.component(base_image=IMAGE, install_kfp_package=False)
 @step
 def plan(experiment: str, world: str, overrides: str, store: str, images_per_shard: int, part: str) -> List[str]:
     """Resolve the experiment to cells, whose ids this returns, and create the tracking runs."""
-    from .execution import work
+    from unpromptable.execution import work
     return work.plan(experiment, world, overrides, store, images_per_shard, part)
 
 
 @step
 def prepare(experiment: str, store: str) -> str:
     """Fetch the base model and gather real and forget images; the id of what all cells share."""
-    from .execution import report as reporting, work
+    from unpromptable.execution import report, work
     shared = work.prepare(experiment, store)
-    reporting.stop(store, experiment)
+    report.stop(store, experiment)
     return shared
 
 
@@ -31,7 +31,7 @@ def unlearn(cell: str, store: str, machine: str, unlearned: Output[Model]):
     machine: what the pod asked for. KFP 2.17 hands resources into a loop only as ordinary inputs.
     """
     import logging
-    from .execution import work
+    from unpromptable.execution import work
     logging.info("on %s", machine)
     work.unlearn(cell, store, unlearned.path)
 
@@ -40,7 +40,7 @@ def unlearn(cell: str, store: str, machine: str, unlearned: Output[Model]):
 def sample(cell: str, store: str, machine: str, pod: int, pods: int):
     """Draw one pod's shards of a model's images, and denoise its share of the injected targets."""
     import logging
-    from .execution import work
+    from unpromptable.execution import work
     logging.info("on %s", machine)
     work.sample(cell, store, pod, pods)
 
@@ -48,14 +48,14 @@ def sample(cell: str, store: str, machine: str, pod: int, pods: int):
 @step
 def score(cell: str, store: str, metrics: Output[Metrics], summary: Output[Markdown], page: Output[HTML]):
     """Measure what was forgotten and what was kept; fails where the cell did."""
-    from .execution import report as reporting, work
+    from unpromptable.execution import report, work
     for name, value in work.score(cell, store, summary.path, page.path).items():
         metrics.log_metric(name, value)
-    reporting.stop_cell(cell, store)
+    report.stop_cell(cell, store)
 
 
 @step
 def report(store: str, experiment: str, part: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
     """Rows, tables and pictures; also after a failed cell."""
-    from .execution import report as reporting
-    reporting.report(store, experiment, status.state, page.path, part)
+    from unpromptable.execution import report
+    report.report(store, experiment, status.state, page.path, part)

@@ -11,7 +11,7 @@ import test_tracking
 import yaml
 from mlflow.tracking import MlflowClient
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parents[2]
 EXPERIMENT = """
 name: small
 forget: ["0007-3"]

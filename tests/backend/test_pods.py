@@ -8,7 +8,7 @@ from pipelines.backend import driver
 from pipelines.pods import STARTING, USER, Fixed
 from unpromptable.storage import attempts
 
-PACKAGE = Path(__file__).parent.parent / "pipelines" / "ablation_sweep.yaml"
+PACKAGE = Path(__file__).parents[2] / "pipelines" / "ablation_sweep.yaml"
 STEPS = driver.pods(PACKAGE)
 WHOLE = {name: driver.beside(pod) for name, pod in STEPS.items()}
 ALLOWED_SYSCTLS = {

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import NO_HELM
 
-CHART = Path(__file__).parent.parent / "charts" / "unpromptable"
+CHART = Path(__file__).parents[2] / "charts" / "unpromptable"
 CASES = sorted(p.stem for p in (CHART / "ci").glob("*.yaml"))
 HELM = shutil.which("helm")
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)

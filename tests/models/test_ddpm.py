@@ -11,7 +11,8 @@ import torch
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Choice, Injection, Sampling, Training
 from unpromptable import data, equations
-from unpromptable.scoring import metric_networks, evidence as scoring
+from unpromptable.scoring import metric_networks
+from unpromptable.scoring.evidence import Evidence, Models
 from unpromptable.sampling import likelihood_ode, chains
 from unpromptable.planning import plugins
 from unpromptable.unlearning import training
@@ -170,7 +171,7 @@ def test_a_cell_of_every_prediction_is_scored(prediction, schedule, channels, tm
     one, people = ddpm.shown(tmp_path / "before", pictures(1, 32))[0], ddpm.shown(tmp_path / "before", pictures(4, 32, 5))
     seen = {"p-0": chains.inject(model, one, 20, 2, 0)}
     experiment = Experiment("t", "miniature", "miniature", ("p-0",))
-    evidence = scoring.Evidence(people, people, people, seen, seen, {"p-0": one}, {"p-0": people[0]}, names=("p-1", "p-2", "q-1", "q-2"), models=scoring.Models(experiment, tmp_path / "before", tmp_path / "after"), injection=Injection(t=20, draws=2))
+    evidence = Evidence(people, people, people, seen, seen, {"p-0": one}, {"p-0": people[0]}, names=("p-1", "p-2", "q-1", "q-2"), models=Models(experiment, tmp_path / "before", tmp_path / "after"), injection=Injection(t=20, draws=2))
     quick = {"sscd_worst": {"times": (20,), "draws": 2}, "likelihood": {"probes": 1, "tolerance": 0.1}, "relearn": {"updates": 1, "every": 1, "draws": 2}}
     found = {name: plugins.make("metric", name, given).measure(evidence, metric_networks.load("miniature")) for name, given in quick.items()}
     assert found["likelihood"]["likelihood_change"].mean == pytest.approx(0, abs=1e-6) and np.isfinite(found["likelihood"]["likelihood"].mean)

@@ -6,7 +6,7 @@ from typing import List
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "pipelines" / "ablation_sweep.yaml"
 
 

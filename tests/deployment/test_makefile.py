@@ -3,7 +3,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_an_install_without_room_is_refused_before_anything_is_fetched(tmp_path):
@@ -21,6 +21,6 @@ def test_a_run_without_helm_ends_with_how_many_tests_it_skipped_and_the_command_
     import re
     import sys
 
-    told = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_chart.py"], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PATH": "/nowhere"}).stdout
+    told = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/deployment/test_chart.py"], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PATH": "/nowhere"}).stdout
     number, version = re.search(r"(\d+) skipped", told)[1], re.search(r"HELM_VERSION=(\S+)", (ROOT / ".ci" / "run").read_text())[1]
     assert int(number) > 30 and f"{number} tests of the chart were skipped, since helm is not on PATH: go install helm.sh/helm/v3/cmd/helm@{version} " in told

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable.scoring import frechet, metric_networks, evidence as scoring
+from unpromptable.scoring import frechet, metric_networks
+from unpromptable.scoring.evidence import Evidence, Models, estimate, over_targets
 from unpromptable.sampling import chains
 from unpromptable.models import published as weights
 from unpromptable.planning import plugins
@@ -23,7 +24,7 @@ def evidence(**change):
     a, b = images(40), images(40, seed=1)
     one = {"t": images(3, seed=2)}
     given = dict(before=a, after=b, real=images(60, seed=3), remember=images(30, seed=6), others_before=images(9, seed=7), others_after=images(9, seed=8), injected_before=one, injected_after=one, forget={"t": images(1, seed=4)[0]}, surrogates={"t": images(1, seed=5)[0]})
-    return scoring.Evidence(**{**given, **change})
+    return Evidence(**{**given, **change})
 
 
 def test_frechet_distance_equals_pytorch_fids():
@@ -166,9 +167,9 @@ def test_with_several_targets_the_interval_of_sscd_is_over_targets():
 
 
 def test_a_mean_over_targets_weighs_each_target_alike_and_counts_targets():
-    found = scoring.over_targets([np.zeros(9), np.array([1.0]), np.array([2.0, 4.0])])
+    found = over_targets([np.zeros(9), np.array([1.0]), np.array([2.0, 4.0])])
     assert found.n == 3 and found.mean == pytest.approx(4 / 3) and found.high - found.mean == pytest.approx(4.302653 * np.std([0, 1, 3], ddof=1) / 3**0.5)
-    assert scoring.over_targets([np.array([1.0, 3.0])]) == scoring.estimate([1.0, 3.0])
+    assert over_targets([np.array([1.0, 3.0])]) == estimate([1.0, 3.0])
 
 
 @pytest.mark.parametrize("name, of_one", [("sscd", 3), ("sscd_worst", 1), ("nearest", 1), ("likelihood", 2), ("relearn", 1)])
@@ -201,7 +202,7 @@ def shipped():
     experiment = Experiment("t", "miniature", "miniature", ("p-9",))
     one = {"p-9": images(3, seed=2)}
     return evidence(injected_before=one, injected_after=one, forget={"p-9": images(1, seed=4)[0]}, surrogates={"p-9": images(1, seed=5)[0]}, names=tuple(f"{'p' if i < 2 else 'q'}-{i}" for i in range(60)),
-                    models=scoring.Models(experiment, folder, folder), injection=Injection(t=2, draws=2))
+                    models=Models(experiment, folder, folder), injection=Injection(t=2, draws=2))
 
 
 @pytest.mark.parametrize("name", plugins.names("metric"))
@@ -346,7 +347,6 @@ def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_
     from dataclasses import replace
 
     from unpromptable.planning.experiment import Experiment
-    from unpromptable.scoring import evidence as scoring
 
     (tmp_path / "base").mkdir(), (tmp_path / "kept").mkdir()
     (tmp_path / "base" / "w").write_text("one")
@@ -357,7 +357,7 @@ def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_
         asked = replace(experiment)
         object.__setattr__(asked, "prompt", prompt)
         nothing = np.zeros((1, 8, 8, 3), np.uint8)
-        e = scoring.Evidence(nothing, nothing, nothing, {}, {}, {"a": target}, {}, tmp_path / "kept", models=scoring.Models(asked, tmp_path / "base", tmp_path))
+        e = Evidence(nothing, nothing, nothing, {}, {}, {"a": target}, {}, tmp_path / "kept", models=Models(asked, tmp_path / "base", tmp_path))
         return e.shared("likelihood", settings, lambda: calls.append(1) or {"a": [len(calls)]})
 
     calls = []
