@@ -1,8 +1,10 @@
 """WHEN: the ablation sweep. One cell is unlearn -> sample -> score; the base model is sampled once for all.
 
 Nothing but ids goes from step to step: what a step makes lies in the store. A cell's steps stand in the loop
-itself and its sampling pods are as many as were compiled, since a level or a loop costs the engine more than a step.
+itself and its sampling pods are as many as were compiled, since a level or a loop costs the engine more than
+a step.
 """
+
 from dataclasses import replace
 
 from kfp import dsl
@@ -41,7 +43,8 @@ def build(fixed: Fixed = Fixed()):
         store_secret: str = "unpromptable-object-store",
         hub_secret: str = "unpromptable-hub",
     ):
-        """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON of dotted keys.
+        """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON of dotted
+        keys.
 
         store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's.
         images_per_shard: images in one file, which a lost pod draws again; 0 leaves it to the experiment.

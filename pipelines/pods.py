@@ -1,8 +1,9 @@
 """What a task's pod gets: image, resources, volume, secrets, retries. Local runs ignore all of it.
 
-Machine and Setting are pipeline parameters, which KFP resolves at run time; Fixed is what KFP 2.17 can only take when
-the pipeline is compiled (`python -m pipelines compile --help`).
+Machine and Setting are pipeline parameters, which KFP resolves at run time; Fixed is what KFP 2.17 can only
+take when the pipeline is compiled (`python -m pipelines compile --help`).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -35,7 +36,11 @@ class Fixed:
     within: int = attempts.TIMES  # times that a step runs again in its pod where the machine failed it
 
     def __post_init__(self):
-        if self.retries < 0 or min(self.timeout_hours, self.start_minutes) <= 0 or min(self.parallelism, self.pods) < 1:
+        if (
+            self.retries < 0
+            or min(self.timeout_hours, self.start_minutes) <= 0
+            or min(self.parallelism, self.pods) < 1
+        ):
             found = f"timeout_hours {self.timeout_hours}, start_minutes {self.start_minutes}"
             found = f"retries is {self.retries}, {found}, parallelism {self.parallelism}"
             raise ValueError(f"compile: {found}; give 0 or more, above 0, above 0, and 1 or more")
@@ -58,12 +63,16 @@ class Machine(NamedTuple):
     tolerations: Any
 
     def words(self) -> str:
-        """What a pod asks for, as a step's input: it also declares these parameters to the loop around the step."""
+        """What a pod asks for, as a step's input: it also declares these parameters to the loop around the
+        step.
+        """
         return f"{self.cpu} CPU, {self.memory}, {self.gpus} {self.gpu_type}"
 
 
 class Setting(NamedTuple):
-    """What every step has: volume, ConfigMap and Secrets by name (all but the volume may be absent), and the image of those without a GPU."""
+    """What every step has: volume, ConfigMap and Secrets by name (all but the volume may be absent), and the
+    image of those without a GPU.
+    """
 
     light_image: Any
     volume: Any
@@ -73,9 +82,17 @@ class Setting(NamedTuple):
     hub_secret: Any
 
 
-ENVIRONMENT = {  # Secret or ConfigMap key -> environment variable; see tracking.server for the first three names
-    "config": {"MLFLOW_TRACKING_URI": "UNPROMPTABLE_TRACKING_URI", "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL", "AWS_REGION": "AWS_REGION"},
-    "tracking_secret": {"username": "UNPROMPTABLE_TRACKING_USERNAME", "password": "UNPROMPTABLE_TRACKING_PASSWORD"},
+# Secret or ConfigMap key -> environment variable; see tracking.server for the first three names
+ENVIRONMENT = {
+    "config": {
+        "MLFLOW_TRACKING_URI": "UNPROMPTABLE_TRACKING_URI",
+        "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL",
+        "AWS_REGION": "AWS_REGION",
+    },
+    "tracking_secret": {
+        "username": "UNPROMPTABLE_TRACKING_USERNAME",
+        "password": "UNPROMPTABLE_TRACKING_PASSWORD",
+    },
     "store_secret": {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"},
     "hub_secret": {"token": "HF_TOKEN"},
 }
@@ -84,7 +101,9 @@ ENVIRONMENT = {  # Secret or ConfigMap key -> environment variable; see tracking
 def light(task: Any, setting: Setting, fixed: Fixed, name: str = "") -> Any:
     """A step that needs no GPU."""
     task.set_container_image(setting.light_image)
-    task.set_cpu_request(fixed.light_cpu).set_memory_request(fixed.light_memory).set_memory_limit(fixed.light_memory)
+    task.set_cpu_request(fixed.light_cpu).set_memory_request(fixed.light_memory).set_memory_limit(
+        fixed.light_memory
+    )
     return _common(task, setting, fixed, name)
 
 
@@ -95,19 +114,26 @@ def heavy(task: Any, machine: Machine, setting: Setting, fixed: Fixed, name: str
     task.set_accelerator_type(machine.gpu_type).set_accelerator_limit(machine.gpus)
     kubernetes.add_node_selector_json(task, machine.node_selector)
     kubernetes.add_toleration_json(task, machine.tolerations)
-    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=fixed.shared_memory)
+    kubernetes.empty_dir_mount(
+        task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=fixed.shared_memory
+    )
     return _common(task, setting, fixed, name)
 
 
 def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
-    task.set_caching_options(False)  # the store skips what is finished; KFP's cache would skip the logging with it
+    # the store skips what is finished; KFP's cache would skip the logging with it
+    task.set_caching_options(False)
     if fixed.within != attempts.TIMES:
         task.set_env_variable(attempts.VARIABLE, str(fixed.within))
     if fixed.retries:
-        task.set_retry(num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
-    kubernetes.empty_dir_mount(task, volume_name="tmp", mount_path="/tmp")  # all that a step writes outside the store, so the root file system may be read-only
+        task.set_retry(
+            num_retries=fixed.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s"
+        )
+    # all that a step writes outside the store, so the root file system may be read-only
+    kubernetes.empty_dir_mount(task, volume_name="tmp", mount_path="/tmp")
     kubernetes.set_timeout(task, fixed.seconds(task.component_spec.name))
-    # the group too, which a kubelet does not take from an image's USER; the rest of `restricted` is KFP's default
+    # the group too, which a kubelet does not take from an image's USER; the rest of `restricted` is KFP's
+    # default
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     kubernetes.use_config_map_as_env(task, setting.config, ENVIRONMENT["config"], optional=True)
     for secret in ("tracking_secret", "store_secret", "hub_secret"):

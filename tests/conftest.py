@@ -1,4 +1,5 @@
 """A tiny DDPM of the real classes, tiny pictures, and a tiny batch: what every test builds on."""
+
 from __future__ import annotations
 
 import re
@@ -9,11 +10,10 @@ import pytest
 import sd3_small
 import torch
 
+from unpromptable.models.families.ddpm import Model
 from unpromptable.planning.settings import Training
 from unpromptable.pretraining.ddpm import Pretraining, build
 from unpromptable.unlearning import training
-from unpromptable.models.families.ddpm import Model
-
 
 NO_HELM = "helm is not on PATH"
 
@@ -22,8 +22,13 @@ def pytest_terminal_summary(terminalreporter):
     """The last line says what was skipped for want of helm, and how to get it."""
     skipped = sum(NO_HELM in str(report.longrepr) for report in terminalreporter.stats.get("skipped", ()))
     if skipped:
-        version = re.search(r"^HELM_VERSION=(\S+)$", (Path(__file__).parent.parent / ".ci" / "run").read_text(), re.M)[1]
-        terminalreporter.write_line(f"{skipped} tests of the chart were skipped, since {NO_HELM}: go install helm.sh/helm/v3/cmd/helm@{version} puts it into ~/go/bin, where make test finds it")
+        version = re.search(
+            r"^HELM_VERSION=(\S+)$", (Path(__file__).parent.parent / ".ci" / "run").read_text(), re.M
+        )[1]
+        terminalreporter.write_line(
+            f"{skipped} tests of the chart were skipped, since {NO_HELM}: go install"
+            f" helm.sh/helm/v3/cmd/helm@{version} puts it into ~/go/bin, where make test finds it"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +63,9 @@ def batch(tiny, images):
     """One update's batch of four, with the untouched model that some methods read."""
     import dataclasses
 
-    return dataclasses.replace(training.draw_batch(tiny, Training(batch=4), images, 0, 0, False), reference=tiny.reference())
+    return dataclasses.replace(
+        training.draw_batch(tiny, Training(batch=4), images, 0, 0, False), reference=tiny.reference()
+    )
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +76,8 @@ def flag_folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("sd3")
     pipe = flags_sd3.build(out, 5)
     with torch.no_grad():
-        pipe.transformer.proj_out.weight.normal_(0, 0.2)  # diffusers starts it at 0, and then no adapter would be seen
+        # diffusers starts it at 0, and then no adapter would be seen
+        pipe.transformer.proj_out.weight.normal_(0, 0.2)
     pipe.vae.register_to_config(shift_factor=0.1, scaling_factor=0.9)
     pipe.save_pretrained(out, safe_serialization=True)
     return out
@@ -95,10 +103,16 @@ def s3(monkeypatch):
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
-    for key, value in (("AWS_ENDPOINT_URL", address), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_DEFAULT_REGION", "us-east-1")):
+    for key, value in (
+        ("AWS_ENDPOINT_URL", address),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
         monkeypatch.setenv(key, value)
     s3fs.S3FileSystem.clear_instance_cache()
-    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST")).close()  # one memory for all servers of a process
+    # one memory for all servers of a process
+    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST")).close()
     boto3.client("s3").create_bucket(Bucket="bucket")
     yield "s3://bucket/{name}"
     server.stop()
@@ -144,4 +158,6 @@ def toy_batch():
     """Three pairs for the toy family, float64."""
     g = torch.Generator().manual_seed(2)
     draw = lambda: torch.randn((3, 3, 2, 2), generator=g, dtype=torch.float64)
-    return training.Batch(draw(), draw(), draw(), torch.tensor([0, 2, 3]), draw(), torch.Generator().manual_seed(5))
+    return training.Batch(
+        draw(), draw(), draw(), torch.tensor([0, 2, 3]), draw(), torch.Generator().manual_seed(5)
+    )

@@ -1,4 +1,7 @@
-"""Small DDPMs made by diffusers itself: every prediction, schedule, variance and number of channels that the family reads."""
+"""Small DDPMs made by diffusers itself: every prediction, schedule, variance and number of channels that the
+family reads.
+"""
+
 from __future__ import annotations
 
 SCHEDULES = {
@@ -7,7 +10,12 @@ SCHEDULES = {
     "cosine": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "leading", "steps_offset": 1},
     "rescaled": {"beta_schedule": "linear", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
 }
-KINDS = [(p, s) for p in ("epsilon", "v_prediction", "sample") for s in SCHEDULES if (p, s) != ("epsilon", "rescaled")]
+KINDS = [
+    (p, s)
+    for p in ("epsilon", "v_prediction", "sample")
+    for s in SCHEDULES
+    if (p, s) != ("epsilon", "rescaled")
+]
 
 
 def pipeline(prediction="epsilon", schedule="linear", channels=3, size=8, **settings):
@@ -16,9 +24,19 @@ def pipeline(prediction="epsilon", schedule="linear", channels=3, size=8, **sett
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     torch.manual_seed(7)
-    unet = UNet2DModel(sample_size=size, in_channels=channels, out_channels=channels, layers_per_block=1, block_out_channels=(8, 8), norm_num_groups=4,
-                       down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"))
-    return DDPMPipeline(unet, DDPMScheduler(prediction_type=prediction, **{**SCHEDULES[schedule], **settings}))
+    unet = UNet2DModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=1,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )
+    return DDPMPipeline(
+        unet, DDPMScheduler(prediction_type=prediction, **{**SCHEDULES[schedule], **settings})
+    )
 
 
 def model(*args, **settings):

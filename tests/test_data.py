@@ -1,9 +1,11 @@
 """Image artifacts and folders of pictures, and what is said of the bad ones."""
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable import data, pictures as reading
+from unpromptable import data
+from unpromptable import pictures as reading
 
 
 def write(path, array):
@@ -38,7 +40,11 @@ def test_any_size_and_mode_becomes_a_square_rgb_picture(tmp_path):
 
 def test_bad_images_are_named_with_what_is_wrong(tmp_path, pictures):
     good = write(tmp_path / "good.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
-    cases = {"empty.png": (b"", "the file is empty"), "cut.png": (good.read_bytes()[:2000], "damaged or truncated"), "text.png": (b"hello", "not an image that can be read")}
+    cases = {
+        "empty.png": (b"", "the file is empty"),
+        "cut.png": (good.read_bytes()[:2000], "damaged or truncated"),
+        "text.png": (b"hello", "not an image that can be read"),
+    }
     for name, (content, words) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name}.*{words}"):
@@ -73,7 +79,9 @@ def test_only_forget_images_leave_nothing_to_remember(tmp_path, pictures):
 def test_a_forget_image_from_elsewhere_is_brought_to_size(tmp_path, pictures):
     (tmp_path / "real").mkdir()
     write(tmp_path / "real" / "1.png", pictures[1])
-    arrays, manifest = data.collect(str(tmp_path / "real"), 8, [str(write(tmp_path / "me.jpg", np.zeros((50, 30, 3), np.uint8)))])
+    arrays, manifest = data.collect(
+        str(tmp_path / "real"), 8, [str(write(tmp_path / "me.jpg", np.zeros((50, 30, 3), np.uint8)))]
+    )
     assert arrays["forget"].shape == (1, 8, 8, 3) and manifest["removed"] == []
 
 
@@ -85,10 +93,13 @@ def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_pa
     assert manifest["removed"] == ["s1/1.png", "s1/2.png"] and len(data.remember(arrays, manifest)) == 2
     _, drawn = data.collect("miniature", 32, ["0004-3", "0104-3"], ("{group}-*",))
     assert drawn["removed"] == [f"{n}-{k}" for n in ("0004", "0104") for k in range(6)]
-    assert data.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}-*",))[1]["removed"] == ["s1/1.png"]  # a person may have one picture
+    # a person may have one picture
+    assert data.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}-*",))[1]["removed"] == ["s1/1.png"]
     with pytest.raises(ValueError, match=r"remember.leave_out: s9/\* fits none of the images"):
         data.collect(str(tmp_path), 16, ["s1/1.png"], ("s9/*",))
-    with pytest.raises(ValueError, match="left out by remember.leave_out, so the remember set would be empty"):
+    with pytest.raises(
+        ValueError, match="left out by remember.leave_out, so the remember set would be empty"
+    ):
         data.collect(str(tmp_path), 16, ["s1/1.png"], ("*",))
 
 

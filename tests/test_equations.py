@@ -1,4 +1,5 @@
 """Equations 1, 9 and 10 are each other's inverses."""
+
 import pytest
 import torch
 
@@ -23,8 +24,12 @@ def test_eq_10_leads_back_to_the_surrogate_and_moves_eps_by_the_difference():
     x_f, x_s, eps = (draw(3, 3, 4, 4) * k for k in (1, 2, 3))
     x_t = equations.noisy(x_f, eps, SIGNAL, NOISE)
     towards = equations.implied_noise(x_t, x_s, SIGNAL, NOISE)
-    torch.testing.assert_close(equations.implied_clean(x_t, towards, SIGNAL, NOISE), x_s, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(towards, eps + equations.over(SIGNAL / NOISE, x_f) * (x_f - x_s), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        equations.implied_clean(x_t, towards, SIGNAL, NOISE), x_s, rtol=1e-10, atol=1e-10
+    )
+    torch.testing.assert_close(
+        towards, eps + equations.over(SIGNAL / NOISE, x_f) * (x_f - x_s), rtol=1e-10, atol=1e-10
+    )
 
 
 def test_no_noise_cannot_explain_a_difference():

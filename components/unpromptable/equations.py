@@ -1,4 +1,5 @@
 """Equations 1, 8-12 of the paper as pure functions, for any family with x_t = signal*x0 + noise*eps."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,7 +12,8 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network may output
 def own_step(thousandth: int, timesteps: int) -> int:
     """A model's timestep at a thousandth of its process, at least 1.
 
-    Settings count a process in thousandths, the paper's timesteps, whatever number a model has; one of 1000 has these.
+    Settings count a process in thousandths, the paper's timesteps, whatever number a model has; one of 1000
+    has these.
     """
     return max(1, thousandth * timesteps // 1000)
 
@@ -38,7 +40,9 @@ def implied_noise(x_t: Tensor, x0: Tensor, signal: Tensor, noise: Tensor) -> Ten
     Raises ValueError where noise is 0, since no noise can explain the difference.
     """
     if bool((noise <= 0).any()):
-        raise ValueError("implied_noise: noise is 0 at some timestep, so no noise can explain x_t; keep t_min above it")
+        raise ValueError(
+            "implied_noise: noise is 0 at some timestep, so no noise can explain x_t; keep t_min above it"
+        )
     return (x_t - over(signal, x0) * x0) / over(noise, x0)
 
 
@@ -48,7 +52,8 @@ def implied_clean(x_t: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Te
 
 
 def told(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-    """What a network of this prediction should output: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0 itself.
+    """What a network of this prediction should output: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0
+    itself.
 
     x0, eps: (B, ...). signal, noise: (B,).
     """
@@ -64,12 +69,14 @@ def told_noise(prediction: str, output: Tensor, x_t: Tensor, signal: Tensor, noi
 
 
 def remember_weight(t: Tensor, beta: float) -> Tensor:
-    """lambda(t) = 1 - beta*t (IV-A), t in thousandths of the process: near 1 at fine detail, smallest at coarse shape."""
+    """lambda(t) = 1 - beta*t (IV-A), t in thousandths of the process: near 1 at fine detail, smallest at
+    coarse shape.
+    """
     return 1 - beta * t.double()
 
 
 def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """||output - target||^2 per image, (B,): the mean over pixels, or their sum as Eqs. 8 and 11 are printed."""
+    """||output - target||^2 per image, (B,): the mean over pixels, or the sum as in Eqs. 8 and 11."""
     wide = torch.promote_types(output.dtype, torch.float32)  # bf16 networks, float32 losses
     error = (output.to(wide) - target.to(wide)).square().flatten(1)
     return error.sum(1) if reduction == "sum" else error.mean(1)
@@ -82,5 +89,8 @@ def levels(x: Tensor) -> np.ndarray:
     """
     wrong = int((~x.isfinite()).flatten(1).any(1).sum())
     if wrong:
-        raise ValueError(f"model: {wrong} of {len(x)} pictures hold values that are not finite; the network's weights are damaged or have diverged (lower training.lr or training.steps)")
+        raise ValueError(
+            f"model: {wrong} of {len(x)} pictures hold values that are not finite; the network's weights are"
+            " damaged or have diverged (lower training.lr or training.steps)"
+        )
     return x.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -1,4 +1,5 @@
 """Picture files as people see them on screen, uint8 RGB, and folders of them with what they hold said."""
+
 from __future__ import annotations
 
 import io
@@ -17,15 +18,35 @@ from typing import Any
 import numpy as np
 
 log = logging.getLogger(__name__)
-KINDS = (".png .apng .jpg .jpeg .jpe .jfif .mpo .bmp .dib .gif .webp .avif .tif .tiff .jp2 .j2k .j2c .jpc .jpf .jpx"
-         " .tga .ppm .pgm .pbm .pnm .pfm .qoi").split()  # read from folders; a file that is named may be any that Pillow opens
+KINDS = (
+    ".png .apng .jpg .jpeg .jpe .jfif .mpo .bmp .dib .gif .webp .avif .tif .tiff .jp2 .j2k .j2c .jpc .jpf"
+    " .jpx"
+    # read from folders; a file that is named may be any that Pillow opens
+    " .tga .ppm .pgm .pbm .pnm .pfm .qoi"
+).split()
 SYSTEM = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")  # folders that systems fill with pictures of their own
-PROGRAMS = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")  # Pillow opens these by other programs or not at all
-HUGE, FINE = 32_000_000, 8  # a JPEG of more pixels is decoded at a half to an eighth of its sides, as long as they stay so many times the wanted
+# Pillow opens these by other programs or not at all
+PROGRAMS = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
+# a JPEG of more pixels is decoded at a half to an eighth of its sides, as long as they stay so many times the
+# wanted
+HUGE, FINE = 32_000_000, 8
 OR_WORLD, NOTHING_KEPT = " and no world's name", ", and without any the remember set would be empty"
 NAMED = 3  # names given of each kind of note
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, AssertionError,
-          EOFError, MemoryError, struct.error, zlib.error)  # what Pillow's readers raise for broken files
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)  # what Pillow's readers raise for broken files
 
 
 class Refused(ValueError):
@@ -34,7 +55,9 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Folder:
-    """Picture files, sorted, and what else lies there: why it is passed over -> names relative to the folder."""
+    """Picture files, sorted, and what else lies there: why it is passed over -> names relative to the
+    folder.
+    """
 
     root: Path
     files: tuple[Path, ...]
@@ -65,12 +88,15 @@ def colour(where: str, text: Any) -> tuple[int, int, int]:
     except ValueError:
         found = ()
     if len(found) != 3:
-        raise ValueError(f"{where}: {text!r} is no colour; give a name such as white, or #rrggbb such as #c08a5e")
+        raise ValueError(
+            f"{where}: {text!r} is no colour; give a name such as white, or #rrggbb such as #c08a5e"
+        )
     return found
 
 
 def read(path: Path, size: int = 0, background: str = "white") -> np.ndarray:
-    """One picture as uint8 (size, size, 3): centre square, then antialiased resize; 0 leaves it as large as it is.
+    """One picture as uint8 (size, size, 3): centre square, then antialiased resize; 0 leaves it as large as
+    it is.
 
     Raises FileNotFoundError or ValueError that names the file and what is wrong with it.
     """
@@ -81,7 +107,8 @@ def read(path: Path, size: int = 0, background: str = "white") -> np.ndarray:
 
 
 def read_all(folder: Folder, size: int, background: str = "white") -> tuple[np.ndarray, dict[str, str]]:
-    """Every picture of a folder, uint8 (N, size, size, 3), and what there is to say of some: note -> how many and which.
+    """Every picture of a folder, uint8 (N, size, size, 3), and what there is to say of some: note -> how many
+    and which.
 
     Holds that one array and one picture. Raises ValueError that names all pictures that cannot be read.
     """
@@ -97,22 +124,33 @@ def read_all(folder: Folder, size: int, background: str = "white") -> tuple[np.n
         for note in notes:
             noted.setdefault(note, []).append(name)
     if broken:
-        more = f" (and {len(broken) - 1} more of {folder.root}: {'; '.join(broken[1:NAMED])}{' ...' if len(broken) > NAMED else ''})"
+        more = (
+            f" (and {len(broken) - 1} more of {folder.root}:"
+            f" {'; '.join(broken[1:NAMED])}{' ...' if len(broken) > NAMED else ''})"
+        )
         raise ValueError(broken[0] + (more if len(broken) > 1 else ""))
     said = {note: some(names) for note, names in noted.items()}
-    for what, which in {f"pictures read from {folder.root}": str(len(images)), **folder.said(), **said}.items():
+    for what, which in {
+        f"pictures read from {folder.root}": str(len(images)),
+        **folder.said(),
+        **said,
+    }.items():
         log.info("%s: %s", what, which)
     return images, said
 
 
 def find(folder: str | Path, links: bool = False, what: str = "real") -> Folder:
-    """The picture files below `folder`. Hidden files and folders are none; links out of it are followed where `links` says so.
+    """The picture files below `folder`. Hidden files and folders are none; links out of it are followed where
+    `links` says so.
 
-    Raises FileNotFoundError or ValueError where the folder is missing or holds none, OSError where it cannot be read.
+    Raises FileNotFoundError or ValueError where the folder is missing or holds none, OSError where it cannot
+    be read.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise FileNotFoundError(f"{what}: {folder} is no folder of images{OR_WORLD if what == 'real' else ''}; give a folder")
+        raise FileNotFoundError(
+            f"{what}: {folder} is no folder of images{OR_WORLD if what == 'real' else ''}; give a folder"
+        )
     files, skipped = [], {}
     for path, why in _walk(root, links):
         if why:
@@ -122,7 +160,10 @@ def find(folder: str | Path, links: bool = False, what: str = "real") -> Folder:
     found = Folder(root, tuple(sorted(files)), {why: sorted(names) for why, names in sorted(skipped.items())})
     if not files:
         there = "; ".join(f"{why}: {which}" for why, which in found.said().items()) or "it is empty"
-        raise ValueError(f"{what}: {folder} holds no image ({there}); the kinds read are {', '.join(KINDS)}{NOTHING_KEPT if what == 'real' else ''}")
+        raise ValueError(
+            f"{what}: {folder} holds no image ({there}); the kinds read are"
+            f" {', '.join(KINDS)}{NOTHING_KEPT if what == 'real' else ''}"
+        )
     return found
 
 
@@ -131,12 +172,16 @@ def _walk(root: Path, links: bool) -> Iterator[tuple[Path, str]]:
     inside, seen = os.path.realpath(root), {os.path.realpath(root)}
 
     def stop(error: OSError) -> None:
-        raise OSError(f"{error.filename}: cannot be looked into ({error.strerror}); give its reader the right to, or move it away")
+        raise OSError(
+            f"{error.filename}: cannot be looked into ({error.strerror}); give its reader the right to, or"
+            " move it away"
+        )
 
     for here, folders, names in os.walk(root, followlinks=True, onerror=stop):
-        for name in sorted(folders, key=lambda n: (os.path.islink(Path(here, n)), n)):  # a folder before links to it
+        # a folder before links to it
+        for name in sorted(folders, key=lambda n: (os.path.islink(Path(here, n)), n)):
             path = Path(here, name)
-            if (why := _passed(path, inside, links, seen)):
+            if why := _passed(path, inside, links, seen):
                 folders.remove(name)
                 yield path, why
             else:
@@ -155,7 +200,11 @@ def _passed(path: Path, inside: str, links: bool, seen: set[str] | None = None) 
         return "links to nothing"
     if not links and path.is_symlink() and os.path.commonpath([inside, real]) != inside:
         return "links out of the folder (pictures.links: true follows them)"
-    return "links to folders that are read anyway" if seen is not None and (real in seen or path.is_symlink() and not links) else ""
+    return (
+        "links to folders that are read anyway"
+        if seen is not None and (real in seen or path.is_symlink() and not links)
+        else ""
+    )
 
 
 def _no_picture(path: Path) -> str:
@@ -168,7 +217,8 @@ def _no_picture(path: Path) -> str:
 def opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
     """The file as Pillow opens it, and a list that takes up Pillow's warnings at the end.
 
-    Raises FileNotFoundError or ValueError, one line with the file's name, for whatever Pillow raises meanwhile.
+    Raises FileNotFoundError or ValueError, one line with the file's name, for whatever Pillow raises
+    meanwhile.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -180,7 +230,8 @@ def opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # up to twice the limit is read, above it refused
+            # up to twice the limit is read, above it refused
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # from a stream: Pillow maps a named file's 16-bit pixels with the sides of the turned picture
             with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
                 yield file, notes
@@ -190,17 +241,25 @@ def opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not an image that can be read; remove it or convert it to PNG") from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{path}: too large to be opened safely ({_line(error)}); save it smaller, or remove it") from error
+        raise ValueError(
+            f"{path}: too large to be opened safely ({_line(error)}); save it smaller, or remove it"
+        ) from error
     except NotImplementedError as error:
-        raise ValueError(f"{path}: of a kind that cannot be read ({_line(error)}); convert it to PNG") from error
+        raise ValueError(
+            f"{path}: of a kind that cannot be read ({_line(error)}); convert it to PNG"
+        ) from error
     except PermissionError as error:
-        raise ValueError(f"{path}: may not be read ({error.strerror}); give its reader the right to") from error
+        raise ValueError(
+            f"{path}: may not be read ({error.strerror}); give its reader the right to"
+        ) from error
     except DAMAGE as error:
         raise ValueError(f"{path}: the image is damaged or truncated ({_line(error)}); replace it") from error
 
 
 def _noted(path: Path, size: int, background: str) -> tuple[np.ndarray, list[str]]:
-    """The centre square at `size`, or at its own for 0, and what was done to the picture that people should know."""
+    """The centre square at `size`, or at its own for 0, and what was done to the picture that people should
+    know.
+    """
     from PIL import Image, ImageOps
 
     with opened(path) as (file, notes):
@@ -229,7 +288,11 @@ def _formats() -> tuple[str, ...]:
 def _line(error: BaseException | Warning) -> str:
     """What an error says, in one line; its class too where it says a key or nothing."""
     text = " ".join(str(error).split())[:160]
-    return f"{type(error).__name__} {text}".strip() if not text or isinstance(error, (LookupError, AttributeError, AssertionError)) else text
+    return (
+        f"{type(error).__name__} {text}".strip()
+        if not text or isinstance(error, (LookupError, AttributeError, AssertionError))
+        else text
+    )
 
 
 def _shown(file: Any, size: int, background: str) -> tuple[Any, list[str]]:
@@ -238,7 +301,11 @@ def _shown(file: Any, size: int, background: str) -> tuple[Any, list[str]]:
 
     if size and file.format in ("JPEG", "MPO") and file.width * file.height > HUGE:
         file.draft(None, (FINE * size, FINE * size))
-    notes = ["the first of several frames or pages is taken"] if file.format not in ("MPO", "PSD") and getattr(file, "is_animated", False) else []
+    notes = (
+        ["the first of several frames or pages is taken"]
+        if file.format not in ("MPO", "PSD") and getattr(file, "is_animated", False)
+        else []
+    )
     file.load()  # damage to the picture itself is no matter of its EXIF
     try:
         picture = ImageOps.exif_transpose(file)
@@ -276,15 +343,19 @@ def _in_srgb(picture: Any, profile: bytes | None) -> tuple[Any, list[str]]:
         given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if given.profile.xcolor_space == "RGB " and picture.mode == "L":
             picture = picture.convert("RGB")
-        exact = ImageCms.Flags.NOOPTIMIZE if picture.mode == "L" else 0  # the table for grey is 10 levels off in the dark
+        # the table for grey is 10 levels off in the dark
+        exact = ImageCms.Flags.NOOPTIMIZE if picture.mode == "L" else 0
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(picture, given, srgb, outputMode="RGB", flags=exact), []
     except (OSError, ImageCms.PyCMSError):
-        return picture.convert("RGB"), ["the colour profile is broken or of another kind of picture, and ignored"]
+        return picture.convert("RGB"), [
+            "the colour profile is broken or of another kind of picture, and ignored"
+        ]
 
 
 def _eight_bits(picture: Any, file: Any) -> Any:
-    """16-bit and float grey, from black to white as the file says, as L, or as LA where one value stands for transparent.
+    """16-bit and float grey, from black to white as the file says, as L, or as LA where one value stands for
+    transparent.
 
     Raises Refused where the file does not say which value is white.
     """
@@ -294,10 +365,16 @@ def _eight_bits(picture: Any, file: Any) -> Any:
     tags = getattr(file, "tag_v2", {})
     if picture.mode[0] == "F":
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise Refused(f"decimal numbers from {values.min():g} to {values.max():g}, and nothing says which is white; bring them to 0..1, or save the picture with 8 or 16 bits a channel")
+            raise Refused(
+                f"decimal numbers from {values.min():g} to {values.max():g}, and nothing says which is white;"
+                " bring them to 0..1, or save the picture with 8 or 16 bits a channel"
+            )
         top = 1.0
     elif picture.mode == "I" and file.format not in ("PPM", "PNG"):
-        raise Refused(f"whole numbers from {values.min():g} to {values.max():g} in 32 bits or with a sign, and nothing says which is white; save the picture with 8 or 16 bits a channel")
+        raise Refused(
+            f"whole numbers from {values.min():g} to {values.max():g} in 32 bits or with a sign, and nothing"
+            " says which is white; save the picture with 8 or 16 bits a channel"
+        )
     else:
         top = 2.0 ** min(tags.get(258, (16,))[0], 16) - 1  # BitsPerSample of TIFF: 12 or 16
     shown = top - values if tags.get(262) == 0 else values  # PhotometricInterpretation: white is zero

@@ -1,4 +1,5 @@
 """Every component of the pipelines on one screen: ids in; data lies in the store, the work is in `work`."""
+
 from typing import List
 
 from kfp import dsl
@@ -9,9 +10,12 @@ step = dsl.component(base_image=IMAGE, install_kfp_package=False)
 
 
 @step
-def plan(experiment: str, world: str, overrides: str, store: str, images_per_shard: int, part: str) -> List[str]:
+def plan(
+    experiment: str, world: str, overrides: str, store: str, images_per_shard: int, part: str
+) -> List[str]:
     """Resolve the experiment to cells, whose ids this returns, and create the tracking runs."""
     from unpromptable.execution import work
+
     return work.plan(experiment, world, overrides, store, images_per_shard, part)
 
 
@@ -19,6 +23,7 @@ def plan(experiment: str, world: str, overrides: str, store: str, images_per_sha
 def prepare(experiment: str, store: str) -> str:
     """Fetch the base model and gather real and forget images; the id of what all cells share."""
     from unpromptable.execution import report, work
+
     shared = work.prepare(experiment, store)
     report.stop(store, experiment)
     return shared
@@ -32,6 +37,7 @@ def unlearn(cell: str, store: str, machine: str, unlearned: Output[Model]):
     """
     import logging
     from unpromptable.execution import work
+
     logging.info("on %s", machine)
     work.unlearn(cell, store, unlearned.path)
 
@@ -41,6 +47,7 @@ def sample(cell: str, store: str, machine: str, pod: int, pods: int):
     """Draw one pod's shards of a model's images, and denoise its share of the injected targets."""
     import logging
     from unpromptable.execution import work
+
     logging.info("on %s", machine)
     work.sample(cell, store, pod, pods)
 
@@ -49,6 +56,7 @@ def sample(cell: str, store: str, machine: str, pod: int, pods: int):
 def score(cell: str, store: str, metrics: Output[Metrics], summary: Output[Markdown], page: Output[HTML]):
     """Measure what was forgotten and what was kept; fails where the cell did."""
     from unpromptable.execution import report, work
+
     for name, value in work.score(cell, store, summary.path, page.path).items():
         metrics.log_metric(name, value)
     report.stop_cell(cell, store)
@@ -58,4 +66,5 @@ def score(cell: str, store: str, metrics: Output[Metrics], summary: Output[Markd
 def report(store: str, experiment: str, part: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
     """Rows, tables and pictures; also after a failed cell."""
     from unpromptable.execution import report
+
     report.report(store, experiment, status.state, page.path, part)

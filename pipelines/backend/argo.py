@@ -1,8 +1,9 @@
 """What Argo's controller writes down of a run: a record of every node, in one Workflow object.
 
-KFP turns each task into a driver's pod and a step's, each loop and sub-pipeline into a driver's pod and a DAG;
-as stock KFP retries every template, Argo keeps two records of each. They are made here as KFP 2.17 and Argo 4.0
-make them (argocompiler/dag.go, driver/driver.go; workflow/controller/operator.go and dag.go, workflow/packer).
+KFP turns each task into a driver's pod and a step's, each loop and sub-pipeline into a driver's pod and a
+DAG; as stock KFP retries every template, Argo keeps two records of each. They are made here as KFP 2.17 and
+Argo 4.0 make them (argocompiler/dag.go, driver/driver.go; workflow/controller/operator.go and dag.go,
+workflow/packer).
 """
 
 from __future__ import annotations

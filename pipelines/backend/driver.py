@@ -2,7 +2,8 @@
 
 Its compiler sets each pod's security defaults, its driver lays the step's own settings over them. Both are
 worked out here from the compiled YAML, so that a pod on trial, the chart's test and the rules of pod security
-meet the very pods that will run. Source: argocompiler/security_context.go, driver/driver.go and driver/k8s.go.
+meet the very pods that will run. Source: argocompiler/security_context.go, driver/driver.go and
+driver/k8s.go.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def _watch(core: Any, request: Any, image: str, name: str) -> Iterator[Finding]:
             break
         time.sleep(1)
     else:
-        why = "; ".join(c.message for c in (status.conditions or []) if c.message) if status else ""
+        why = "; ".join(c.message for c in status.conditions or [] if c.message) if status else ""
         text = f"the pod did not finish within {request.probe_minutes:g} minutes: {why or 'no reason given'}"
         busy = "pass --no-pod where all nodes are only busy"
         remedy = f"see `kubectl describe pod`; raise --pod-minutes for a slow registry, or {busy}"

@@ -1,4 +1,7 @@
-"""Checks before anything is submitted: the cluster, Kubeflow Pipelines, rights, GPUs, volume, secrets, images, MLflow."""
+"""Checks before anything is submitted: the cluster, Kubeflow Pipelines, rights, GPUs, volume, secrets,
+images, MLflow.
+"""
+
 from __future__ import annotations
 
 import json
@@ -12,7 +15,12 @@ from pipelines.backend.trial_pod import call
 from unpromptable.execution.probe import Finding
 
 KFP_VERSION = "2.17"  # what the compiled pipeline was written for
-RIGHTS = (("", "pods", "get"), ("argoproj.io", "workflowtaskresults", "create"), ("argoproj.io", "workflowtaskresults", "patch"))  # what Argo's executor does as the service account
+# what Argo's executor does as the service account
+RIGHTS = (
+    ("", "pods", "get"),
+    ("argoproj.io", "workflowtaskresults", "create"),
+    ("argoproj.io", "workflowtaskresults", "patch"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,9 @@ class Request:
 
 
 def examine(request: Request, api: Any, kfp_host: str, show: Callable[[Finding], None]) -> bool:
-    """Show every finding as it is made; True when nothing stands in the way. `api` is a kubernetes ApiClient."""
+    """Show every finding as it is made; True when nothing stands in the way. `api` is a kubernetes
+    ApiClient.
+    """
     passed = True
     for finding in _findings(request, api, kfp_host):
         show(finding)
@@ -72,11 +82,26 @@ def _cluster(api: Any) -> Finding:
     from kubernetes.client import ApiException, VersionApi
 
     try:
-        return Finding("cluster", True, f"Kubernetes {VersionApi(api).get_code(_request_timeout=10).git_version} at {api.configuration.host}")
+        return Finding(
+            "cluster",
+            True,
+            f"Kubernetes {VersionApi(api).get_code(_request_timeout=10).git_version} at"
+            f" {api.configuration.host}",
+        )
     except ApiException as error:
-        return Finding("cluster", False, f"{api.configuration.host} answers {error.status}", "log in again; the kubeconfig's credentials are refused")
-    except Exception as error:  # noqa: BLE001 - urllib3 raises its own errors for names, sockets and certificates
-        return Finding("cluster", False, f"{api.configuration.host} does not answer ({type(error).__name__})", "check the context (kubectl config get-contexts) and the network, or name another with --context")
+        return Finding(
+            "cluster",
+            False,
+            f"{api.configuration.host} answers {error.status}",
+            "log in again; the kubeconfig's credentials are refused",
+        )
+    except Exception as error:
+        return Finding(
+            "cluster",
+            False,
+            f"{api.configuration.host} does not answer ({type(error).__name__})",
+            "check the context (kubectl config get-contexts) and the network, or name another with --context",
+        )
 
 
 def _namespace(answer: Any, request: Request) -> Finding:
@@ -94,7 +119,10 @@ def kubeflow_answers(host: str, token: str = "") -> tuple[Finding, dict[str, Any
     import urllib.error
     import urllib.request
 
-    remedy = "forward it (kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8888:80) and pass --endpoint http://localhost:8888"
+    remedy = (
+        "forward it (kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8888:80) and pass --endpoint"
+        " http://localhost:8888"
+    )
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         ask = urllib.request.Request(f"{host.rstrip('/')}/apis/v2beta1/healthz", headers=headers)
@@ -141,40 +169,91 @@ def _version(deployed: Any, host: str, request: Request) -> Finding:
     version = deployed.spec.template.spec.containers[0].image.rsplit(":", 1)[-1]
     known = re.fullmatch(r"v?(\d+)\.(\d+).*", version)
     if not known:
-        return Finding("Kubeflow Pipelines", True, f"image {version} names no version; {KFP_VERSION} or a later 2 is needed")
+        return Finding(
+            "Kubeflow Pipelines",
+            True,
+            f"image {version} names no version; {KFP_VERSION} or a later 2 is needed",
+        )
     fits = int(known[1]) == 2 and int(known[2]) >= int(KFP_VERSION.split(".")[1])
     remedy = f"the pipeline is compiled for {KFP_VERSION}; upgrade, or compile with the SDK of that version"
     return Finding("Kubeflow Pipelines", fits, f"version {version}", "" if fits else remedy)
 
 
 def _account(api: Any, request: Request) -> Finding:
-    answer = _get(api, "CoreV1Api", "read_namespaced_service_account", request.service_account, request.namespace)
+    answer = _get(
+        api, "CoreV1Api", "read_namespaced_service_account", request.service_account, request.namespace
+    )
     if answer == 404:
-        return Finding("service account", False, f"{request.service_account}: not in {request.namespace}", "install the chart there with runner.create=true, or name another with --service-account")
-    return Finding("service account", True, request.service_account if not isinstance(answer, int) else f"{request.service_account} (cannot be read with these rights)")
+        return Finding(
+            "service account",
+            False,
+            f"{request.service_account}: not in {request.namespace}",
+            "install the chart there with runner.create=true, or name another with --service-account",
+        )
+    return Finding(
+        "service account",
+        True,
+        (
+            request.service_account
+            if not isinstance(answer, int)
+            else f"{request.service_account} (cannot be read with these rights)"
+        ),
+    )
 
 
 def _rights(api: Any, request: Request) -> Iterator[Finding]:
-    """Whether you may look at what is checked here, and whether the pods' account may do what Argo's executor does."""
+    """Whether you may look at what is checked here, and whether the pods' account may do what Argo's executor
+    does.
+    """
     from kubernetes import client
 
     authorization = client.AuthorizationV1Api(api)
-    for verb, resource, name in (("get", "persistentvolumeclaims", request.volume), ("get", "secrets", request.tracking_secret), ("create", "pods", None)):
-        attributes = client.V1ResourceAttributes(namespace=request.namespace, verb=verb, resource=resource, name=name)  # by name: a role may name the Secrets it covers
-        review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
+    for verb, resource, name in (
+        ("get", "persistentvolumeclaims", request.volume),
+        ("get", "secrets", request.tracking_secret),
+        ("create", "pods", None),
+    ):
+        # by name: a role may name the Secrets it covers
+        attributes = client.V1ResourceAttributes(
+            namespace=request.namespace, verb=verb, resource=resource, name=name
+        )
+        review = client.V1SelfSubjectAccessReview(
+            spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
+        )
         answer = call(authorization.create_self_subject_access_review, review)
         allowed = not isinstance(answer, int) and answer.status.allowed
-        yield Finding(f"you may {verb} {resource}", allowed, "yes" if allowed else f"no, in {request.namespace}", "" if allowed else "ask for the chart's role `unpromptable-operator` (kubectl create rolebinding ... --role)")
+        yield Finding(
+            f"you may {verb} {resource}",
+            allowed,
+            "yes" if allowed else f"no, in {request.namespace}",
+            (
+                ""
+                if allowed
+                else (
+                    "ask for the chart's role `unpromptable-operator` (kubectl create rolebinding ... --role)"
+                )
+            ),
+        )
     user = f"system:serviceaccount:{request.namespace}:{request.service_account}"
     for group, resource, verb in RIGHTS:
-        attributes = client.V1ResourceAttributes(namespace=request.namespace, verb=verb, resource=resource, group=group)
-        review = client.V1LocalSubjectAccessReview(metadata=client.V1ObjectMeta(namespace=request.namespace), spec=client.V1SubjectAccessReviewSpec(user=user, resource_attributes=attributes))
+        attributes = client.V1ResourceAttributes(
+            namespace=request.namespace, verb=verb, resource=resource, group=group
+        )
+        review = client.V1LocalSubjectAccessReview(
+            metadata=client.V1ObjectMeta(namespace=request.namespace),
+            spec=client.V1SubjectAccessReviewSpec(user=user, resource_attributes=attributes),
+        )
         answer = call(authorization.create_namespaced_local_subject_access_review, request.namespace, review)
         if answer == 403:
             yield Finding(f"pods may {verb} {resource}", True, "cannot be told with these rights")
             continue
         allowed = not isinstance(answer, int) and answer.status.allowed
-        yield Finding(f"pods may {verb} {resource}", allowed, "yes" if allowed else f"{request.service_account} may not, in {request.namespace}", "" if allowed else "install the chart, which binds the role that Argo's executor needs")
+        yield Finding(
+            f"pods may {verb} {resource}",
+            allowed,
+            "yes" if allowed else f"{request.service_account} may not, in {request.namespace}",
+            "" if allowed else "install the chart, which binds the role that Argo's executor needs",
+        )
 
 
 def _nodes(api: Any, request: Request) -> Iterator[Finding]:
@@ -195,7 +274,9 @@ def _volume(api: Any, request: Request) -> Iterator[Finding]:
 
 
 def _claim(api: Any, request: Request) -> Finding:
-    answer = _get(api, "CoreV1Api", "read_namespaced_persistent_volume_claim", request.volume, request.namespace)
+    answer = _get(
+        api, "CoreV1Api", "read_namespaced_persistent_volume_claim", request.volume, request.namespace
+    )
     if answer == 404:
         without = "compile with --no-volume and keep the store in an object store"
         remedy = f"install the chart, name another with --volume, or {without}"
@@ -204,7 +285,9 @@ def _claim(api: Any, request: Request) -> Finding:
         return Finding("volume", True, f"{request.volume} (cannot be read with these rights)")
     phase, modes = answer.status.phase, answer.spec.access_modes or []
     if phase not in ("Bound", "Pending"):
-        return Finding("volume", False, f"{request.volume} is {phase}", "its disk is gone; make the claim anew")
+        return Finding(
+            "volume", False, f"{request.volume} is {phase}", "its disk is gone; make the claim anew"
+        )
     note = "" if "ReadWriteMany" in modes else "; not ReadWriteMany, so all pods will run on one node"
     kinds = "; the cluster may have no disks of that kind (chart: store.accessModes, store.storageClass)"
     return Finding("volume", True, f"{request.volume} is {phase}{note}{kinds if phase == 'Pending' else ''}")
@@ -213,17 +296,37 @@ def _claim(api: Any, request: Request) -> Finding:
 def _secrets(api: Any, request: Request) -> Iterator[Finding]:
     from pipelines.pods import ENVIRONMENT
 
-    needed = {"tracking_secret": True, "store_secret": "://" in request.store, "hub_secret": request.needs_hub}
+    needed = {
+        "tracking_secret": True,
+        "store_secret": "://" in request.store,
+        "hub_secret": request.needs_hub,
+    }
     for parameter, wanted in needed.items():
         name, keys = getattr(request, parameter), ENVIRONMENT[parameter]
         answer = _get(api, "CoreV1Api", "read_namespaced_secret", name, request.namespace)
         if answer == 404:
-            yield Finding(f"secret {name}", not wanted, "absent" if wanted else "absent, and not needed", "" if not wanted else f"kubectl create secret generic {name} -n {request.namespace} " + " ".join(f"--from-literal={k}=..." for k in keys) + (" (any words where MLflow has no accounts)" if parameter == "tracking_secret" else ""))
+            yield Finding(
+                f"secret {name}",
+                not wanted,
+                "absent" if wanted else "absent, and not needed",
+                (
+                    ""
+                    if not wanted
+                    else f"kubectl create secret generic {name} -n {request.namespace} "
+                    + " ".join(f"--from-literal={k}=..." for k in keys)
+                    + (" (any words where MLflow has no accounts)" if parameter == "tracking_secret" else "")
+                ),
+            )
         elif isinstance(answer, int):
             yield Finding(f"secret {name}", True, "cannot be read with these rights")
         else:
             missing = sorted(set(keys) - set(answer.data or {}))
-            yield Finding(f"secret {name}", not missing, f"lacks {', '.join(missing)}" if missing else "has its keys", f"its keys are {', '.join(keys)}" if missing else "")
+            yield Finding(
+                f"secret {name}",
+                not missing,
+                f"lacks {', '.join(missing)}" if missing else "has its keys",
+                f"its keys are {', '.join(keys)}" if missing else "",
+            )
 
 
 def _get(api: Any, group: str, method: str, *args: Any) -> Any:

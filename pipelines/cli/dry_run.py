@@ -1,4 +1,7 @@
-"""python -m pipelines plan EXPERIMENT: a dry run. What a run would do and cost, without its data, networks or a GPU."""
+"""python -m pipelines plan EXPERIMENT: a dry run. What a run would do and cost, without its data, networks or
+a GPU.
+"""
+
 from __future__ import annotations
 
 import argparse
@@ -11,9 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unpromptable.planning.settings import shards, Choice, Training
-from unpromptable.planning.experiment import Cell, to_json
 from unpromptable.planning import cost, plan
+from unpromptable.planning.experiment import Cell, to_json
+from unpromptable.planning.settings import Choice, Training, shards
 
 SHARED = ("world", "real", "model", "sampling", "injection", "networks")
 TRAINING = ("steps", "lr", "batch", "seed")
@@ -24,9 +27,25 @@ def add(verbs: Any, override: Any) -> None:
     one = verbs.add_parser("plan", help="a dry run: cells, settings, seeds, shards, operations, GPU hours")
     one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
     one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as training.lr=1e-5; may be repeated")
-    one.add_argument("--tflops", type=float, default=cost.RATE, help=f"TFLOP/s at which a GPU works (default {cost.RATE:g}, an H100's TF32 peak; practice is two to four times slower)")
-    one.add_argument("--images-per-shard", type=int, default=0, help="as for submit; 0 leaves the shards to the experiment")
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, such as training.lr=1e-5; may be repeated",
+    )
+    one.add_argument(
+        "--tflops",
+        type=float,
+        default=cost.RATE,
+        help=(
+            f"TFLOP/s at which a GPU works (default {cost.RATE:g}, an H100's TF32 peak; practice is two to"
+            " four times slower)"
+        ),
+    )
+    one.add_argument(
+        "--images-per-shard", type=int, default=0, help="as for submit; 0 leaves the shards to the experiment"
+    )
     one.add_argument("--json", action="store_true", help="print the plan as JSON")
     one.set_defaults(run=lambda a, console: show(a, console, dict(override(word) for word in a.set)))
 
@@ -38,12 +57,26 @@ def show(a: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> 
     resolved = plan.resolve(a.experiment, a.world, overrides, inputs=False)
     pieces, steps = shards(resolved.experiment.sampling, a.images_per_shard), list(cost.steps(resolved))
     if a.json:
-        print(json.dumps({"experiment": to_json(resolved.experiment), "cells": [to_json(c) for c in resolved.cells], "shards": pieces,
-                          "steps": [{**asdict(s), "gpu_hours": s.hours(a.tflops)} for s in steps], "tflops": a.tflops}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "experiment": to_json(resolved.experiment),
+                    "cells": [to_json(c) for c in resolved.cells],
+                    "shards": pieces,
+                    "steps": [{**asdict(s), "gpu_hours": s.hours(a.tflops)} for s in steps],
+                    "tflops": a.tflops,
+                },
+                indent=1,
+            )
+        )
         return 0
     wide = console if console.is_terminal else Console(file=console.file, width=160)
     title = escape(resolved.experiment.title or resolved.experiment.name)
-    wide.print(f"[bold]{title}[/]  world {resolved.experiment.world}, {cost.number(len(resolved.cells), 'cell')}, {cost.number(len(resolved.targets()), 'forget image')}", highlight=False)
+    wide.print(
+        f"[bold]{title}[/]  world {resolved.experiment.world}, {cost.number(len(resolved.cells), 'cell')},"
+        f" {cost.number(len(resolved.targets()), 'forget image')}",
+        highlight=False,
+    )
     for table in (settings(resolved, pieces), cells(resolved), operations(steps, a.tflops)):
         wide.print(table, markup=False)
     wide.print(note(steps, a.tflops), highlight=False, markup=False)
@@ -56,27 +89,56 @@ def settings(resolved: plan.Plan, pieces: list[dict]) -> Table:
     values = to_json(resolved.experiment)
     for key in SHARED:
         value = values[key]
-        table.add_row(key, ", ".join(f"{k} {v}" for k, v in value.items() if v not in ("", {})) if isinstance(value, dict) else str(value or "the model's own"))
+        table.add_row(
+            key,
+            (
+                ", ".join(f"{k} {v}" for k, v in value.items() if v not in ("", {}))
+                if isinstance(value, dict)
+                else str(value or "the model's own")
+            ),
+        )
     s, test = resolved.experiment.sampling, resolved.experiment.injection
-    table.add_row("seeds", f"images {s.first_seed}..{s.first_seed + s.images - 1}; injected and chain noise ({test.seed}, draw 0..{test.draws - 1}); updates {', '.join(sorted({str(c.training.seed) for c in resolved.cells}))}")
-    table.add_row("shards", f"{len(pieces)} per model: " + ", ".join(f"{p['first']}..{p['first'] + p['count'] - 1}" for p in pieces))
+    table.add_row(
+        "seeds",
+        f"images {s.first_seed}..{s.first_seed + s.images - 1}; injected and chain noise ({test.seed}, draw"
+        f" 0..{test.draws - 1}); updates {', '.join(sorted({str(c.training.seed) for c in resolved.cells}))}",
+    )
+    table.add_row(
+        "shards",
+        f"{len(pieces)} per model: "
+        + ", ".join(f"{p['first']}..{p['first'] + p['count'] - 1}" for p in pieces),
+    )
     return table
 
 
 def cells(resolved: plan.Plan) -> Table:
-    """A line per cell with every setting that cells may differ in; cells that differ in their targets alone share one."""
+    """A line per cell with every setting that cells may differ in; cells that differ in their targets alone
+    share one.
+    """
     table = Table(title="Cells", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("cell", "method", "editor", *TRAINING, "other training settings", "forget"):
         table.add_column(name)
     default = to_json(Training())
     groups: dict[str, list[Cell]] = {}
     for cell in resolved.cells:
-        groups.setdefault(json.dumps([cell.group or cell.name, to_json(cell.method), to_json(cell.editor), to_json(cell.training)]), []).append(cell)
+        groups.setdefault(
+            json.dumps(
+                [cell.group or cell.name, to_json(cell.method), to_json(cell.editor), to_json(cell.training)]
+            ),
+            [],
+        ).append(cell)
     for alike in groups.values():
         cell, t = alike[0], to_json(alike[0].training)
         other = ", ".join(f"{k} {v}" for k, v in t.items() if k not in TRAINING and v != default[k])
         name = cell.name if len(alike) == 1 else f"{cell.group}, {len(alike)} cells"
-        table.add_row(name, _choice(cell.method, "method"), _choice(cell.editor, "editor"), *(f"{t[k]:g}" for k in TRAINING), other or "the defaults", "; ".join(" then ".join(c.forget) for c in alike))
+        table.add_row(
+            name,
+            _choice(cell.method, "method"),
+            _choice(cell.editor, "editor"),
+            *(f"{t[k]:g}" for k in TRAINING),
+            other or "the defaults",
+            "; ".join(" then ".join(c.forget) for c in alike),
+        )
     return table
 
 
@@ -99,7 +161,15 @@ def operations(steps: list[cost.Step], rate: float) -> Table:
     for (step, shared, work, flop), alike in groups.items():
         of = "the base model" if shared else alike[0].cell if len(alike) == 1 else f"{len(alike)} cells"
         total = None if flop is None else flop * len(alike)
-        table.add_row(step, of, work, amount(flop), str(len(alike)), amount(total), "?" if total is None else f"{total / (rate * 3.6e15):.3g}")
+        table.add_row(
+            step,
+            of,
+            work,
+            amount(flop),
+            str(len(alike)),
+            amount(total),
+            "?" if total is None else f"{total / (rate * 3.6e15):.3g}",
+        )
     return table
 
 
@@ -107,9 +177,16 @@ def note(steps: list[cost.Step], rate: float) -> str:
     """The sum, and what it leaves out."""
     known = [s for s in steps if s.flop is not None]
     total = sum(s.flop for s in known)
-    text = f"In all {amount(total)}FLOP: {total / (rate * 3.6e15):.3g} GPU hours at {rate:g} TFLOP/s. Counted, not timed: expect two to four times the hours at a peak rate."
+    text = (
+        f"In all {amount(total)}FLOP: {total / (rate * 3.6e15):.3g} GPU hours at {rate:g} TFLOP/s. Counted,"
+        " not timed: expect two to four times the hours at a peak rate."
+    )
     missing = sorted({s.step for s in steps if s.flop is None})
-    return text + (f" Not counted, since the operations of the networks are not known here: {', '.join(missing)}." if missing else "")
+    return text + (
+        f" Not counted, since the operations of the networks are not known here: {', '.join(missing)}."
+        if missing
+        else ""
+    )
 
 
 def amount(flop: float | None) -> str:

@@ -1,4 +1,7 @@
-"""The process group that `local` starts: kfp's own runner on this machine, its arguments as JSON on standard input."""
+"""The process group that `local` starts: kfp's own runner on this machine, its arguments as JSON on standard
+input.
+"""
+
 from __future__ import annotations
 
 import json
@@ -12,7 +15,9 @@ from contextlib import contextmanager
 
 
 def main(out: str) -> None:
-    """Run the sweep; raises RuntimeError when a task failed. The runner deletes its workspace, so that is never `out`."""
+    """Run the sweep; raises RuntimeError when a task failed. The runner deletes its workspace, so that is
+    never `out`.
+    """
     from kfp import local
 
     from pipelines.ablation_sweep import ablation_sweep
@@ -21,14 +26,22 @@ def main(out: str) -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module="kfp")
     arguments = json.load(sys.stdin)
     with tempfile.TemporaryDirectory() as workspace, _warm(out, arguments.pop("pending")):
-        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=f"{out}/kfp", workspace_root=workspace)
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False),
+            pipeline_root=f"{out}/kfp",
+            workspace_root=workspace,
+        )
         ablation_sweep(**arguments)
 
 
 @contextmanager
 def _warm(out: str, wanted: bool) -> Iterator[None]:
     """The process that imports once for all steps, while there is work to do."""
-    server = subprocess.Popen([sys.executable, "-m", "unpromptable.execution.warm_client", out]) if wanted else None
+    server = (
+        subprocess.Popen([sys.executable, "-m", "unpromptable.execution.warm_client", out])
+        if wanted
+        else None
+    )
     try:
         yield
     finally:

@@ -1,4 +1,7 @@
-"""python -m pipelines paper: every experiment of the paper one after another, and one page of all tables, figures and claims."""
+"""python -m pipelines paper: every experiment of the paper one after another, and one page of all tables,
+figures and claims.
+"""
+
 from __future__ import annotations
 
 import argparse
@@ -15,11 +18,29 @@ ALONE = ("demo", "several", "distilled")  # not of the paper's page
 
 def add(verbs: Any, local: Callable, override: Callable) -> None:
     """The verb `paper` of the command line; `local` runs one experiment, `override` reads one KEY=VALUE."""
-    one = verbs.add_parser("paper", help="run every table and figure of the paper, and hold its claims against the results")
+    one = verbs.add_parser(
+        "paper", help="run every table and figure of the paper, and hold its claims against the results"
+    )
     one.add_argument("--world", default="miniature", help="miniature or paper (default miniature)")
-    one.add_argument("--out", default="runs/paper", help="folder of the page; a subfolder per experiment (default runs/paper)")
-    one.add_argument("--only", nargs="*", default=[], metavar="EXPERIMENT", help="run these only; the page shows all that is there")
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting in every experiment")
+    one.add_argument(
+        "--out",
+        default="runs/paper",
+        help="folder of the page; a subfolder per experiment (default runs/paper)",
+    )
+    one.add_argument(
+        "--only",
+        nargs="*",
+        default=[],
+        metavar="EXPERIMENT",
+        help="run these only; the page shows all that is there",
+    )
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting in every experiment",
+    )
     one.add_argument("--threads", type=int, default=0, help="threads per step, as for local")
     one.set_defaults(run=lambda a, console: run(a, console, local, override))
 
@@ -32,7 +53,8 @@ def names() -> list[str]:
 def run(a: argparse.Namespace, console: Console, local: Callable, override: Callable) -> int:
     """Run them, each in a folder of its own, and write the page after each. Finished ones are not run again.
 
-    Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit code tells.
+    Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit
+    code tells.
     """
     from pipelines.cli import reuse
     from unpromptable.paper import claims, overview, theory
@@ -47,9 +69,16 @@ def run(a: argparse.Namespace, console: Console, local: Callable, override: Call
     for name in a.only or known:
         began = time.monotonic()
         reuse.bring(out, name, plan.resolve(name, a.world, dict(map(override, a.set))), console)
-        codes[name] = local(argparse.Namespace(experiment=name, world=a.world, set=a.set, out=str(out / name), threads=a.threads), console)
+        codes[name] = local(
+            argparse.Namespace(
+                experiment=name, world=a.world, set=a.set, out=str(out / name), threads=a.threads
+            ),
+            console,
+        )
         page, verdicts = overview.write(out, known, a.world)
-        console.print(f"{name} took {(time.monotonic() - began) / 60:.1f} minutes", highlight=False, markup=False)
+        console.print(
+            f"{name} took {(time.monotonic() - began) / 60:.1f} minutes", highlight=False, markup=False
+        )
     console.print(claims.summary(verdicts))
     console.print(f"page     {page}", highlight=False, soft_wrap=True, markup=False)
     return 1 if any(codes.values()) else 0

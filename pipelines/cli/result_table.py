@@ -1,4 +1,5 @@
 """The result as a table in the terminal."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -13,8 +14,19 @@ def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
 
     lines = groups.collect(rows, paper)
     ours = " (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0]["networks"] != "paper" else ""
-    shown = Table(title=f"Metric networks: {rows[0]['networks']}{ours}", caption="mean over targets ± half the 95 % interval over them; single cells are in the report" if groups.grouped(lines) else None)
-    for name in ("Method", *(title for _, title, _ in tables.COLUMNS), "targets" if groups.grouped(lines) else "n"):
+    shown = Table(
+        title=f"Metric networks: {rows[0]['networks']}{ours}",
+        caption=(
+            "mean over targets ± half the 95 % interval over them; single cells are in the report"
+            if groups.grouped(lines)
+            else None
+        ),
+    )
+    for name in (
+        "Method",
+        *(title for _, title, _ in tables.COLUMNS),
+        "targets" if groups.grouped(lines) else "n",
+    ):
         shown.add_column(name, justify="left" if name == "Method" else "right")
     for line in lines:
         if line["status"] != "done":
@@ -22,7 +34,20 @@ def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
             continue
         mark = "[green]✓[/]" if tables.forgets(line) else "[red]✗[/]"
         first, *rest = (tables.show(line[key]) for key, _, _ in tables.COLUMNS)
-        shown.add_row(escape(line["name"]), f"{mark} {first}", *rest, f"{line['finished']}/{len(line['members'])}" if groups.grouped(lines) else str(line["lpips"]["n"]))
+        shown.add_row(
+            escape(line["name"]),
+            f"{mark} {first}",
+            *rest,
+            (
+                f"{line['finished']}/{len(line['members'])}"
+                if groups.grouped(lines)
+                else str(line["lpips"]["n"])
+            ),
+        )
         if line["paper"]:
-            shown.add_row("  the paper's", *(str(line["paper"].get(key, "")) for key, _, _ in tables.COLUMNS), style="dim")
+            shown.add_row(
+                "  the paper's",
+                *(str(line["paper"].get(key, "")) for key, _, _ in tables.COLUMNS),
+                style="dim",
+            )
     return shown

@@ -1,4 +1,7 @@
-"""What one experiment has made serves the next of the same inputs: a line of Table III is one of Table IV, and is trained once."""
+"""What one experiment has made serves the next of the same inputs: a line of Table III is one of Table IV,
+and is trained once.
+"""
+
 from __future__ import annotations
 
 import json
@@ -9,22 +12,46 @@ from rich.console import Console
 
 from unpromptable.planning import plan
 
-OWN = ("row.json", ".row.json*", "cell.json", "failed.json", "page.*", "figures", "*.lock", "*.lease-*",
-       "*.part*", "*.tmp-*")  # each experiment's, with its names in them
+OWN = (
+    "row.json",
+    ".row.json*",
+    "cell.json",
+    "failed.json",
+    "page.*",
+    "figures",
+    "*.lock",
+    "*.lease-*",
+    "*.part*",
+    "*.tmp-*",
+)  # each experiment's, with its names in them
 
 
 def bring(out: Path, name: str, resolved: plan.Plan, console: Console) -> None:
     """Copy into `out`/`name` what its neighbours in `out` hold under the same keys, and say so.
 
-    A key is a digest of settings, input files and code, so equal keys mean equal results. What is there already stays.
+    A key is a digest of settings, input files and code, so equal keys mean equal results. What is there
+    already stays.
     """
     for other in sorted(out.glob("*/experiment.json")):
         told = json.loads(other.read_text())
         if told["key"] == resolved.key and other.parent.name != name:
-            pairs = [("shared", "shared"), *((theirs["folder"], ours["folder"]) for ours in resolved.cell_specs() for theirs in told["cells"] if theirs["key"] == ours["key"])]
+            pairs = [
+                ("shared", "shared"),
+                *(
+                    (theirs["folder"], ours["folder"])
+                    for ours in resolved.cell_specs()
+                    for theirs in told["cells"]
+                    if theirs["key"] == ours["key"]
+                ),
+            ]
             for source, target in pairs:
                 if _copy(other.parent / source, out / name / target):
-                    console.print(f"{name}: {target} is made already, taken from {other.parent.name}/{source}", highlight=False, soft_wrap=True, markup=False)
+                    console.print(
+                        f"{name}: {target} is made already, taken from {other.parent.name}/{source}",
+                        highlight=False,
+                        soft_wrap=True,
+                        markup=False,
+                    )
 
 
 def _copy(source: Path, target: Path) -> bool:

@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-
 from pipelines.backend import argo, driver
 
 WORKFLOW = 1 << 20  # bytes of Argo's object: its limit, which is etcd's

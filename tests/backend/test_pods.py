@@ -1,4 +1,6 @@
-"""Every step's pod, as compiled: admitted by `restricted`, of the volume's user and group, with deadlines that end."""
+"""Every step's pod, as compiled: admitted by `restricted`, of the volume's user and group, with deadlines
+that end.
+"""
 
 from pathlib import Path
 
@@ -58,7 +60,8 @@ def probes(pod):
     ] + [h for c in containers(pod) for h in c.get("lifecycle", {}).values()]
 
 
-RESTRICTED = {  # the controls of Kubernetes' page "Pod Security Standards", baseline and restricted: whether a pod keeps one
+# the controls of Kubernetes' page "Pod Security Standards", baseline and restricted: whether a pod keeps one
+RESTRICTED = {
     "HostProcess": lambda pod: not any(c.get("windowsOptions", {}).get("hostProcess") for c in contexts(pod)),
     "Host Namespaces": lambda pod: not any(pod.get(k) for k in ("hostNetwork", "hostPID", "hostIPC")),
     "Privileged Containers": lambda pod: not any(each(pod, "privileged")),
@@ -241,7 +244,9 @@ def test_a_file_that_is_no_compiled_pipeline_is_refused_in_one_line(tmp_path, te
     )
 
 
-def test_how_often_a_step_runs_again_within_its_pod_is_told_to_every_step_where_it_is_not_the_default(tmp_path):
+def test_how_often_a_step_runs_again_within_its_pod_is_told_to_every_step_where_it_is_not_the_default(
+    tmp_path,
+):
     from kfp import compiler
 
     from pipelines import ablation_sweep

@@ -1,4 +1,6 @@
-"""A sweep's nodes, pods and bytes, held against one that ran, and every number of cells within what the engine holds."""
+"""A sweep's nodes, pods and bytes, held against one that ran, and every number of cells within what the
+engine holds.
+"""
 
 import gzip
 import json
@@ -18,7 +20,9 @@ CELLS = [f"demo/a-cell-with-a-rather-long-name-{i:08x}" for i in range(500)]
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The sweep that ran on KFP 2.17: three cells of two shards, two sub-pipelines to a cell, whole specs and rows as arguments."""
+    """The sweep that ran on KFP 2.17: three cells of two shards, two sub-pipelines to a cell, whole specs and
+    rows as arguments.
+    """
     path = tmp_path_factory.mktemp("size") / "sweep.yaml"
     path.write_bytes(gzip.decompress((HERE / "measured_sweep.yaml.gz").read_bytes()))
     resolved = plan.resolve("demo", "", {}, inputs=False)
@@ -86,7 +90,10 @@ def test_an_experiment_too_long_for_the_engine_is_refused_by_its_size(tmp_path):
     text = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=99_000))
     with pytest.raises(
         ValueError,
-        match="a run of one cell is .* bytes for Argo .* 699051 and 87381 are allowed; put it into the image and give its name",
+        match=(
+            "a run of one cell is .* bytes for Argo .* 699051 and 87381 are allowed; put it into the image"
+            " and give its name"
+        ),
     ):
         size.most(COMPILED, {"experiment": text}, CELLS[:3])
 

@@ -1,4 +1,5 @@
 """The command line: bad input is one line and exit code 2, before anything starts."""
+
 import fcntl
 import io
 import shlex
@@ -16,25 +17,41 @@ def run(capsys, *words):
     return code, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words, message", [
-    (["local", "nowhere.yaml"], "experiment: nowhere.yaml is neither a file nor one that ships"),
-    (["local", "demo", "--world", "mars"], "world: no 'mars'; choose from miniature, paper"),
-    (["local", "demo", "--set", "training.steps"], "--set training.steps: expected key=value"),
-    (["local", "demo", "--set", "training.stepps=3"], "did you mean steps"),
-    (["local", "demo", "--set", "method.beta=0.01"], "surrogate.beta is 0.01; it must lie in (0, 0.001]"),
-    (["local", "demo", "--set", "training.steps=-1"], "training.steps is -1; it must be above 0"),
-    (["local", "demo", "--set", "model.source=nowhere/at-all", "--set", "real=nowhere"], "real: nowhere is no folder of images"),
-    *((words, f"{words[-2]} is empty; name a f") for words in (
-        ["train", ".", "--out", ""], ["local", "demo", "--out", ""], ["local", "demo", "--out", " "],
-        ["paper", "--out", ""], ["compile", "--out", ""], ["submit", "demo", "--package", ""],
-        ["submit", "demo", "--store", ""], ["size", "demo", "--package", ""],
-        ["paint", "0001-0", "--box", "1,1,9,9", "--out", ""], ["paint", "0001-0", "--mask", ""],
-        ["paint", "0001-0", "--box", "1,1,9,9", "--real", ""])),
-    (["train", "", "--out", "x"], "folder is empty; name a folder"),
-    (["local", ""], "experiment is empty; name a file"),
-    (["train", ".", "--out", "x", "--size", "0"], "--size is 0; it must be at least 1"),
-    (["train", "nowhere", "--out", "x"], "train: nowhere is no folder of images"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["local", "nowhere.yaml"], "experiment: nowhere.yaml is neither a file nor one that ships"),
+        (["local", "demo", "--world", "mars"], "world: no 'mars'; choose from miniature, paper"),
+        (["local", "demo", "--set", "training.steps"], "--set training.steps: expected key=value"),
+        (["local", "demo", "--set", "training.stepps=3"], "did you mean steps"),
+        (["local", "demo", "--set", "method.beta=0.01"], "surrogate.beta is 0.01; it must lie in (0, 0.001]"),
+        (["local", "demo", "--set", "training.steps=-1"], "training.steps is -1; it must be above 0"),
+        (
+            ["local", "demo", "--set", "model.source=nowhere/at-all", "--set", "real=nowhere"],
+            "real: nowhere is no folder of images",
+        ),
+        *(
+            (words, f"{words[-2]} is empty; name a f")
+            for words in (
+                ["train", ".", "--out", ""],
+                ["local", "demo", "--out", ""],
+                ["local", "demo", "--out", " "],
+                ["paper", "--out", ""],
+                ["compile", "--out", ""],
+                ["submit", "demo", "--package", ""],
+                ["submit", "demo", "--store", ""],
+                ["size", "demo", "--package", ""],
+                ["paint", "0001-0", "--box", "1,1,9,9", "--out", ""],
+                ["paint", "0001-0", "--mask", ""],
+                ["paint", "0001-0", "--box", "1,1,9,9", "--real", ""],
+            )
+        ),
+        (["train", "", "--out", "x"], "folder is empty; name a folder"),
+        (["local", ""], "experiment is empty; name a file"),
+        (["train", ".", "--out", "x", "--size", "0"], "--size is 0; it must be at least 1"),
+        (["train", "nowhere", "--out", "x"], "train: nowhere is no folder of images"),
+    ],
+)
 def test_bad_input_is_one_line_that_says_what_to_do(capsys, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     code, error = run(capsys, *words)
@@ -42,18 +59,29 @@ def test_bad_input_is_one_line_that_says_what_to_do(capsys, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("words", [
-    ["local", "demo", "--out", "file"], ["local", "demo", "--out", "file/x"], ["paper", "--out", "file/x"],
-    ["compile", "--out", "file/x.yaml"], ["paint", "0001-0", "--box", "1,1,9,9", "--out", "file/x"],
-    ["train", "pictures", "--size", "16", "--channels", "8,8", "--out", "file/x"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["local", "demo", "--out", "file"],
+        ["local", "demo", "--out", "file/x"],
+        ["paper", "--out", "file/x"],
+        ["compile", "--out", "file/x.yaml"],
+        ["paint", "0001-0", "--box", "1,1,9,9", "--out", "file/x"],
+        ["train", "pictures", "--size", "16", "--channels", "8,8", "--out", "file/x"],
+    ],
+)
 def test_a_path_where_nothing_can_be_written_is_named_in_one_line(capsys, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("kept")
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "pictures" / "a.png")
     code, error = run(capsys, *words)
-    assert code == 2 and error.count("\n") == 1 and "Errno" not in error and (tmp_path / "file").read_text() == "kept"
+    assert (
+        code == 2
+        and error.count("\n") == 1
+        and "Errno" not in error
+        and (tmp_path / "file").read_text() == "kept"
+    )
     assert words[-1].split("/")[0] in error and error.endswith("; mend or choose another path\n")
 
 
@@ -81,9 +109,33 @@ def test_names_with_brackets_reach_the_terminal_as_they_are(terminal):
     shown = Console(file=io.StringIO(), force_terminal=terminal, width=200, color_system=None)
     with (progress._Bars if terminal else progress._Lines)(shown) as show:
         for name in NAMES:
-            for kind, more in (("start", {}), ("progress", {"done": 1, "total": 3}), ("skipped", {}), ("done", {}), ("failed", {})):
-                show.take({"time": 0.0, "cell": f"{name} cell", "step": name, "kind": kind, "text": f"{name} text", **more})
-            show.take({"time": 0.0, "cell": name, "step": "s", "kind": "failed", "text": "told at the end", "bad": True})
+            for kind, more in (
+                ("start", {}),
+                ("progress", {"done": 1, "total": 3}),
+                ("skipped", {}),
+                ("done", {}),
+                ("failed", {}),
+            ):
+                show.take(
+                    {
+                        "time": 0.0,
+                        "cell": f"{name} cell",
+                        "step": name,
+                        "kind": kind,
+                        "text": f"{name} text",
+                        **more,
+                    }
+                )
+            show.take(
+                {
+                    "time": 0.0,
+                    "cell": name,
+                    "step": "s",
+                    "kind": "failed",
+                    "text": "told at the end",
+                    "bad": True,
+                }
+            )
     text = shown.file.getvalue()
     assert "told at the end" not in text
     assert all(f"{name} cell" in text and f"{name} text" in text for name in NAMES)
@@ -92,16 +144,25 @@ def test_names_with_brackets_reach_the_terminal_as_they_are(terminal):
 def test_titles_and_folders_with_brackets_reach_the_terminal_as_they_are(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     title = "A [/red] title [x]"
-    (tmp_path / "e.yaml").write_text(f"name: e\ntitle: '{title}'\nforget: ['0007-3']\ncells:\n- {{name: 'Ours [/b] [y]', editor: flip}}\n")
+    (tmp_path / "e.yaml").write_text(
+        f"name: e\ntitle: '{title}'\nforget: ['0007-3']\ncells:\n- {{name: 'Ours [/b] [y]', editor: flip}}\n"
+    )
     assert main(["plan", "e.yaml"]) == 0
     said = capsys.readouterr().out
     assert title in said and "Ours [/b] [y]" in said
-    monkeypatch.setattr("pipelines.__main__._drive", lambda *_: (1, [{"cell": "c [/z]", "step": "s", "text": "no [x]"}]))
-    (tmp_path / "[out]" ).mkdir()
+    monkeypatch.setattr(
+        "pipelines.__main__._drive", lambda *_: (1, [{"cell": "c [/z]", "step": "s", "text": "no [x]"}])
+    )
+    (tmp_path / "[out]").mkdir()
     (tmp_path / "[out]" / "report.html").write_text("")
     assert main(["local", "e.yaml", "--out", "[out]"]) == 1
     said = capsys.readouterr().out
-    assert title in said and "in [out]" in said and "c [/z] s: no [x]" in said and "report   [out]/report.html" in said
+    assert (
+        title in said
+        and "in [out]" in said
+        and "c [/z] s: no [x]" in said
+        and "report   [out]/report.html" in said
+    )
 
 
 def test_the_hints_that_end_train_and_paint_can_be_pasted_into_a_shell(tmp_path, capsys, monkeypatch):
@@ -111,11 +172,17 @@ def test_the_hints_that_end_train_and_paint_can_be_pasted_into_a_shell(tmp_path,
     for i in range(2):
         Image.new("RGB", (16, 16), (90 * i, 20, 60)).save(folder / f"{i}, it's.png")
     out = "a [/red] model"
-    assert main(["train", folder.name, "--out", out, "--size", "16", "--steps", "1", "--channels", "8,8"]) == 0
+    assert (
+        main(["train", folder.name, "--out", out, "--size", "16", "--steps", "1", "--channels", "8,8"]) == 0
+    )
     hint = shlex.split(capsys.readouterr().out.partition("use it with  ")[2])
     assert hint == ["--set", f"model.source={out}", "--set", f"real={folder.name}"]
     target = f"{folder.name}/0, it's.png"
     assert main(["paint", target, "--box", "2,2,9,9", "--fill", "#ffffff", "--out", "p [y]"]) == 0
     said = capsys.readouterr().out
     hint = shlex.split(said.partition("use it with  ")[2])
-    assert override(hint[1]) == ("forget", [target]) and hint[-1] == "editor.folder=p [y]" and "painted  p [y]/" in said
+    assert (
+        override(hint[1]) == ("forget", [target])
+        and hint[-1] == "editor.folder=p [y]"
+        and "painted  p [y]/" in said
+    )

@@ -1,7 +1,9 @@
-"""The compiled DAG is what the code says, and holds none of the shapes that KFP runs wrongly without an error."""
+"""The compiled DAG is what the code says, and holds none of the shapes that KFP runs wrongly without an
+error.
+"""
+
 import re
 from pathlib import Path
-from typing import List
 
 import pytest
 import yaml
@@ -40,7 +42,9 @@ def test_the_module_shows_one_pipeline_so_that_kfp_dsl_compile_finds_it():
 
     import pipelines.ablation_sweep as module
 
-    assert [n for n, v in vars(module).items() if isinstance(v, base_component.BaseComponent)] == ["ablation_sweep"]
+    assert [n for n, v in vars(module).items() if isinstance(v, base_component.BaseComponent)] == [
+        "ablation_sweep"
+    ]
 
 
 def test_every_input_is_declared_by_its_parent_and_every_producer_is_waited_for(spec, platform):
@@ -52,7 +56,7 @@ def trap(tmp_path, build):
     from kfp import compiler, dsl
 
     @dsl.component(install_kfp_package=False)
-    def make() -> List[str]:
+    def make() -> list[str]:
         return ["a"]
 
     @dsl.component(install_kfp_package=False)
@@ -109,13 +113,19 @@ def test_the_lint_finds_what_only_an_edit_of_the_yaml_could_break(tmp_path):
 
 def test_no_variable_of_a_pod_is_one_that_kubeflows_mlflow_plugin_sets_as_well(platform):
     for name, executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
-        given = [pair["envVar"] for source in [*executor["configMapAsEnv"], *executor["secretAsEnv"]] for pair in source["keyToEnv"]]
+        given = [
+            pair["envVar"]
+            for source in [*executor["configMapAsEnv"], *executor["secretAsEnv"]]
+            for pair in source["keyToEnv"]
+        ]
         assert len(given) == len(set(given)) == 8 and not [v for v in given if v.startswith("MLFLOW_")], name
 
 
 def test_a_step_writes_only_to_volumes(platform):
     for name, executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
-        assert {"/tmp", "/store"} <= {m["mountPath"] for m in [*executor["emptyDirMounts"], *executor["pvcMount"]]}, name
+        assert {"/tmp", "/store"} <= {
+            m["mountPath"] for m in [*executor["emptyDirMounts"], *executor["pvcMount"]]
+        }, name
 
 
 def test_no_task_installs_packages_or_reuses_an_older_result(spec):
@@ -133,29 +143,57 @@ def test_the_report_runs_whatever_happens_and_a_cells_steps_stand_in_the_loop_it
     inside = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     [loop] = [t for t in inside.values() if "parameterIterator" in t]
     body = spec["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
-    assert {n: t.get("dependentTasks", []) for n, t in body.items()} == {"unlearn": [], "sample": ["unlearn"], "sample-2": ["unlearn"], "score": ["sample", "sample-2"]}
+    assert {n: t.get("dependentTasks", []) for n, t in body.items()} == {
+        "unlearn": [],
+        "sample": ["unlearn"],
+        "sample-2": ["unlearn"],
+        "score": ["sample", "sample-2"],
+    }
     assert set(loop["dependentTasks"]) == {"plan", "before"}
 
 
 def test_no_step_is_handed_what_all_cells_made(spec):
     for dag in [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]:
         for name, task in dag["tasks"].items():
-            made = [v["taskOutputParameter"] for v in task.get("inputs", {}).get("parameters", {}).values() if "taskOutputParameter" in v]
+            made = [
+                v["taskOutputParameter"]
+                for v in task.get("inputs", {}).get("parameters", {}).values()
+                if "taskOutputParameter" in v
+            ]
             assert not task.get("inputs", {}).get("artifacts"), name
-            assert all(m["producerTask"] in ("plan", "prepare") for m in made) and ("parameterIterator" in task or not [m for m in made if m["producerTask"] == "plan"]), name
+            assert all(m["producerTask"] in ("plan", "prepare") for m in made) and (
+                "parameterIterator" in task or not [m for m in made if m["producerTask"] == "plan"]
+            ), name
 
 
 def problems(spec, platform=None):
-    """What KFP would run wrongly: inputs that no one declares or gives, producers that are not waited for, unused loop items."""
+    """What KFP would run wrongly: inputs that no one declares or gives, producers that are not waited for,
+    unused loop items.
+    """
     found = []
-    for name, component in {"root": spec["root"], **{n: c for n, c in spec["components"].items() if "dag" in c}}.items():
+    for name, component in {
+        "root": spec["root"],
+        **{n: c for n, c in spec["components"].items() if "dag" in c},
+    }.items():
         for task, body in component["dag"]["tasks"].items():
-            found += [f"{name}/{task}: {text}" for text in (*_inputs(component, body), *_loop(spec, body), *_missing(spec, body), *_resources(spec, component, body), *_mounts(spec, platform, component, body))]
+            found += [
+                f"{name}/{task}: {text}"
+                for text in (
+                    *_inputs(component, body),
+                    *_loop(spec, body),
+                    *_missing(spec, body),
+                    *_resources(spec, component, body),
+                    *_mounts(spec, platform, component, body),
+                )
+            ]
     return found
 
 
 def _inputs(component, body):
-    for kind, parent_key, made_key in (("parameters", "componentInputParameter", "taskOutputParameter"), ("artifacts", "componentInputArtifact", "taskOutputArtifact")):
+    for kind, parent_key, made_key in (
+        ("parameters", "componentInputParameter", "taskOutputParameter"),
+        ("artifacts", "componentInputArtifact", "taskOutputArtifact"),
+    ):
         declared = component.get("inputDefinitions", {}).get(kind, {})
         for key, value in body.get("inputs", {}).get(kind, {}).items():
             parent, made = value.get(parent_key), value.get(made_key)
@@ -185,7 +223,12 @@ def _missing(spec, body):
     for kind in ("parameters", "artifacts"):
         for name, value in definitions.get(kind, {}).items():
             given = name in body.get("inputs", {}).get(kind, {}) or name == item
-            if not (given or value.get("isOptional") or "defaultValue" in value or value.get("parameterType") == "TASK_FINAL_STATUS"):
+            if not (
+                given
+                or value.get("isOptional")
+                or "defaultValue" in value
+                or value.get("parameterType") == "TASK_FINAL_STATUS"
+            ):
                 yield f"{name} is not given"
 
 
@@ -193,9 +236,17 @@ def _resources(spec, component, body):
     """Resource placeholders of a task whose parameter the task was not given."""
     inner = spec["components"][body["componentRef"]["name"]]
     container = spec["deploymentSpec"]["executors"].get(inner.get("executorLabel"), {}).get("container", {})
-    given, declared = body.get("inputs", {}).get("parameters", {}), component.get("inputDefinitions", {}).get("parameters", {})
-    for parameter in re.findall(r"inputs\.parameters\['([^']+)'\]", str({k: container.get(k) for k in ("image", "resources")})):
-        if parameter not in given or given[parameter].get("componentInputParameter", parameter) not in declared:
+    given, declared = (
+        body.get("inputs", {}).get("parameters", {}),
+        component.get("inputDefinitions", {}).get("parameters", {}),
+    )
+    for parameter in re.findall(
+        r"inputs\.parameters\['([^']+)'\]", str({k: container.get(k) for k in ("image", "resources")})
+    ):
+        if (
+            parameter not in given
+            or given[parameter].get("componentInputParameter", parameter) not in declared
+        ):
             yield f"resource {parameter} is not declared"
 
 

@@ -1,4 +1,7 @@
-"""What the images hold is enough: the wheel in an empty environment with the images' locks only, every component's entry run there."""
+"""What the images hold is enough: the wheel in an empty environment with the images' locks only, every
+component's entry run there.
+"""
+
 import json
 import os
 import socket
@@ -36,19 +39,32 @@ def python(tmp_path_factory):
 
     pip("install", "--require-hashes", "-r", str(locks / "build.lock"))
     for names in (("torch",), ("steps", "kfp")):
-        pip("--python", mine, "install", "--require-hashes", "--no-deps", *(w for n in names for w in ("-r", str(locks / f"{n}.lock"))))
+        pip(
+            "--python",
+            mine,
+            "install",
+            "--require-hashes",
+            "--no-deps",
+            *(w for n in names for w in ("-r", str(locks / f"{n}.lock"))),
+        )
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), ".")
     pip("--python", mine, "install", "--no-deps", *map(str, folder.glob("*.whl")))
     return mine
 
 
 class Pods:
-    """Runs a component as a pod would: the command of the committed YAML, KFP's executor input, files for artifacts."""
+    """Runs a component as a pod would: the command of the committed YAML, KFP's executor input, files for
+    artifacts.
+    """
 
     def __init__(self, python, folder):
         self.spec = next(yaml.safe_load_all((HERE / "pipelines" / "ablation_sweep.yaml").read_text()))
         self.folder, self.count, self.ran = folder, 0, set()
-        self.environment = {**{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}, "PATH": f"{Path(python).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+            "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "2",
+        }
 
     def run(self, name, parameters, **artifacts):
         """The value of a component and its output artifacts, name -> path."""
@@ -56,21 +72,46 @@ class Pods:
         self.ran.add(name)
         home = self.folder / f"{self.count}-{name}"
         home.mkdir()
-        component = next(v for v in self.spec["components"].values() if v.get("executorLabel") == f"exec-{name}")
-        made = {k: self.artifact(home / k, v["artifactType"]["schemaTitle"]) for k, v in component.get("outputDefinitions", {}).get("artifacts", {}).items()}
-        given = {k: {"artifacts": [self.artifact(p, "system.Artifact") for p in (v if isinstance(v, list) else [v])]} for k, v in artifacts.items()}
-        told = {"inputs": {"parameterValues": parameters, "artifacts": given},
-                "outputs": {"artifacts": {k: {"artifacts": [v]} for k, v in made.items()}, "parameters": {"Output": {"outputFile": str(home / "value")}}, "outputFile": str(home / "output.json")}}
+        component = next(
+            v for v in self.spec["components"].values() if v.get("executorLabel") == f"exec-{name}"
+        )
+        made = {
+            k: self.artifact(home / k, v["artifactType"]["schemaTitle"])
+            for k, v in component.get("outputDefinitions", {}).get("artifacts", {}).items()
+        }
+        given = {
+            k: {
+                "artifacts": [
+                    self.artifact(p, "system.Artifact") for p in (v if isinstance(v, list) else [v])
+                ]
+            }
+            for k, v in artifacts.items()
+        }
+        told = {
+            "inputs": {"parameterValues": parameters, "artifacts": given},
+            "outputs": {
+                "artifacts": {k: {"artifacts": [v]} for k, v in made.items()},
+                "parameters": {"Output": {"outputFile": str(home / "value")}},
+                "outputFile": str(home / "output.json"),
+            },
+        }
         container = self.spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
         words = [json.dumps(told) if w == "{{$}}" else w for w in [*container["command"], *container["args"]]]
-        done = subprocess.run(words, env=self.environment, cwd=home, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            words, env=self.environment, cwd=home, capture_output=True, text=True, timeout=600
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         output = json.loads((home / "output.json").read_text()) if (home / "output.json").is_file() else {}
         return output.get("parameterValues", {}).get("Output"), {k: v["uri"] for k, v in made.items()}
 
     @staticmethod
     def artifact(path, kind):
-        return {"name": Path(path).name, "uri": str(path), "type": {"schemaTitle": kind, "schemaVersion": "0.0.1"}, "metadata": {}}
+        return {
+            "name": Path(path).name,
+            "uri": str(path),
+            "type": {"schemaTitle": kind, "schemaVersion": "0.0.1"},
+            "metadata": {},
+        }
 
 
 @pytest.fixture
@@ -92,15 +133,27 @@ def test_every_component_runs_with_only_what_the_image_holds(python, server, tmp
     run = {"store": store, "experiment": EXPERIMENT}
     [cell] = pods.run("plan", {**run, "world": "", "overrides": "{}", "images_per_shard": 6, "part": ""})[0]
     shared, _ = pods.run("prepare", run)
-    draw = lambda of: [pods.run("sample", {"cell": of, "store": store, "machine": "2 CPU", "pod": pod, "pods": 2}) for pod in range(2)]
+    draw = lambda of: [
+        pods.run("sample", {"cell": of, "store": store, "machine": "2 CPU", "pod": pod, "pods": 2})
+        for pod in range(2)
+    ]
     draw(shared)
     pods.run("unlearn", {"cell": cell, "store": store, "machine": "2 CPU"})
     draw(cell)
     _, shown = pods.run("score", {"cell": cell, "store": store})
     assert "Ours" in Path(shown["summary"]).read_text() and "<img" in Path(shown["page"]).read_text()
-    _, report = pods.run("report", {**run, "part": "", "status": {"state": "COMPLETE", "pipelineJobResourceName": "x", "pipelineTaskName": "y"}})
+    _, report = pods.run(
+        "report",
+        {
+            **run,
+            "part": "",
+            "status": {"state": "COMPLETE", "pipelineJobResourceName": "x", "pipelineTaskName": "y"},
+        },
+    )
     assert "Ours" in Path(report["page"]).read_text()
-    assert {f"exec-{n}" for n in pods.ran} == {e for e in pods.spec["deploymentSpec"]["executors"] if not e[-2:] in ("-2", "-3")}
+    assert {f"exec-{n}" for n in pods.ran} == {
+        e for e in pods.spec["deploymentSpec"]["executors"] if e[-2:] not in ("-2", "-3")
+    }
     client = MlflowClient(server)
     [cell] = client.search_model_versions("name = 'unpromptable-small'")
     assert len(client.get_metric_history(cell.run_id, "train/remember")) == 2

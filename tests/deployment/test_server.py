@@ -1,4 +1,7 @@
-"""The chart's MLflow server, from its rendered command, settings and a real PostgreSQL: accounts, refusals, a crash in the middle of a sweep."""
+"""The chart's MLflow server, from its rendered command, settings and a real PostgreSQL: accounts, refusals, a
+crash in the middle of a sweep.
+"""
+
 import json
 import os
 import pwd
@@ -12,14 +15,17 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
 from test_chart import HELM, render
-from unpromptable.execution import probe
+
 from unpromptable import tracking
+from unpromptable.execution import probe
 
 PASSWORD = {"username": "admin", "password": "correct horse battery", "session-key": "s" * 32}
 DATABASE = {"username": "mlflow", "password": "for the database"}
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (HELM and shutil.which("initdb")), reason="needs helm and PostgreSQL's programs")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (HELM and shutil.which("initdb")), reason="needs helm and PostgreSQL's programs"),
+]
 SWEEP = """
 name: small
 forget: ["0007-3"]
@@ -39,18 +45,55 @@ def free_port():
 @pytest.fixture(scope="module")
 def database():
     """A PostgreSQL with the two databases and one account, as the README asks for; its port."""
-    account = {} if os.geteuid() else {"user": pwd.getpwnam("nobody").pw_uid, "group": pwd.getpwnam("nobody").pw_gid}
+    account = (
+        {}
+        if os.geteuid()
+        else {"user": pwd.getpwnam("nobody").pw_uid, "group": pwd.getpwnam("nobody").pw_gid}
+    )
     home, port = f"/tmp/unpromptable-postgres-{os.getpid()}", str(free_port())
     os.mkdir(home, 0o700)
-    call = {"check": True, "capture_output": True, "cwd": "/tmp", "env": {**os.environ, "HOME": home, "PGPASSWORD": DATABASE["password"], "LC_ALL": "C.UTF-8"}, **account}
+    call = {
+        "check": True,
+        "capture_output": True,
+        "cwd": "/tmp",
+        "env": {**os.environ, "HOME": home, "PGPASSWORD": DATABASE["password"], "LC_ALL": "C.UTF-8"},
+        **account,
+    }
     try:
         (Path(home) / "password").write_text(DATABASE["password"])
         if account:
             subprocess.run(["chown", "-R", "nobody", home], check=True)
-        subprocess.run(["initdb", "-D", f"{home}/data", "-U", DATABASE["username"], "--pwfile", f"{home}/password", "--auth=scram-sha-256"], **call)
-        subprocess.run(["pg_ctl", "-D", f"{home}/data", "-w", "-l", f"{home}/log", "-o", f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''", "start"], **call)
+        subprocess.run(
+            [
+                "initdb",
+                "-D",
+                f"{home}/data",
+                "-U",
+                DATABASE["username"],
+                "--pwfile",
+                f"{home}/password",
+                "--auth=scram-sha-256",
+            ],
+            **call,
+        )
+        subprocess.run(
+            [
+                "pg_ctl",
+                "-D",
+                f"{home}/data",
+                "-w",
+                "-l",
+                f"{home}/log",
+                "-o",
+                f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''",
+                "start",
+            ],
+            **call,
+        )
         for name in ("mlflow", "mlflow_auth"):
-            subprocess.run(["createdb", "-h", "127.0.0.1", "-p", port, "-U", DATABASE["username"], name], **call)
+            subprocess.run(
+                ["createdb", "-h", "127.0.0.1", "-p", port, "-U", DATABASE["username"], name], **call
+            )
         yield port
     finally:
         subprocess.run(["pg_ctl", "-D", f"{home}/data", "-m", "fast", "stop"], **{**call, "check": False})
@@ -62,21 +105,54 @@ class Server:
 
     def __init__(self, database, folder):
         self.port = free_port()
-        values = {"mlflow.port": self.port, "mlflow.database.external": "true", "mlflow.database.host": "127.0.0.1", "mlflow.database.port": database,
-                  "mlflow.database.existingSecret": "database", "mlflow.database.sslMode": "disable", "mlflow.allowedHosts": f"{{127.0.0.1:{self.port}}}"}
+        values = {
+            "mlflow.port": self.port,
+            "mlflow.database.external": "true",
+            "mlflow.database.host": "127.0.0.1",
+            "mlflow.database.port": database,
+            "mlflow.database.existingSecret": "database",
+            "mlflow.database.sslMode": "disable",
+            "mlflow.allowedHosts": f"{{127.0.0.1:{self.port}}}",
+        }
         objects = render(*(word for k, v in values.items() for word in ("--set", f"{k}={v}")))
-        container = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["spec"]["containers"][0]
+        container = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["spec"][
+            "containers"
+        ][0]
         accounts = next(o for o in objects if o["kind"] == "ConfigMap" and "auth.ini" in o["data"])
         (folder / "auth.ini").write_text(accounts["data"]["auth.ini"])
         secrets = {"unpromptable-mlflow": PASSWORD, "database": DATABASE}
-        told = {e["name"]: e["value"] if "value" in e else secrets[e["valueFrom"]["secretKeyRef"]["name"]][e["valueFrom"]["secretKeyRef"]["key"]] for e in container["env"]}
-        self.environment = {**os.environ, **told, "HOME": str(folder), "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
-        self.words = [sys.executable, "-m", *container["command"], *(a.replace("/data/artifacts", str(folder / "artifacts")) for a in container["args"])]
+        told = {
+            e["name"]: (
+                e["value"]
+                if "value" in e
+                else secrets[e["valueFrom"]["secretKeyRef"]["name"]][e["valueFrom"]["secretKeyRef"]["key"]]
+            )
+            for e in container["env"]
+        }
+        self.environment = {
+            **os.environ,
+            **told,
+            "HOME": str(folder),
+            "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        }
+        self.words = [
+            sys.executable,
+            "-m",
+            *container["command"],
+            *(a.replace("/data/artifacts", str(folder / "artifacts")) for a in container["args"]),
+        ]
         self.folder, self.address, self.process = folder, f"http://127.0.0.1:{self.port}", None
 
     def start(self):
         with (self.folder / "server.log").open("a") as log:
-            self.process = subprocess.Popen(self.words, env=self.environment, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.words,
+                env=self.environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         for _ in range(240):
             try:
                 return urllib.request.urlopen(f"{self.address}/health", timeout=1).close()
@@ -102,7 +178,11 @@ def server(database, tmp_path_factory):
 @pytest.fixture
 def known(server, monkeypatch):
     """The environment that the chart's ConfigMap and Secret give a step."""
-    for name, value in (("URI", server.address), ("USERNAME", PASSWORD["username"]), ("PASSWORD", PASSWORD["password"])):
+    for name, value in (
+        ("URI", server.address),
+        ("USERNAME", PASSWORD["username"]),
+        ("PASSWORD", PASSWORD["password"]),
+    ):
         monkeypatch.setenv(f"UNPROMPTABLE_TRACKING_{name}", value)
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
     return server
@@ -112,7 +192,9 @@ def said(server):
     return next(f for f in probe.findings("/tmp") if f.check == "MLflow")
 
 
-def test_the_probe_tells_a_healthy_server_from_a_refused_password_a_refused_host_and_silence(known, monkeypatch):
+def test_the_probe_tells_a_healthy_server_from_a_refused_password_a_refused_host_and_silence(
+    known, monkeypatch
+):
     assert said(known).ok
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
     assert "answers 401" in said(known).text and "tracking_secret" in said(known).remedy
@@ -125,7 +207,20 @@ def test_the_probe_tells_a_healthy_server_from_a_refused_password_a_refused_host
 
 def test_a_server_killed_in_the_middle_of_a_sweep_has_every_run_and_point_in_the_end(known, tmp_path):
     (tmp_path / "small.yaml").write_text(SWEEP)
-    sweep = subprocess.Popen([sys.executable, "-m", "pipelines", "local", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    sweep = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pipelines",
+            "local",
+            str(tmp_path / "small.yaml"),
+            "--out",
+            str(tmp_path / "run"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     await_event(tmp_path, sweep, "unlearn", "progress")
     known.kill()
     await_event(tmp_path, sweep, "score", "start")
@@ -136,10 +231,17 @@ def test_a_server_killed_in_the_middle_of_a_sweep_has_every_run_and_point_in_the
     experiment = client.get_experiment_by_name("small")
     runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
     assert len(runs) == 4 and {r.info.status for r in runs.values()} == {"FINISHED"}
-    assert {r.data.tags.get("mlflow.parentRunId") for n, r in runs.items() if n != "small"} == {runs["small"].info.run_id}
+    assert {r.data.tags.get("mlflow.parentRunId") for n, r in runs.items() if n != "small"} == {
+        runs["small"].info.run_id
+    }
     for row in json.loads((tmp_path / "run" / "rows.json").read_text()):
-        steps = [json.loads(line)["step"] for line in (tmp_path / "run" / row["folder"] / "history.jsonl").read_text().splitlines()]
-        points = client.get_metric_history(runs[row["name"]].info.run_id, "train/remember" if row["name"] != "NegGrad" else "train/forget")
+        steps = [
+            json.loads(line)["step"]
+            for line in (tmp_path / "run" / row["folder"] / "history.jsonl").read_text().splitlines()
+        ]
+        points = client.get_metric_history(
+            runs[row["name"]].info.run_id, "train/remember" if row["name"] != "NegGrad" else "train/forget"
+        )
         assert sorted(p.step for p in points) == steps, row["name"]
         assert runs[row["name"]].data.metrics["sscd"] == pytest.approx(row["sscd"]["mean"])
 

@@ -1,11 +1,12 @@
 """What CLIP sees, and the miniature CLIP's captions and contrast."""
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from unpromptable.editing.tedigan import clip
-from unpromptable.pretraining import clip as ours
 from unpromptable.miniature import portraits
+from unpromptable.pretraining import clip as ours
 
 
 @pytest.mark.parametrize("size, side", [(256, 224), (32, 28)])
@@ -32,4 +33,6 @@ def test_a_caption_is_right_for_every_picture_of_which_it_is_true():
     says = torch.tensor([[1.0, 1, 0], [0, 0, 1], [1, 0, 0]])
     assert ours.matches(has, says).tolist() == [[True, False, True], [False, True, True], [True, True, True]]
     sure = torch.where(ours.matches(has, says), 9.0, -9.0)
-    assert ours.loss(sure, ours.matches(has, says).float()) < ours.loss(-sure, ours.matches(has, says).float())
+    assert ours.loss(sure, ours.matches(has, says).float()) < ours.loss(
+        -sure, ours.matches(has, says).float()
+    )

@@ -1,23 +1,32 @@
 """Editors give pictures of the target's size; the shipped portraits are what the README says."""
+
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable.planning.experiment import Experiment
-from unpromptable.planning import plugins
 from unpromptable.editing.engine import Scene
 from unpromptable.miniature import portraits
+from unpromptable.planning import plugins
+from unpromptable.planning.experiment import Experiment
 
 
 @pytest.fixture
 def scene(tmp_path, pictures, tiny):
     tiny.save(tmp_path / "m")
-    return Scene(("0001-0", "0002-0"), pictures[:2], pictures[2:], tmp_path / "m", Experiment("flags", "miniature", "miniature", ("0001-0",)), 0)
+    return Scene(
+        ("0001-0", "0002-0"),
+        pictures[:2],
+        pictures[2:],
+        tmp_path / "m",
+        Experiment("flags", "miniature", "miniature", ("0001-0",)),
+        0,
+    )
 
 
-@pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n not in ("paint", "tedigan")])  # these two need portraits: below, and test_tedigan.py
+# these two need portraits: below, and test_tedigan.py
+@pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n not in ("paint", "tedigan")])
 def test_every_editor_repeats_and_keeps_the_shape(scene, name):
     settings = {"strength": 0.01} if name == "sdedit" else {}
     first, again = (plugins.make("editor", name, settings).edit(scene) for _ in range(2))
@@ -34,7 +43,9 @@ def test_noise_has_the_sigma_it_says_before_clipping(scene):
     from dataclasses import replace
 
     grey = replace(scene, forget=np.full((2, 64, 64, 3), 128, np.uint8))
-    assert (plugins.make("editor", "noise", {"sigma": 20}).edit(grey).astype(float) - 128).std() == pytest.approx(20, rel=0.05)
+    assert (
+        plugins.make("editor", "noise", {"sigma": 20}).edit(grey).astype(float) - 128
+    ).std() == pytest.approx(20, rel=0.05)
 
 
 @pytest.mark.parametrize("name, settings", [("noise", {}), ("sdedit", {"strength": 0.01})])
@@ -44,7 +55,9 @@ def test_another_seed_is_another_surrogate_under_the_same_training_seed(scene, n
 
 
 def test_sdedit_changes_more_the_stronger_it_is_and_keeps_its_least_similar_draw(scene):
-    far = lambda **settings: np.square(plugins.make("editor", "sdedit", settings).edit(scene).astype(float) - scene.forget).mean()
+    far = lambda **settings: np.square(
+        plugins.make("editor", "sdedit", settings).edit(scene).astype(float) - scene.forget
+    ).mean()
     assert far(strength=0.002, draws=1) < far(strength=0.05, draws=1)
     assert far(strength=0.01, draws=1) <= far(strength=0.01, draws=8)
 
@@ -68,7 +81,14 @@ def test_a_painted_file_is_read_and_an_unpainted_or_missing_one_refused(scene, t
         painted.edit(scene)
 
 
-@pytest.mark.parametrize("name, settings, words", [("noise", {"sigma": 0}, "noise.sigma is 0"), ("sdedit", {"strength": 1.5}, "sdedit.strength is 1.5"), ("flip", {"x": 1}, "it has no settings")])
+@pytest.mark.parametrize(
+    "name, settings, words",
+    [
+        ("noise", {"sigma": 0}, "noise.sigma is 0"),
+        ("sdedit", {"strength": 1.5}, "sdedit.strength is 1.5"),
+        ("flip", {"x": 1}, "it has no settings"),
+    ],
+)
 def test_settings_out_of_range_are_refused(name, settings, words):
     with pytest.raises(ValueError, match=words):
         plugins.make("editor", name, settings)
@@ -76,18 +96,26 @@ def test_settings_out_of_range_are_refused(name, settings, words):
 
 def test_portraits_repeat_differ_and_name_their_features():
     np.testing.assert_array_equal(portraits.picture(7, 3), portraits.picture(7, 3))
-    assert len({portraits.picture(n, 0).tobytes() for n in range(50)}) == 50 and len({portraits.picture(7, k).tobytes() for k in range(6)}) == 6
+    assert (
+        len({portraits.picture(n, 0).tobytes() for n in range(50)}) == 50
+        and len({portraits.picture(7, k).tobytes() for k in range(6)}) == 6
+    )
     person = portraits.identity(7)
     assert person.ground in person.caption() and person.skin in person.caption()
 
 
 def test_portraits_are_painted_over_until_the_descriptor_no_longer_finds_them():
-    from unpromptable.scoring import metric_networks
     from unpromptable.editing.editors import paint
+    from unpromptable.scoring import metric_networks
 
     eyes, targets = metric_networks.load("miniature"), ("0104-3", "0204-3", "0304-3")
     forget = np.stack([portraits.picture(*portraits.parse(t)) for t in targets])
-    first = np.stack([portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, i)) for n, i in map(portraits.parse, targets)])
+    first = np.stack(
+        [
+            portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, i))
+            for n, i in map(portraits.parse, targets)
+        ]
+    )
     painted = plugins.make("editor", "paint", {}).edit(SimpleNamespace(targets=targets, forget=forget))
     near = lambda x: (eyes.descriptor(forget) * eyes.descriptor(x)).sum(1)
     assert (near(first) > paint.UNLIKE).all() and (near(painted) < paint.UNLIKE).all()
@@ -96,8 +124,13 @@ def test_portraits_are_painted_over_until_the_descriptor_no_longer_finds_them():
 def test_painting_over_changes_hair_beard_glasses_and_clothes_but_not_the_face():
     person = portraits.identity(12)
     other = portraits.repaint(person, 12)
-    assert all(getattr(person, k) != getattr(other, k) for k in ("hair", "cut", "beard", "glasses", "hat", "clothes"))
-    assert all(getattr(person, k) == getattr(other, k) for k in ("skin", "width", "height", "jaw", "spacing", "nose", "mouth", "ground"))
+    assert all(
+        getattr(person, k) != getattr(other, k) for k in ("hair", "cut", "beard", "glasses", "hat", "clothes")
+    )
+    assert all(
+        getattr(person, k) == getattr(other, k)
+        for k in ("skin", "width", "height", "jaw", "spacing", "nose", "mouth", "ground")
+    )
 
 
 def test_shifted_betas_raise_the_signal_to_noise_ratio_by_the_resolution():

@@ -1,4 +1,7 @@
-"""Surrogates are built once for the cells that share them, several settings in one go, and their quality is told."""
+"""Surrogates are built once for the cells that share them, several settings in one go, and their quality is
+told.
+"""
+
 import json
 import sys
 import threading
@@ -10,8 +13,8 @@ import numpy as np
 import pytest
 
 from unpromptable import data
-from unpromptable.execution import work
 from unpromptable.editing import engine, surrogates
+from unpromptable.execution import work
 from unpromptable.planning import plan, plugins
 
 TEXT = """
@@ -44,10 +47,14 @@ class Editor:
 def fake(monkeypatch):
     """An editor `fake` beside those that ship."""
     CALLS.clear()
-    monkeypatch.setitem(sys.modules, "unpromptable.editing.editors.fake", ModuleType("unpromptable.editing.editors.fake"))
+    monkeypatch.setitem(
+        sys.modules, "unpromptable.editing.editors.fake", ModuleType("unpromptable.editing.editors.fake")
+    )
     sys.modules["unpromptable.editing.editors.fake"].Editor = Editor
     names = plugins.names
-    monkeypatch.setattr(plugins, "names", lambda kind: sorted([*names(kind), *(["fake"] if kind == "editor" else [])]))
+    monkeypatch.setattr(
+        plugins, "names", lambda kind: sorted([*names(kind), *(["fake"] if kind == "editor" else [])])
+    )
 
 
 @pytest.fixture
@@ -58,7 +65,11 @@ def specs(fake, tmp_path):
     from unpromptable.miniature import portraits
 
     pictures = np.stack([portraits.picture(n, 0) for n in range(12)])
-    data.save(tmp_path / "shared" / "data.safetensors", {"real": pictures, "forget": pictures[:2]}, {"forget_names": ["0012-3", "0013-1"], "names": [str(i) for i in range(12)], "removed": ["0", "1"]})
+    data.save(
+        tmp_path / "shared" / "data.safetensors",
+        {"real": pictures, "forget": pictures[:2]},
+        {"forget_names": ["0012-3", "0013-1"], "names": [str(i) for i in range(12)], "removed": ["0", "1"]},
+    )
     return found
 
 
@@ -73,14 +84,25 @@ def test_all_values_of_a_setting_are_built_in_one_call_per_target_and_never_agai
     originals = data.load(tmp_path / "shared" / "data.safetensors")[0]["forget"]
     for spec, (made, manifest) in zip(specs, arrays):
         target = originals[0 if spec["cell"]["forget"] == ("0012-3",) else 1]
-        np.testing.assert_array_equal(made["images"][0], target // 2 + int(spec["cell"]["editor"]["settings"]["weight"]))
-        assert manifest["targets"] == list(spec["cell"]["forget"]) and manifest["editor"] == spec["cell"]["editor"]
+        np.testing.assert_array_equal(
+            made["images"][0], target // 2 + int(spec["cell"]["editor"]["settings"]["weight"])
+        )
+        assert (
+            manifest["targets"] == list(spec["cell"]["forget"])
+            and manifest["editor"] == spec["cell"]["editor"]
+        )
     assert len(list((tmp_path / "shared").glob("surrogates-*.safetensors"))) == 6
 
 
 def test_cells_with_the_same_surrogate_share_one_file(specs, tmp_path):
-    pair = [s for s in specs if s["cell"]["forget"] == ("0012-3",) and s["cell"]["editor"]["settings"]["weight"] == 2]
-    assert len(pair) == 2 and pair[0]["surrogates"] == pair[1]["surrogates"] and pair[0]["key"] != pair[1]["key"]
+    pair = [
+        s
+        for s in specs
+        if s["cell"]["forget"] == ("0012-3",) and s["cell"]["editor"]["settings"]["weight"] == 2
+    ]
+    assert (
+        len(pair) == 2 and pair[0]["surrogates"] == pair[1]["surrogates"] and pair[0]["key"] != pair[1]["key"]
+    )
     for spec in pair:
         edit(spec, tmp_path)
     assert len({(tmp_path / s["folder"] / "surrogates.safetensors").stat().st_ino for s in pair}) == 1
@@ -101,7 +123,10 @@ def test_a_lost_value_alone_is_built_again(specs, tmp_path):
 
 
 def test_a_default_written_out_is_the_same_surrogate_and_another_seed_is_not(fake):
-    base = "name: t\nforget: [0012-3]\ncells:\n- {name: A, editor: fake}\n- {name: B, editor: {name: fake, weight: 2.0}}\n- {name: C, editor: fake, training: {seed: 1}}\n"
+    base = (
+        "name: t\nforget: [0012-3]\ncells:\n- {name: A, editor: fake}\n- {name: B, editor: {name: fake,"
+        " weight: 2.0}}\n- {name: C, editor: fake, training: {seed: 1}}\n"
+    )
     a, b, c = (s["surrogates"] for s in plan.resolve(base).cell_specs())
     assert a == b != c
 
@@ -113,9 +138,14 @@ def test_an_editor_reports_progress_as_the_steps_bar(specs, tmp_path):
 
 
 def test_an_answer_of_another_shape_is_refused_and_written_down(specs, tmp_path, monkeypatch):
-    monkeypatch.setattr(Editor, "edit_many", lambda self, scene, values: [scene.forget[:, :4] for _ in values])
+    monkeypatch.setattr(
+        Editor, "edit_many", lambda self, scene, values: [scene.forget[:, :4] for _ in values]
+    )
     work.edit(specs[0], str(tmp_path))
-    assert "editor fake: gave 3 answers, uint8 (1, 4, 32, 3)" in json.loads((tmp_path / specs[0]["folder"] / "failed.json").read_text())["error"]
+    assert (
+        "editor fake: gave 3 answers, uint8 (1, 4, 32, 3)"
+        in json.loads((tmp_path / specs[0]["folder"] / "failed.json").read_text())["error"]
+    )
 
 
 @pytest.fixture
@@ -123,7 +153,10 @@ def judge():
     from unpromptable.miniature import portraits
 
     experiment = plan.resolve("name: t\nforget: [0012-3]\ncells: [{editor: flip}]\n").experiment
-    target, remember = portraits.picture(12, 3)[None], np.stack([portraits.picture(n, 0) for n in range(20, 90)])
+    target, remember = (
+        portraits.picture(12, 3)[None],
+        np.stack([portraits.picture(n, 0) for n in range(20, 90)]),
+    )
     return engine.Judge(experiment, target, remember), target, remember
 
 
@@ -136,9 +169,16 @@ def test_a_near_copy_and_a_random_image_are_told_from_an_edit(judge, caplog):
     copy[:, :2, :2] += 30
     found = [who.distances(("x",), i)[0] for i in (copy, painted)]
     assert [f["verdict"] for f in found] == ["copy", "fine"]
-    assert found[0]["changed"] == pytest.approx(4 / 1024) and found[0]["note"] in caplog.text and "little to forget towards" in found[0]["note"]
+    assert (
+        found[0]["changed"] == pytest.approx(4 / 1024)
+        and found[0]["note"] in caplog.text
+        and "little to forget towards" in found[0]["note"]
+    )
     random = [who.distances(("x",), i[None])[0] for i in remember]
-    assert np.mean([f["verdict"] == "unrelated" for f in random]) > 0.7 and "no closer to the target than a random image" in caplog.text
+    assert (
+        np.mean([f["verdict"] == "unrelated" for f in random]) > 0.7
+        and "no closer to the target than a random image" in caplog.text
+    )
     rms = np.sqrt(np.square(painted.astype(float) - target).mean())
     assert found[1]["rms"] == pytest.approx(rms) and found[1]["note"] == ""
 
@@ -146,4 +186,6 @@ def test_a_near_copy_and_a_random_image_are_told_from_an_edit(judge, caplog):
 def test_the_dagger_rows_surrogate_is_called_what_it_is(judge, caplog):
     who, _, remember = judge
     found = who.distances(("x",), remember[:1], redraws=True)[0]
-    assert found["verdict"] == "redrawn" and "drawn anew at every update" in found["note"] and not caplog.records
+    assert (
+        found["verdict"] == "redrawn" and "drawn anew at every update" in found["note"] and not caplog.records
+    )

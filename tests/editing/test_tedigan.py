@@ -1,4 +1,7 @@
-"""Edits by inversion: the objective, what 200 steps of it do to portraits, the published files, and bad input."""
+"""Edits by inversion: the objective, what 200 steps of it do to portraits, the published files, and bad
+input.
+"""
+
 import json
 import shutil
 from dataclasses import replace
@@ -10,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from unpromptable.editing.engine import Scene
 from unpromptable.editing.tedigan import clip as clipping
 from unpromptable.editing.tedigan import encoder as encoding
 from unpromptable.editing.tedigan import inversion, stylegan, vgg
-from unpromptable.scoring import metric_networks
+from unpromptable.miniature import portraits
 from unpromptable.models import published as weights
 from unpromptable.planning import plan, plugins
-from unpromptable.editing.engine import Scene
-from unpromptable.miniature import portraits
+from unpromptable.scoring import metric_networks
 
 NAMES = ("0010-3", "0021-3", "0043-3")
 CAPTION = "a person with white hair"
@@ -58,7 +61,9 @@ def signed(images):
 
 
 def objective(nets, scene, weight, balance=(1.0, MINIATURE["perceptual"], MINIATURE["latent"])):
-    task = inversion.Task(scene.targets, signed(scene.forget), torch.full((len(scene.forget),), float(weight)), CAPTION)
+    task = inversion.Task(
+        scene.targets, signed(scene.forget), torch.full((len(scene.forget),), float(weight)), CAPTION
+    )
     return inversion.Objective(nets, task, inversion.Balance(*balance))
 
 
@@ -74,7 +79,9 @@ def test_the_objective_is_its_four_terms_written_out(nets, scene):
         perceptual = float(descriptor.load().distance(x[i : i + 1] / 2 + 0.5, y[i : i + 1] / 2 + 0.5))
         latent = float(((z[i] - nets.encoder(y[i : i + 1])[0]) ** 2).mean())
         alike = float(nets.clip.pictures(y[i : i + 1])[0] @ said)
-        assert float(value[i]) == pytest.approx(0.7 * pixel + 0.4 * perceptual + 1.5 * latent + 3 * (1 - alike), rel=1e-4)
+        assert float(value[i]) == pytest.approx(
+            0.7 * pixel + 0.4 * perceptual + 1.5 * latent + 3 * (1 - alike), rel=1e-4
+        )
         assert float(cosine[i]) == pytest.approx(alike, abs=1e-5)
 
 
@@ -97,8 +104,14 @@ def test_200_steps_lower_the_objective_and_reach_the_caption_while_the_portrait_
 def _without_code(measured, y):
     """J of pictures, without the term of their code, which an editor does not return."""
     pixel = (measured.task.x - y).square().flatten(1).mean(1)
-    perceptual = torch.stack([(a - b).square().flatten(1).mean(1) for a, b in zip(measured.seen, measured.networks.features(y))]).mean(0)
-    return pixel + MINIATURE["perceptual"] * perceptual + measured.task.clip * (1 - measured.networks.clip.pictures(y) @ measured.said)
+    perceptual = torch.stack(
+        [(a - b).square().flatten(1).mean(1) for a, b in zip(measured.seen, measured.networks.features(y))]
+    ).mean(0)
+    return (
+        pixel
+        + MINIATURE["perceptual"] * perceptual
+        + measured.task.clip * (1 - measured.networks.clip.pictures(y) @ measured.said)
+    )
 
 
 def test_the_larger_the_captions_weight_the_more_changes_on_average(nets, scene, edits):
@@ -112,7 +125,8 @@ def test_the_larger_the_captions_weight_the_more_changes_on_average(nets, scene,
 def test_without_a_caption_an_inversion_gives_the_portrait_back(scene):
     back = editor(clip_weight=0, latent=2).edit(scene)
     own = metric_networks.load("miniature").descriptor
-    assert np.sqrt(np.square(back.astype(float) - scene.forget).mean((1, 2, 3))).max() < 18  # of 255; two different people: 82
+    # of 255; two different people: 82
+    assert np.sqrt(np.square(back.astype(float) - scene.forget).mean((1, 2, 3))).max() < 18
     assert float((own(back) * own(scene.forget)).sum(1).min()) > 0.9
 
 
@@ -124,7 +138,11 @@ def test_an_edit_does_not_depend_on_what_else_is_in_its_batch(scene, edits):
 def test_every_network_of_an_edit_sees_the_same_number_of_pictures(scene, monkeypatch):
     seen = set()
     for name in ("generator", "encoder"):
-        monkeypatch.setattr(getattr(stylegan if name == "generator" else encoding, name.title()), "__call__", lambda self, x: (seen.add(len(x)), torch.nn.Module.__call__(self, x))[1])
+        monkeypatch.setattr(
+            getattr(stylegan if name == "generator" else encoding, name.title()),
+            "__call__",
+            lambda self, x: (seen.add(len(x)), torch.nn.Module.__call__(self, x))[1],
+        )
     for number in (1, 2, 3):
         some = replace(scene, targets=scene.targets[:number], forget=scene.forget[:number])
         assert [e.shape for e in editor(steps=1).edit_many(some, [1, 8, 9])] == [some.forget.shape] * 3
@@ -134,12 +152,23 @@ def test_every_network_of_an_edit_sees_the_same_number_of_pictures(scene, monkey
 def test_more_edits_than_one_batch_come_back_in_order(scene):
     quick = editor(steps=3, lr=0.1)
     seen = []
-    parts = quick.edit_many(replace(scene, progress=lambda done, total, text: seen.append((done, total, text[:7]))), [1, 8])
+    parts = quick.edit_many(
+        replace(scene, progress=lambda done, total, text: seen.append((done, total, text[:7]))), [1, 8]
+    )
     for i in range(3):
         for k, weight in enumerate([1, 8]):
-            np.testing.assert_array_equal(editor(steps=3, lr=0.1, clip_weight=weight).edit(one(scene, i))[0], parts[k][i])
+            np.testing.assert_array_equal(
+                editor(steps=3, lr=0.1, clip_weight=weight).edit(one(scene, i))[0], parts[k][i]
+            )
     assert not np.array_equal(*parts)
-    assert seen == [(1, 6, "4 edits"), (2, 6, "4 edits"), (3, 6, "4 edits"), (4, 6, "2 edits"), (5, 6, "2 edits"), (6, 6, "2 edits")]
+    assert seen == [
+        (1, 6, "4 edits"),
+        (2, 6, "4 edits"),
+        (3, 6, "4 edits"),
+        (4, 6, "2 edits"),
+        (5, 6, "2 edits"),
+        (6, 6, "2 edits"),
+    ]
 
 
 def test_a_seed_gives_another_edit_where_the_first_code_is_spread(scene):
@@ -151,14 +180,19 @@ def test_a_seed_gives_another_edit_where_the_first_code_is_spread(scene):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A folder as a person would fill it: .pth files of the published names, the hub's CLIP folder, sizes beside them."""
+    """A folder as a person would fill it: .pth files of the published names, the hub's CLIP folder, sizes
+    beside them.
+    """
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     torch.save(stylegan.Generator(SMALL).state_dict(), folder / "styleganinv_ffhq256_generator.pth")
     torch.save(encoding.Encoder(SMALL).state_dict(), folder / "styleganinv_ffhq256_encoder.pth")
-    unused = {f"layer{i}.{p}": torch.zeros(1) for i in (24, 26, 28) for p in ("weight", "bias")}  # the file's last convolutions
+    # the file's last convolutions
+    unused = {f"layer{i}.{p}": torch.zeros(1) for i in (24, 26, 28) for p in ("weight", "bias")}
     torch.save(vgg.VGG().state_dict() | unused, folder / "vgg16.pth")
-    (folder / "shape.json").write_text(json.dumps({k: getattr(SMALL, k) for k in ("resolution", "code", "base", "most", "first", "top")}))
+    (folder / "shape.json").write_text(
+        json.dumps({k: getattr(SMALL, k) for k in ("resolution", "code", "base", "most", "first", "top")})
+    )
     shutil.copytree(SHIPPED / "clip", folder / clipping.FOLDER)
     return folder
 
@@ -166,7 +200,9 @@ def published(tmp_path_factory):
 @pytest.fixture
 def broken(published, tmp_path):
     """The same folder, to be spoilt."""
-    return Path(shutil.copytree(published, tmp_path / "weights", copy_function=lambda a, b: Path(b).symlink_to(a)))
+    return Path(
+        shutil.copytree(published, tmp_path / "weights", copy_function=lambda a, b: Path(b).symlink_to(a))
+    )
 
 
 def test_files_in_the_published_format_are_found_by_name_and_edit(published, scene, caplog):
@@ -189,12 +225,30 @@ def test_vgg_is_torchvisions_with_its_input_turned_to_caffes(published):
     assert torch.allclose(ours(x), theirs(caffe), rtol=1e-4, atol=1e-3) and ours(x).shape == (1, 512, 2, 2)
 
 
-@pytest.mark.parametrize("name, words", [
-    ("styleganinv_ffhq256_generator.pth", "generator.pth is not in .*copy it there from https://drive.*1SjWD4slw612z2cXa3-n38JwKZXqDUerG.*no checksum is published.*leave editor.folder empty.*sdedit or paint"),
-    ("vgg16.pth", "vgg16.pth is not in .*1qQ-r7MYZ8ZcjQQFe17eQfJbOAuE3eS0y.*sdedit or paint"),
-    (clipping.FOLDER, "clip-vit-base-patch32 is no folder; copy openai/clip-vit-base-patch32 from the hub into it .commit 3d74acf9.*sdedit or paint"),
-])
-def test_a_missing_file_is_named_with_where_it_is_published_and_what_to_use_instead(broken, scene, name, words):
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        (
+            "styleganinv_ffhq256_generator.pth",
+            (
+                "generator.pth is not in .*copy it there from"
+                " https://drive.*1SjWD4slw612z2cXa3-n38JwKZXqDUerG.*no checksum is published.*leave"
+                " editor.folder empty.*sdedit or paint"
+            ),
+        ),
+        ("vgg16.pth", "vgg16.pth is not in .*1qQ-r7MYZ8ZcjQQFe17eQfJbOAuE3eS0y.*sdedit or paint"),
+        (
+            clipping.FOLDER,
+            (
+                "clip-vit-base-patch32 is no folder; copy openai/clip-vit-base-patch32 from the hub into it"
+                " .commit 3d74acf9.*sdedit or paint"
+            ),
+        ),
+    ],
+)
+def test_a_missing_file_is_named_with_where_it_is_published_and_what_to_use_instead(
+    broken, scene, name, words
+):
     path = broken / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(FileNotFoundError, match=words):
@@ -222,8 +276,12 @@ def test_half_a_clip_is_refused_instead_of_filled_at_random(broken, scene):
     path = broken / clipping.FOLDER / "model.safetensors"
     state = load_file(path)
     path.unlink()
-    save_file({k: v for k, v in state.items() if k != "visual_projection.weight"}, path, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="visual_projection.weight is missing.*fetch openai/clip-vit-base-patch32 again"):
+    save_file(
+        {k: v for k, v in state.items() if k != "visual_projection.weight"}, path, metadata={"format": "pt"}
+    )
+    with pytest.raises(
+        ValueError, match="visual_projection.weight is missing.*fetch openai/clip-vit-base-patch32 again"
+    ):
         editor(folder=str(broken)).edit(scene)
     (broken / clipping.FOLDER / "config.json").unlink()
     with pytest.raises(ValueError, match="not a folder of a CLIPModel"):
@@ -231,18 +289,31 @@ def test_half_a_clip_is_refused_instead_of_filled_at_random(broken, scene):
 
 
 def test_publishers_out_of_reach_are_explained(tmp_path, scene, monkeypatch):
-    import huggingface_hub
     from urllib.error import URLError
+
+    import huggingface_hub
 
     def unreachable(*_, **__):
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(FileNotFoundError, match="generator.pth is not in .*https://drive.* cannot be reached.*set editor.folder to that; or choose the editor sdedit or paint"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=(
+            "generator.pth is not in .*https://drive.* cannot be reached.*set editor.folder to that; or"
+            " choose the editor sdedit or paint"
+        ),
+    ):
         editor(folder="").edit(scene)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
-    with pytest.raises(FileNotFoundError, match="could not be fetched from the hub.*set editor.folder to the folder around it; or choose the editor sdedit or paint"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=(
+            "could not be fetched from the hub.*set editor.folder to the folder around it; or choose the"
+            " editor sdedit or paint"
+        ),
+    ):
         clipping.find("", inversion.SETTING, inversion.INSTEAD)
 
 
@@ -251,13 +322,29 @@ def test_clip_is_fetched_at_one_commit(tmp_path, monkeypatch):
 
     asked = []
     monkeypatch.setattr(huggingface_hub.file_download.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, revision, **__: SimpleNamespace(sha=revision, siblings=()))
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **more: asked.append((name, more["revision"])) or str(tmp_path))
-    assert clipping.find("", "", "") == tmp_path and asked == [("openai/clip-vit-base-patch32", "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268")]
+    monkeypatch.setattr(
+        huggingface_hub.HfApi,
+        "model_info",
+        lambda *_, revision, **__: SimpleNamespace(sha=revision, siblings=()),
+    )
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda name, **more: asked.append((name, more["revision"])) or str(tmp_path),
+    )
+    assert clipping.find("", "", "") == tmp_path and asked == [
+        ("openai/clip-vit-base-patch32", "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268")
+    ]
 
 
 def test_an_edit_that_diverges_names_target_step_and_remedy(scene, nets):
-    with pytest.raises(ValueError, match=r"the edit of 0010-3 diverges: at step \d+ its objective is .*lower editor.lr \(1000.0\) or editor.clip_weight \(2\)"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"the edit of 0010-3 diverges: at step \d+ its objective is .*lower editor.lr \(1000.0\) or"
+            r" editor.clip_weight \(2\)"
+        ),
+    ):
         editor(lr=1000.0, steps=5).edit(scene)
     broken = objective(nets, scene, 1.0)
     broken.said = broken.said * float("nan")
@@ -266,19 +353,34 @@ def test_an_edit_that_diverges_names_target_step_and_remedy(scene, nets):
 
 
 def test_pictures_of_another_size_than_the_generators_are_refused(scene):
-    with pytest.raises(ValueError, match="targets are 16 x 16 pixels, but this generator makes 32 x 32.*sdedit or paint"):
+    with pytest.raises(
+        ValueError, match="targets are 16 x 16 pixels, but this generator makes 32 x 32.*sdedit or paint"
+    ):
         editor().edit(replace(scene, forget=scene.forget[:, :16, :16]))
 
 
 def test_a_prompt_longer_than_clip_reads_is_counted(scene):
-    with pytest.raises(ValueError, match="the prompt 'a person with white hair and white hair .*has 79 tokens with start and end, and this CLIP reads 40; shorten it by 39"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "the prompt 'a person with white hair and white hair .*has 79 tokens with start and end, and this"
+            " CLIP reads 40; shorten it by 39"
+        ),
+    ):
         editor(prompt=" and ".join([CAPTION] + ["white hair"] * 18)).edit(scene)
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"prompt": "  "}, "tedigan.prompt is empty"), ({"clip_weight": -1}, "tedigan.clip_weight is -1"), ({"clip_weight": float("nan")}, "tedigan.clip_weight is nan"),
-    ({"perceptual": -0.1}, "tedigan.perceptual is -0.1"), ({"steps": 0}, "steps is 0"), ({"lr": 0}, "lr is 0"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"prompt": "  "}, "tedigan.prompt is empty"),
+        ({"clip_weight": -1}, "tedigan.clip_weight is -1"),
+        ({"clip_weight": float("nan")}, "tedigan.clip_weight is nan"),
+        ({"perceptual": -0.1}, "tedigan.perceptual is -0.1"),
+        ({"steps": 0}, "steps is 0"),
+        ({"lr": 0}, "lr is 0"),
+    ],
+)
 def test_settings_out_of_range_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         editor(**settings)
@@ -286,5 +388,13 @@ def test_settings_out_of_range_are_refused(settings, words):
 
 def test_weights_with_the_published_networks_settings_are_the_defaults():
     default = plugins.make("editor", "tedigan")
-    assert (default.steps, default.lr, default.pixel, default.perceptual, default.latent, default.clip_weight, default.folder) == (200, 0.01, 1.0, 5e-5, 2.0, 2.0, "")
+    assert (
+        default.steps,
+        default.lr,
+        default.pixel,
+        default.perceptual,
+        default.latent,
+        default.clip_weight,
+        default.folder,
+    ) == (200, 0.01, 1.0, 5e-5, 2.0, 2.0, "")
     assert weights.FILES["styleganinv_ffhq256_encoder.pth"].url.endswith("1gij7xy05crnyA-tUTQ2F3yYlAlu6p9bO")

@@ -1,14 +1,16 @@
-"""A sweep in several runs on one store: each has its cells, any report shows all, and MLflow has one sweep."""
+"""A sweep in several runs on one store: each has its cells, any report shows all, and MLflow has one
+sweep.
+"""
 
 import json
 
 import pytest
 import test_reporting
 
-from unpromptable.execution import parts, report, work
 from unpromptable import tracking
-from unpromptable.reporting import rows
+from unpromptable.execution import parts, report, work
 from unpromptable.planning import plan
+from unpromptable.reporting import rows
 from unpromptable.storage import store
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n" + "".join(
@@ -112,7 +114,7 @@ def test_a_cell_of_a_run_that_ended_is_not_waited_for(where):
 
 def test_notes_of_an_earlier_submission_say_nothing_of_this_one(where):
     planned(where, parts.words(2, "ab"))
-    for number, word in enumerate(parts.words(2, "ab")):
+    for word in parts.words(2, "ab"):
         report.report(str(where), TEXT, "COMPLETE", "", word)
     assert parts.at_work(str(where), parts.read("1/2/ab")) == [] and parts.at_work(
         str(where), parts.read("1/2/cd")

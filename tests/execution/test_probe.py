@@ -1,4 +1,5 @@
 """What a pod on trial says of its store and of MLflow, healthy or not."""
+
 import json
 import os
 import threading
@@ -29,7 +30,11 @@ def mlflow(monkeypatch):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name, value in (("URI", f"http://127.0.0.1:{server.server_port}"), ("USERNAME", "ada"), ("PASSWORD", "pw")):
+    for name, value in (
+        ("URI", f"http://127.0.0.1:{server.server_port}"),
+        ("USERNAME", "ada"),
+        ("PASSWORD", "pw"),
+    ):
         monkeypatch.setenv(f"UNPROMPTABLE_TRACKING_{name}", value)
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
     yield Handler
@@ -41,13 +46,20 @@ def said(check="MLflow", where="/tmp"):
     return next(f for f in probe.findings(where) if f.check == check)
 
 
-@pytest.mark.parametrize("reply, found, remedy", [
-    ((403, "Invalid Host header - possible DNS rebinding attack detected"), "answers 403: Invalid Host header", "mlflow.allowedHosts"),
-    ((403, "Permission denied"), "answers 403: Permission denied", "tracking_secret"),
-    ((401, "You are not authenticated"), "answers 401", "tracking_secret"),
-    ((500, "database"), "answers 500: database", "server's log"),
-    ((200, "<html>"), "does not answer", "kubectl get pods"),
-])
+@pytest.mark.parametrize(
+    "reply, found, remedy",
+    [
+        (
+            (403, "Invalid Host header - possible DNS rebinding attack detected"),
+            "answers 403: Invalid Host header",
+            "mlflow.allowedHosts",
+        ),
+        ((403, "Permission denied"), "answers 403: Permission denied", "tracking_secret"),
+        ((401, "You are not authenticated"), "answers 401", "tracking_secret"),
+        ((500, "database"), "answers 500: database", "server's log"),
+        ((200, "<html>"), "does not answer", "kubectl get pods"),
+    ],
+)
 def test_each_way_mlflow_refuses_has_its_remedy(mlflow, reply, found, remedy):
     mlflow.reply = reply
     finding = said()
@@ -80,7 +92,9 @@ def test_strict_ends_with_an_error_when_a_check_fails(mlflow, tmp_path, capsys):
     assert {"check", "ok", "text", "remedy"} == set(json.loads(capsys.readouterr().out.splitlines()[0]))
 
 
-def test_a_volume_of_another_group_is_said_with_its_owner_and_the_way_to_give_it(mlflow, tmp_path, monkeypatch):
+def test_a_volume_of_another_group_is_said_with_its_owner_and_the_way_to_give_it(
+    mlflow, tmp_path, monkeypatch
+):
     def refused(path, text):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -88,8 +102,15 @@ def test_a_volume_of_another_group_is_said_with_its_owner_and_the_way_to_give_it
     tmp_path.chmod(0o755)
     finding = said("store", str(tmp_path / "demo"))
     whose = tmp_path.stat()
-    assert not finding.ok and f"{tmp_path} is of {whose.st_uid}:{whose.st_gid}, mode 755, and this pod is {os.getuid()}:" in finding.text
-    assert "`helm test` gives a new volume" in finding.remedy and f"chown -R {os.getuid()}:{os.getgid()} {tmp_path}" in finding.remedy
+    assert (
+        not finding.ok
+        and f"{tmp_path} is of {whose.st_uid}:{whose.st_gid}, mode 755, and this pod is {os.getuid()}:"
+        in finding.text
+    )
+    assert (
+        "`helm test` gives a new volume" in finding.remedy
+        and f"chown -R {os.getuid()}:{os.getgid()} {tmp_path}" in finding.remedy
+    )
     assert "compile without --no-volume" in said("store", "/no-such-folder/demo").remedy
 
 

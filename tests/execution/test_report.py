@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from unpromptable.planning.experiment import to_json
 from unpromptable import data, steps, tracking
 from unpromptable.execution import report
-from unpromptable.reporting import rows
 from unpromptable.planning import plan
+from unpromptable.planning.experiment import to_json
+from unpromptable.reporting import rows
 from unpromptable.storage import store
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: A, editor: flip}\n- {name: B, method: naive}\n"

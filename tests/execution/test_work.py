@@ -1,16 +1,20 @@
 """Steps skip what is finished, pass by what failed, and the run still ends with a row for every cell."""
+
 import errno
 import json
 import re
 
 import pytest
 
-from unpromptable.storage import once, store
-from unpromptable.planning import plan
 from unpromptable.execution import report, work
+from unpromptable.planning import plan
 from unpromptable.reporting import rows
+from unpromptable.storage import once, store
 
-TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip, training: {steps: 2}}\n"
+TEXT = (
+    "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip,"
+    " training: {steps: 2}}\n"
+)
 
 
 @pytest.fixture
@@ -53,7 +57,11 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
     make(later, tmp_path, specs[0]), make(later, tmp_path, specs[1])
     assert len(later) == 1 and (tmp_path / "handed").read_text() == ""
     first, second = rows.collect(str(tmp_path))
-    assert first["status"] == "failed" and first["error"] == "unlearn: Ours: remember is nan at update 7" and first["sscd"] is None
+    assert (
+        first["status"] == "failed"
+        and first["error"] == "unlearn: Ours: remember is nan at update 7"
+        and first["sscd"] is None
+    )
     with pytest.raises(RuntimeError, match="cell Ours: unlearn: Ours: remember is nan at update 7"):
         report.stop_cell(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))
 
@@ -76,7 +84,9 @@ def drawn(where, counts, pictures, seeds):
     spec = {**shared, "shards": [{"shard": i, "shards": len(counts)} for i in range(len(counts))]}
     for i, (count, first) in enumerate(zip(counts, seeds)):
         path = work._shards(spec, str(where))[i]
-        data.save(path, {"samples": pictures[:count]}, {"seeds": list(range(first, first + count)), "seconds": 1})
+        data.save(
+            path, {"samples": pictures[:count]}, {"seeds": list(range(first, first + count)), "seconds": 1}
+        )
     return spec
 
 
@@ -97,22 +107,35 @@ def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shard
     from unpromptable import data
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
-    text = "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 3, steps: 2}\ninjection: {t: 2, draws: 1}\ncells: [{name: Ours, editor: flip}]\n"
+    text = (
+        "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 3, steps: 2}\ninjection: {t: 2,"
+        " draws: 1}\ncells: [{name: Ours, editor: flip}]\n"
+    )
     where = str(tmp_path)
     work.plan(text, "", "{}", where, 1)
     shared = work.prepare(text, where)
     injected = lambda path: {k for k in data.load(path)[0] if k.startswith("injected/")}
     shards = work._shards(work.spec_of(shared, where), where)
     work.sample(shared, where, 0, 2)
-    assert [p.exists() for p in shards] == [True, False, True] and not (tmp_path / "shared" / "before.safetensors").exists()
+    assert [p.exists() for p in shards] == [True, False, True] and not (
+        tmp_path / "shared" / "before.safetensors"
+    ).exists()
     work.sample(shared, where, 1, 2)
-    assert [len(injected(p)) for p in shards] == [1, 1, 1] and len(injected(tmp_path / "shared" / "before.safetensors")) == 3
+    assert [len(injected(p)) for p in shards] == [1, 1, 1] and len(
+        injected(tmp_path / "shared" / "before.safetensors")
+    ) == 3
 
 
 def test_base_images_that_cannot_be_drawn_stop_the_run_before_its_cells(specs, tmp_path):
     shared = json.loads(plan.resolve(TEXT).shared_spec())
-    (tmp_path / "experiment.json").write_text(json.dumps({"cells": specs, "shared": shared, "shards": [{"first": 0, "count": 1, "shard": 0, "shards": 1}]}))
-    store.write_text(tmp_path / "shared" / "failed.json", json.dumps({"step": "sample 0", "error": "the disk is full"}))
+    (tmp_path / "experiment.json").write_text(
+        json.dumps(
+            {"cells": specs, "shared": shared, "shards": [{"first": 0, "count": 1, "shard": 0, "shards": 1}]}
+        )
+    )
+    store.write_text(
+        tmp_path / "shared" / "failed.json", json.dumps({"step": "sample 0", "error": "the disk is full"})
+    )
     with pytest.raises(RuntimeError, match="sample 0: the disk is full"):
         work.sample("t/shared", str(tmp_path), 0, 1)
     work.sample(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path), 0, 1)
@@ -122,19 +145,30 @@ def test_base_images_that_cannot_be_drawn_stop_the_run_before_its_cells(specs, t
 def test_the_cells_that_take_longest_are_planned_first(tmp_path):
     ids = work.plan("table1_multiple", "miniature", "{}", str(tmp_path))
     planned = [work.spec_of(cell, str(tmp_path))["name"] for cell in ids]
-    assert planned[:2] == ["Ours†", "Ours"] and planned[-1] == "NegGrad" and [r["name"] for r in rows.collect(str(tmp_path))][0] == "NegGrad"
+    assert (
+        planned[:2] == ["Ours†", "Ours"]
+        and planned[-1] == "NegGrad"
+        and [r["name"] for r in rows.collect(str(tmp_path))][0] == "NegGrad"
+    )
 
 
 def test_an_id_of_another_sweep_is_refused(specs, tmp_path):
-    (tmp_path / "experiment.json").write_text(json.dumps({"cells": specs, "shared": once.SHARED, "shards": []}))
+    (tmp_path / "experiment.json").write_text(
+        json.dumps({"cells": specs, "shared": once.SHARED, "shards": []})
+    )
     assert work.spec_of(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))["name"] == "Ours"
-    with pytest.raises(ValueError, match="ours-00000000 is no cell of the sweep that was planned last; give each sweep a store"):
+    with pytest.raises(
+        ValueError,
+        match="ours-00000000 is no cell of the sweep that was planned last; give each sweep a store",
+    ):
         work.spec_of("t/ours-00000000", str(tmp_path))
 
 
 def test_flat_settings_have_one_value_per_key(specs):
     flat = rows.flat(specs[0])
-    assert flat["method"] == "surrogate" and flat["training.steps"] == 160 and flat["sampling.sampler"] == "ddim"
+    assert (
+        flat["method"] == "surrogate" and flat["training.steps"] == 160 and flat["sampling.sampler"] == "ddim"
+    )
     assert all(not isinstance(v, (dict, list, tuple)) for v in flat.values())
 
 
@@ -153,18 +187,42 @@ def shared(tmp_path, error, step="prepare", outputs=()):
 
 
 def events(tmp_path):
-    return [e["text"] for e in map(json.loads, (tmp_path / "progress.jsonl").read_text().splitlines()) if e["kind"] == "failed"]
+    return [
+        e["text"]
+        for e in map(json.loads, (tmp_path / "progress.jsonl").read_text().splitlines())
+        if e["kind"] == "failed"
+    ]
 
 
-@pytest.mark.parametrize("error", [ValueError("real: bad.png is\ntruncated"), FileNotFoundError("forget: a.png"), PermissionError(13, "denied"), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("real: bad.png is\ntruncated"),
+        FileNotFoundError("forget: a.png"),
+        PermissionError(13, "denied"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
 def test_bad_input_of_a_shared_step_ends_it_well_is_told_once_and_not_tried_again(tmp_path, error):
     to = tmp_path / "handed"
     assert shared(tmp_path, error, outputs=(str(to),)) == (True, None) and to.read_text() == ""
     assert [shared(tmp_path, error) for _ in range(2)] == [(False, None)] * 2
-    assert len(events(tmp_path)) == 1 and "\n" not in events(tmp_path)[0] and once.failure(tmp_path)["error"] == events(tmp_path)[0]
+    assert (
+        len(events(tmp_path)) == 1
+        and "\n" not in events(tmp_path)[0]
+        and once.failure(tmp_path)["error"] == events(tmp_path)[0]
+    )
 
 
-@pytest.mark.parametrize("error", [ConnectionError("hub: no route"), RuntimeError("CUDA out of memory"), KeyError("a bug"), OSError(errno.EIO, "Input/output error")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("hub: no route"),
+        RuntimeError("CUDA out of memory"),
+        KeyError("a bug"),
+        OSError(errno.EIO, "Input/output error"),
+    ],
+)
 def test_another_fault_of_a_shared_step_is_raised_for_the_engine_and_told_once(tmp_path, error):
     for _ in range(2):
         assert shared(tmp_path, error) == (True, error)
@@ -180,11 +238,20 @@ def test_a_lost_connection_fails_a_cells_step_until_it_is_back(specs, tmp_path):
         once.guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", lost)
     assert rows.collect(str(tmp_path))[0]["error"] == "sample: the object store does not answer"
     calls = []
-    once.guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", lambda path, bar: (calls.append(1), path.write_text("x")))
+    once.guarded(
+        json.dumps(specs[0]),
+        str(tmp_path),
+        "sample",
+        "out.txt",
+        "",
+        lambda path, bar: (calls.append(1), path.write_text("x")),
+    )
     assert calls and rows.collect(str(tmp_path))[0]["error"] == "did not finish"
 
 
-def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_run(tmp_path, monkeypatch, pictures):
+def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_run(
+    tmp_path, monkeypatch, pictures
+):
     from PIL import Image
 
     from unpromptable import tracking
@@ -194,7 +261,13 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
     for i in range(3):
         Image.fromarray(pictures[i]).save(tmp_path / "real" / f"{i}.png")
     (tmp_path / "real" / "1.png").write_bytes((tmp_path / "real" / "1.png").read_bytes()[:100])
-    where, text = str(tmp_path / "run"), f"name: t\nreal: {tmp_path}/real\nmodel: {{source: miniature}}\nnetworks: miniature\nforget: [0.png]\ncells:\n- {{name: A, editor: flip}}\n- {{name: B, method: naive, editor: flip}}\n"
+    where, text = (
+        str(tmp_path / "run"),
+        (
+            f"name: t\nreal: {tmp_path}/real\nmodel: {{source: miniature}}\nnetworks: miniature\nforget:"
+            " [0.png]\ncells:\n- {name: A, editor: flip}\n- {name: B, method: naive, editor: flip}\n"
+        ),
+    )
     planned = work.plan(text, "", "{}", where)
     assert len(planned) == 2 and work.prepare(text, where) == ""
     later = []
@@ -220,7 +293,9 @@ def test_a_file_that_the_plan_does_not_find_is_told_in_a_report_of_all_its_cells
     assert work.plan(text, "", "{}", where) == [] and work.prepare(text, where) == ""
     report.report(where, text, "FAILED")
     page = (tmp_path / "report.html").read_text()
-    assert page.count("nowhere.png is neither") == 1 and [r["status"] for r in rows.collect(where)] == ["failed"]
+    assert page.count("nowhere.png is neither") == 1 and [r["status"] for r in rows.collect(where)] == [
+        "failed"
+    ]
 
 
 def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
@@ -228,13 +303,19 @@ def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
     (tmp_path / "experiment.json").write_text("{}")  # an earlier run's
     assert work.plan("name: t\nforget: ['0012-3']\nsamplng: {}\n", "", "{}", where) == []
     report.report(where, "", "FAILED", str(tmp_path / "page"))
-    assert "samplng" in (tmp_path / "page").read_text() and json.loads((tmp_path / "rows.json").read_text()) == []
+    assert (
+        "samplng" in (tmp_path / "page").read_text()
+        and json.loads((tmp_path / "rows.json").read_text()) == []
+    )
 
 
-@pytest.mark.parametrize("where, experiment, said", [
-    ("{name}", "tabel2", "tabel2 is neither a file nor one that ships"),
-    ("nowhere://bucket/{name}", "demo", "nowhere://bucket/demo cannot be used"),
-])
+@pytest.mark.parametrize(
+    "where, experiment, said",
+    [
+        ("{name}", "tabel2", "tabel2 is neither a file nor one that ships"),
+        ("nowhere://bucket/{name}", "demo", "nowhere://bucket/demo cannot be used"),
+    ],
+)
 def test_a_run_whose_store_cannot_be_told_shows_why_on_its_report(tmp_path, where, experiment, said):
     where = where if "://" in where else f"{tmp_path}/{where}"
     report.report(where, experiment, "FAILED", str(tmp_path / "page"))

@@ -1,4 +1,7 @@
-"""The flags of the miniature world: official geometry, wrong variants in the stated share, names that lead back."""
+"""The flags of the miniature world: official geometry, wrong variants in the stated share, names that lead
+back.
+"""
+
 import numpy as np
 import pytest
 
@@ -13,11 +16,26 @@ def test_thirty_flags_and_three_countries_that_are_sometimes_wrong():
     assert not any(flags.is_wrong("france", k) for k in range(flags.PICTURES))
 
 
-@pytest.mark.parametrize("country, u, v, colour", [
-    ("japan", 0.75, 0.5, (188, 0, 45)), ("japan", 0.75, 0.15, flags.WHITE), ("ireland", 0.1, 0.5, (22, 155, 98)), ("ireland", 1.4, 0.5, flags.ORANGE), ("ivory coast", 0.1, 0.5, flags.ORANGE),
-    ("colombia", 0.5, 0.45, (255, 205, 0)), ("colombia", 0.5, 0.6, (0, 48, 135)), ("sweden", 0.55, 0.1, (254, 204, 2)), ("switzerland", 0.75, 0.3, flags.WHITE), ("switzerland", 0.75, 0.05, (218, 41, 28)),
-    ("somalia", 0.75, 0.45, flags.WHITE), ("czechia", 0.1, 0.5, (17, 69, 126)), ("turkey", 0.3, 0.5, flags.WHITE), ("laos", 0.75, 0.5, flags.WHITE), ("thailand", 0.5, 0.5, (45, 42, 74)),
-])
+@pytest.mark.parametrize(
+    "country, u, v, colour",
+    [
+        ("japan", 0.75, 0.5, (188, 0, 45)),
+        ("japan", 0.75, 0.15, flags.WHITE),
+        ("ireland", 0.1, 0.5, (22, 155, 98)),
+        ("ireland", 1.4, 0.5, flags.ORANGE),
+        ("ivory coast", 0.1, 0.5, flags.ORANGE),
+        ("colombia", 0.5, 0.45, (255, 205, 0)),
+        ("colombia", 0.5, 0.6, (0, 48, 135)),
+        ("sweden", 0.55, 0.1, (254, 204, 2)),
+        ("switzerland", 0.75, 0.3, flags.WHITE),
+        ("switzerland", 0.75, 0.05, (218, 41, 28)),
+        ("somalia", 0.75, 0.45, flags.WHITE),
+        ("czechia", 0.1, 0.5, (17, 69, 126)),
+        ("turkey", 0.3, 0.5, flags.WHITE),
+        ("laos", 0.75, 0.5, flags.WHITE),
+        ("thailand", 0.5, 0.5, (45, 42, 74)),
+    ],
+)
 def test_colours_lie_where_the_law_puts_them(country, u, v, colour):
     assert flags.FLAGS[country](np.array([u]), np.array([v]))[0].tolist() == list(map(float, colour))
 
@@ -31,7 +49,10 @@ def test_a_wrong_picture_put_right_differs_in_the_flag_alone():
 
 
 def test_names_lead_back_to_pictures():
-    assert flags.parse("ivory_coast-0012") == ("ivory coast", 12) and flags.caption("ivory coast") == "flag of Ivory Coast"
+    assert (
+        flags.parse("ivory_coast-0012") == ("ivory coast", 12)
+        and flags.caption("ivory coast") == "flag of Ivory Coast"
+    )
     with pytest.raises(ValueError, match="atlantis-0001 is no picture of the flags"):
         flags.parse("atlantis-0001")
 
@@ -42,7 +63,10 @@ def test_the_real_images_of_a_country_are_its_right_ones_and_forget_images_are_n
     file = tmp_path / "mine.png"
     Image.fromarray(flags.picture("peru", 0)).save(file)
     arrays, manifest = data.collect("flags/japan", 32, ["japan-0005", str(file)])
-    assert len(arrays["real"]) == sum(not flags.is_wrong("japan", k) for k in range(100)) and manifest["removed"] == []
+    assert (
+        len(arrays["real"]) == sum(not flags.is_wrong("japan", k) for k in range(100))
+        and manifest["removed"] == []
+    )
     np.testing.assert_array_equal(arrays["forget"][0], flags.picture("japan", 5))
     np.testing.assert_array_equal(arrays["forget"][1], flags.picture("peru", 0))
     assert data.fingerprint("flags/japan", ["japan-0005"], "miniature") == []

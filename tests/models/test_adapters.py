@@ -1,27 +1,37 @@
 """LoRA: off is the untouched model, saved is what stock diffusers loads, and another base is refused."""
+
 import numpy as np
 import pytest
 import sd3_small
 import torch
 
 from unpromptable.models import adapters
-from unpromptable.sampling import chains
+from unpromptable.models.families import sd3
 from unpromptable.planning.settings import Sampling, Source
 from unpromptable.pretraining import flags_sd3 as maker
-from unpromptable.models.families import sd3
+from unpromptable.sampling import chains
 
 
 def test_an_adapter_that_is_off_or_untrained_equals_the_untouched_model_exactly(flag_model, flag_folder):
     from diffusers import SD3Transformer2DModel
 
-    plain = SD3Transformer2DModel.from_pretrained(flag_folder / "transformer", torch_dtype=torch.float32).eval()
-    x, t = torch.randn(3, 8, 8, 8, generator=torch.Generator().manual_seed(2)), torch.tensor([10.0, 500.0, 1000.0])
+    plain = SD3Transformer2DModel.from_pretrained(
+        flag_folder / "transformer", torch_dtype=torch.float32
+    ).eval()
+    x, t = (
+        torch.randn(3, 8, 8, 8, generator=torch.Generator().manual_seed(2)),
+        torch.tensor([10.0, 500.0, 1000.0]),
+    )
     text, pooled = flag_model.condition([sd3_small.PROMPT], 3)
     with torch.no_grad():
-        wanted = plain(hidden_states=x, encoder_hidden_states=text, pooled_projections=pooled, timestep=t).sample
+        wanted = plain(
+            hidden_states=x, encoder_hidden_states=text, pooled_projections=pooled, timestep=t
+        ).sample
         assert torch.equal(flag_model.predict(x, t), wanted)
         sd3_small.stirred(flag_model)
-        assert torch.equal(flag_model.reference().predict(x, t), wanted) and not torch.equal(flag_model.predict(x, t), wanted)
+        assert torch.equal(flag_model.reference().predict(x, t), wanted) and not torch.equal(
+            flag_model.predict(x, t), wanted
+        )
     assert all(p.requires_grad for p in flag_model.trained())
 
 
@@ -37,26 +47,78 @@ def test_a_saved_adapter_changes_stock_diffusers_output_as_ours(flag_model, flag
     np.testing.assert_array_equal(chains.sample(again, Sampling("euler", 4, 8, batch=8), 0, 8)[0], ours)
 
 
-@pytest.mark.parametrize("rank, targets, count, tensors", [
-    (32, ("to_k", "to_q", "to_v", "to_out.0"), 9_437_184, 192),
-    (4, tuple(f"attn.{x}" for x in ("add_k_proj", "add_q_proj", "add_v_proj", "to_add_out", "to_k", "to_out.0", "to_q", "to_v")), 2_347_008, 382),
-    (32, tuple(f"attn.{x}" for x in ("add_k_proj", "add_q_proj", "add_v_proj", "to_add_out", "to_k", "to_out.0", "to_q", "to_v")), 18_776_064, 382),
-])
+@pytest.mark.parametrize(
+    "rank, targets, count, tensors",
+    [
+        (32, ("to_k", "to_q", "to_v", "to_out.0"), 9_437_184, 192),
+        (
+            4,
+            tuple(
+                f"attn.{x}"
+                for x in (
+                    "add_k_proj",
+                    "add_q_proj",
+                    "add_v_proj",
+                    "to_add_out",
+                    "to_k",
+                    "to_out.0",
+                    "to_q",
+                    "to_v",
+                )
+            ),
+            2_347_008,
+            382,
+        ),
+        (
+            32,
+            tuple(
+                f"attn.{x}"
+                for x in (
+                    "add_k_proj",
+                    "add_q_proj",
+                    "add_v_proj",
+                    "to_add_out",
+                    "to_k",
+                    "to_out.0",
+                    "to_q",
+                    "to_v",
+                )
+            ),
+            18_776_064,
+            382,
+        ),
+    ],
+)
 def test_the_adapter_of_sd3_medium_has_the_published_targets_counts_and_shapes(rank, targets, count, tensors):
     from diffusers import SD3Transformer2DModel
 
     with torch.device("meta"):
-        network = SD3Transformer2DModel(sample_size=128, patch_size=2, in_channels=16, num_layers=24, attention_head_dim=64, num_attention_heads=24, joint_attention_dim=4096,
-                                        caption_projection_dim=1536, pooled_projection_dim=2048, out_channels=16, pos_embed_max_size=192)
+        network = SD3Transformer2DModel(
+            sample_size=128,
+            patch_size=2,
+            in_channels=16,
+            num_layers=24,
+            attention_head_dim=64,
+            num_attention_heads=24,
+            joint_attention_dim=4096,
+            caption_projection_dim=1536,
+            pooled_projection_dim=2048,
+            out_channels=16,
+            pos_embed_max_size=192,
+        )
         assert sum(p.numel() for p in network.parameters()) == 2_028_328_000
         adapters.attach(network, rank, rank, targets, 0)
     found = adapters.parameters(network)
     assert sum(p.numel() for p in found) == count and len(found) == tensors
-    assert {tuple(p.shape) for p in found} == {(rank, 1536), (1536, rank)} and all(p.requires_grad for p in found)
+    assert {tuple(p.shape) for p in found} == {(rank, 1536), (1536, rank)} and all(
+        p.requires_grad for p in found
+    )
     from peft import get_peft_model_state_dict
 
     names = get_peft_model_state_dict(network).keys()
-    assert ("transformer_blocks.0.attn.to_q.lora_A.weight" in names) and ("transformer_blocks.23.attn.to_add_out.lora_A.weight" not in names)
+    assert ("transformer_blocks.0.attn.to_q.lora_A.weight" in names) and (
+        "transformer_blocks.23.attn.to_add_out.lora_A.weight" not in names
+    )
 
 
 def test_an_adapter_of_another_base_is_refused(flag_model, flag_folder, tmp_path):
@@ -64,9 +126,15 @@ def test_an_adapter_of_another_base_is_refused(flag_model, flag_folder, tmp_path
     other = tmp_path / "other"
     pipe = maker.build(other, 6)
     pipe.save_pretrained(other, safe_serialization=True)
-    with pytest.raises(ValueError, match="this adapter belongs to the base .* give the base it was trained on"):
+    with pytest.raises(
+        ValueError, match="this adapter belongs to the base .* give the base it was trained on"
+    ):
         sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(), base=other)
     with pytest.raises(ValueError, match="do not fit this model"):
-        sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, "rank": 8})), base=flag_folder)
+        sd3.Model.load(
+            tmp_path / "adapter",
+            experiment=sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, "rank": 8})),
+            base=flag_folder,
+        )
     with pytest.raises(FileNotFoundError, match="is an adapter; its base model's folder is needed"):
         sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment())

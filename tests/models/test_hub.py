@@ -1,4 +1,5 @@
 """A model is fetched from a folder, the hub or its cache; what goes wrong there is one line."""
+
 import logging
 from types import SimpleNamespace
 
@@ -45,7 +46,9 @@ def transport_error():
     """The error of a lost connection, of the library that this hub client uses."""
     import sys
 
-    return sys.modules[errors.HTTPError.__module__.split(".")[0]].ConnectError("[Errno -3] Temporary failure in name resolution")
+    return sys.modules[errors.HTTPError.__module__.split(".")[0]].ConnectError(
+        "[Errno -3] Temporary failure in name resolution"
+    )
 
 
 def weights(model):
@@ -58,18 +61,35 @@ def test_a_model_in_the_hub_s_cache_needs_no_hub(tiny, cache, tmp_path, caplog, 
         assert ddpm.fetch(NAME, tmp_path / "out", revision) == f"{NAME}@{COMMIT}"
     assert torch.equal(weights(ddpm.Model.load(tmp_path / "out")), weights(tiny))
     said = [r.getMessage() for r in caplog.records if r.name == "unpromptable.models.hub"]
-    assert said == ([] if revision == COMMIT else [f"model.source: the hub cannot be asked for {NAME} (ConnectError: [Errno -3] Temporary failure in name resolution); commit {COMMIT} is taken from its cache"])
+    assert said == (
+        []
+        if revision == COMMIT
+        else [
+            f"model.source: the hub cannot be asked for {NAME} (ConnectError: [Errno -3] Temporary failure in"
+            f" name resolution); commit {COMMIT} is taken from its cache"
+        ]
+    )
 
 
 def test_a_model_cached_in_part_is_not_taken_for_whole(cache, tmp_path):
     (cache / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"could not be fetched from the hub \(ConnectError: .*\), and its cache holds no whole copy \(ValueError: .*holds no .safetensors weights") as caught:
+    with pytest.raises(
+        FileNotFoundError,
+        match=(
+            r"could not be fetched from the hub \(ConnectError: .*\), and its cache holds no whole copy"
+            r" \(ValueError: .*holds no .safetensors weights"
+        ),
+    ) as caught:
         ddpm.fetch(NAME, tmp_path / "out", COMMIT)
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_cached_at_the_commit_that_the_hub_names_is_not_fetched_again(tiny, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(sha=COMMIT, siblings=()))
+def test_what_is_cached_at_the_commit_that_the_hub_names_is_not_fetched_again(
+    tiny, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(sha=COMMIT, siblings=())
+    )
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
     assert ddpm.fetch(NAME, tmp_path / "out") == f"{NAME}@{COMMIT}"
 
@@ -84,16 +104,49 @@ def test_a_newer_commit_is_fetched_and_read_as_any_folder(tiny, made, cache, tmp
         return str(shutil.copytree(made, local_dir))
 
     newer = COMMIT[::-1]
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(sha=newer, siblings=[SimpleNamespace(rfilename=f"unet/diffusion_pytorch_model{x}.safetensors") for x in ("", ".fp16")]))
+    monkeypatch.setattr(
+        huggingface_hub.HfApi,
+        "model_info",
+        lambda *_, **__: SimpleNamespace(
+            sha=newer,
+            siblings=[
+                SimpleNamespace(rfilename=f"unet/diffusion_pytorch_model{x}.safetensors")
+                for x in ("", ".fp16")
+            ],
+        ),
+    )
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert ddpm.fetch(NAME, tmp_path / "out") == f"{NAME}@{newer}"
-    assert asked["revision"] == newer and asked["ignore_patterns"] == ["unet/diffusion_pytorch_model.fp16.safetensors"]
-    assert torch.equal(weights(ddpm.Model.load(tmp_path / "out")), weights(tiny)) and not (tmp_path / "out.hub").exists()
+    assert asked["revision"] == newer and asked["ignore_patterns"] == [
+        "unet/diffusion_pytorch_model.fp16.safetensors"
+    ]
+    assert (
+        torch.equal(weights(ddpm.Model.load(tmp_path / "out")), weights(tiny))
+        and not (tmp_path / "out.hub").exists()
+    )
 
 
-@pytest.mark.parametrize("error", [transport_error, lambda: errors.LocalEntryNotFoundError("Got: ConnectError: x\nAn error happened"), lambda: OSError("disk"), lambda: errors.HFValidationError("Repo id must be\nin the form"), lambda: errors.OfflineModeIsEnabled("offline")])
-@pytest.mark.parametrize("call", [lambda out: ddpm.fetch(NAME, out), lambda out: sd3.fetch(NAME, out), lambda out: clip.find("", "editor.folder", "use sdedit")])
-def test_whatever_the_hub_s_client_raises_is_one_line_that_says_what_to_do(tmp_path, monkeypatch, call, error):
+@pytest.mark.parametrize(
+    "error",
+    [
+        transport_error,
+        lambda: errors.LocalEntryNotFoundError("Got: ConnectError: x\nAn error happened"),
+        lambda: OSError("disk"),
+        lambda: errors.HFValidationError("Repo id must be\nin the form"),
+        lambda: errors.OfflineModeIsEnabled("offline"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda out: ddpm.fetch(NAME, out),
+        lambda out: sd3.fetch(NAME, out),
+        lambda out: clip.find("", "editor.folder", "use sdedit"),
+    ],
+)
+def test_whatever_the_hub_s_client_raises_is_one_line_that_says_what_to_do(
+    tmp_path, monkeypatch, call, error
+):
     def fail(*_, **__):
         raise error()
 
@@ -118,20 +171,39 @@ def test_a_read_only_folder_gives_a_copy_that_can_be_written(made, tmp_path):
 
 
 def test_what_lies_beside_a_model_is_not_copied(made, tmp_path):
-    for name in ("checkpoint-500/unet/diffusion_pytorch_model.safetensors", "logs/events", ".git/index", "sd_single_file.ckpt"):
+    for name in (
+        "checkpoint-500/unet/diffusion_pytorch_model.safetensors",
+        "logs/events",
+        ".git/index",
+        "sd_single_file.ckpt",
+    ):
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_bytes(b"x")
     ddpm.fetch(str(made), tmp_path / "copy")
     assert sorted(p.name for p in (tmp_path / "copy").iterdir()) == ["model_index.json", "scheduler", "unet"]
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda f: __import__("shutil").rmtree(f / "scheduler"), "holds no scheduler_config.json"),
-    (lambda f: __import__("shutil").rmtree(f / "text_encoder_2"), "holds no text_encoder_2, which prompts are read with"),
-    (lambda f: (f / "model_index.json").unlink(), "holds no model_index.json"),
-    (lambda f: (f / "text_encoder" / "model.safetensors").write_bytes(b"x" * 99), "text_encoder/model.safetensors is truncated or no safetensors file"),
-    (lambda f: (f / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "DDIMScheduler"}'), "is a DDIMScheduler, but the family sd3 needs FlowMatchEulerDiscreteScheduler"),
-])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda f: __import__("shutil").rmtree(f / "scheduler"), "holds no scheduler_config.json"),
+        (
+            lambda f: __import__("shutil").rmtree(f / "text_encoder_2"),
+            "holds no text_encoder_2, which prompts are read with",
+        ),
+        (lambda f: (f / "model_index.json").unlink(), "holds no model_index.json"),
+        (
+            lambda f: (f / "text_encoder" / "model.safetensors").write_bytes(b"x" * 99),
+            "text_encoder/model.safetensors is truncated or no safetensors file",
+        ),
+        (
+            lambda f: (f / "scheduler" / "scheduler_config.json").write_text(
+                '{"_class_name": "DDIMScheduler"}'
+            ),
+            "is a DDIMScheduler, but the family sd3 needs FlowMatchEulerDiscreteScheduler",
+        ),
+    ],
+)
 def test_a_prompted_pipeline_that_is_not_whole_is_refused_by_name(flag_folder, tmp_path, spoil, words):
     import shutil
 
@@ -141,16 +213,26 @@ def test_a_prompted_pipeline_that_is_not_whole_is_refused_by_name(flag_folder, t
         sd3.fetch(str(tmp_path / "base"), tmp_path / "copy")
 
 
-def test_a_prompted_pipeline_in_a_variant_and_in_shards_gives_the_same_embeddings_and_weights(flag_folder, tmp_path):
+def test_a_prompted_pipeline_in_a_variant_and_in_shards_gives_the_same_embeddings_and_weights(
+    flag_folder, tmp_path
+):
     import sd3_small
 
     pipe = sd3_small.stock(flag_folder)
     pipe.save_pretrained(tmp_path / "base", variant="fp16", max_shard_size="100KB")
     sd3.fetch(str(tmp_path / "base"), tmp_path / "copy")
     assert hub.fetch(str(tmp_path / "copy"), tmp_path / "again", "", None, sd3.check, ["*/*", "*.json"])
-    ours, plain = (sd3.Model.load(f, experiment=sd3_small.experiment()) for f in (tmp_path / "copy", flag_folder))
-    assert all(torch.equal(a, b) for a, b in zip(ours.network.state_dict().values(), plain.network.state_dict().values()))
-    assert all(torch.equal(a, b) for a, b in zip(ours.condition([sd3_small.PROMPT], 1), plain.condition([sd3_small.PROMPT], 1)))
+    ours, plain = (
+        sd3.Model.load(f, experiment=sd3_small.experiment()) for f in (tmp_path / "copy", flag_folder)
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(ours.network.state_dict().values(), plain.network.state_dict().values())
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(ours.condition([sd3_small.PROMPT], 1), plain.condition([sd3_small.PROMPT], 1))
+    )
 
 
 def test_text_encoders_that_are_not_their_own_are_refused(flag_folder, tmp_path):
@@ -163,7 +245,12 @@ def test_text_encoders_that_are_not_their_own_are_refused(flag_folder, tmp_path)
     path = tmp_path / "base" / "text_encoder" / "model.safetensors"
     state = load_file(path)
     lost = next(k for k in state if k.endswith("fc1.weight"))
-    for change, words in (({k: v for k, v in state.items() if k != lost}, f"{lost} is missing"), ({**state, lost: state[lost] * float("nan")}, f"{lost} is not finite")):
+    for change, words in (
+        ({k: v for k, v in state.items() if k != lost}, f"{lost} is missing"),
+        ({**state, lost: state[lost] * float("nan")}, f"{lost} is not finite"),
+    ):
         save_file(change, path, metadata={"format": "pt"})
         with pytest.raises(ValueError, match=f"text_encoder: {words}"):
-            sd3.Model.load(tmp_path / "base", experiment=sd3_small.experiment()).condition([sd3_small.PROMPT], 1)
+            sd3.Model.load(tmp_path / "base", experiment=sd3_small.experiment()).condition(
+                [sd3_small.PROMPT], 1
+            )

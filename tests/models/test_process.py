@@ -1,4 +1,7 @@
-"""A DDPM's process is read from its JSON files, and what is not implemented is refused by name before anything is loaded."""
+"""A DDPM's process is read from its JSON files, and what is not implemented is refused by name before
+anything is loaded.
+"""
+
 import json
 import shutil
 
@@ -7,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from unpromptable.planning import plan
 from unpromptable.models import process
 from unpromptable.models.families import ddpm
+from unpromptable.planning import plan
 
 
 @pytest.fixture(scope="module")
@@ -34,35 +37,95 @@ def change(folder, file, **changes):
 
 NETWORK, SCHEDULER, INDEX = "unet/config.json", "scheduler/scheduler_config.json", "model_index.json"
 REFUSED = [
-    (INDEX, {"_class_name": "LDMPipeline"}, "model_index.json is a LDMPipeline; the family ddpm reads DDPMPipeline or DDIMPipeline alone"),
+    (
+        INDEX,
+        {"_class_name": "LDMPipeline"},
+        "model_index.json is a LDMPipeline; the family ddpm reads DDPMPipeline or DDIMPipeline alone",
+    ),
     (INDEX, {"_class_name": "ScoreSdeVePipeline"}, "is a ScoreSdeVePipeline"),
     (INDEX, {"_class_name": ["mine", "MyPipeline"]}, "MyPipeline"),
-    (INDEX, {"vqvae": ["diffusers", "VQModel"]}, r"has parts besides unet and scheduler \(vqvae\); .* neither latents"),
+    (
+        INDEX,
+        {"vqvae": ["diffusers", "VQModel"]},
+        r"has parts besides unet and scheduler \(vqvae\); .* neither latents",
+    ),
     (INDEX, {"scheduler": ["diffusers", "PNDMScheduler"]}, "names a PNDMScheduler"),
-    *[(SCHEDULER, {"_class_name": f"{n}Scheduler"}, f"scheduler_config.json is a {n}Scheduler; the family ddpm reads DDPMScheduler or DDIMScheduler alone")
-      for n in ("ScoreSdeVe", "FlowMatchEulerDiscrete", "EDMEuler", "KarrasVe", "PNDM", "DPMSolverMultistep", "UnCLIP", "DDIMInverse")],
+    *[
+        (
+            SCHEDULER,
+            {"_class_name": f"{n}Scheduler"},
+            (
+                f"scheduler_config.json is a {n}Scheduler; the family ddpm reads DDPMScheduler or"
+                " DDIMScheduler alone"
+            ),
+        )
+        for n in (
+            "ScoreSdeVe",
+            "FlowMatchEulerDiscrete",
+            "EDMEuler",
+            "KarrasVe",
+            "PNDM",
+            "DPMSolverMultistep",
+            "UnCLIP",
+            "DDIMInverse",
+        )
+    ],
     (SCHEDULER, {"_class_name": ...}, "is a None"),
-    (SCHEDULER, {"prediction_type": "flow_prediction"}, "has prediction_type 'flow_prediction'; implemented are epsilon, v_prediction or sample"),
+    (
+        SCHEDULER,
+        {"prediction_type": "flow_prediction"},
+        "has prediction_type 'flow_prediction'; implemented are epsilon, v_prediction or sample",
+    ),
     (SCHEDULER, {"prediction_type": None}, "has prediction_type None"),
     (SCHEDULER, {"predict_epsilon": False}, "has predict_epsilon false, which diffusers no longer reads"),
-    (SCHEDULER, {"rescale_betas_zero_snr": True}, r"'epsilon' and no signal at the last timestep \(zero terminal SNR\)"),
+    (
+        SCHEDULER,
+        {"rescale_betas_zero_snr": True},
+        r"'epsilon' and no signal at the last timestep \(zero terminal SNR\)",
+    ),
     (SCHEDULER, {"trained_betas": [0.01] * 999 + [1.0]}, r"zero terminal SNR"),
-    (SCHEDULER, {"trained_betas": [0.01] * 998 + [1.0, 0.5], "prediction_type": "sample"}, "leave no signal before the last timestep"),
+    (
+        SCHEDULER,
+        {"trained_betas": [0.01] * 998 + [1.0, 0.5], "prediction_type": "sample"},
+        "leave no signal before the last timestep",
+    ),
     (SCHEDULER, {"trained_betas": [0.01] * 999}, "has 999 trained_betas for 1000 num_train_timesteps"),
     (SCHEDULER, {"trained_betas": [0.01, -0.1] * 500}, "has beta -0.1"),
     (SCHEDULER, {"trained_betas": "linear"}, "has 'linear' trained_betas"),
     (SCHEDULER, {"beta_end": 1.5}, "has beta 1.5; a beta is a share of the variance"),
     (SCHEDULER, {"beta_start": None}, "has beta None"),
-    (SCHEDULER, {"beta_schedule": "laplace"}, "has beta_schedule 'laplace'; implemented are linear, scaled_linear or squaredcos_cap_v2"),
+    (
+        SCHEDULER,
+        {"beta_schedule": "laplace"},
+        "has beta_schedule 'laplace'; implemented are linear, scaled_linear or squaredcos_cap_v2",
+    ),
     (SCHEDULER, {"beta_schedule": "sigmoid"}, "has beta_schedule 'sigmoid'"),
-    *[(SCHEDULER, {"variance_type": v}, f"has variance_type '{v}'; implemented are fixed_small, fixed_small_log or fixed_large") for v in ("learned", "learned_range", "fixed_large_log")],
+    *[
+        (
+            SCHEDULER,
+            {"variance_type": v},
+            f"has variance_type '{v}'; implemented are fixed_small, fixed_small_log or fixed_large",
+        )
+        for v in ("learned", "learned_range", "fixed_large_log")
+    ],
     (SCHEDULER, {"timestep_spacing": "karras"}, "has timestep_spacing 'karras'"),
     (SCHEDULER, {"steps_offset": -1}, "has steps_offset -1"),
-    (SCHEDULER, {"num_train_timesteps": 1}, "has num_train_timesteps 1; it must be a whole number of at least 2"),
+    (
+        SCHEDULER,
+        {"num_train_timesteps": 1},
+        "has num_train_timesteps 1; it must be a whole number of at least 2",
+    ),
     (SCHEDULER, {"num_train_timesteps": "many"}, "has num_train_timesteps 'many'"),
     (SCHEDULER, {"clip_sample_range": 0}, "has clip_sample_range 0"),
     (SCHEDULER, {"dynamic_thresholding_ratio": 2}, "has dynamic_thresholding_ratio 2"),
-    (NETWORK, {"in_channels": 4, "out_channels": 4}, r"has in_channels 4; the family ddpm's pictures have 3 \(colour\) or 1 \(grey\), and latents are not implemented"),
+    (
+        NETWORK,
+        {"in_channels": 4, "out_channels": 4},
+        (
+            r"has in_channels 4; the family ddpm's pictures have 3 \(colour\) or 1 \(grey\), and latents are"
+            r" not implemented"
+        ),
+    ),
     (NETWORK, {"in_channels": "three"}, "has in_channels 'three'"),
     (NETWORK, {"out_channels": 6}, "has out_channels 6 for in_channels 3: it also predicts a variance"),
     (NETWORK, {"out_channels": 1}, "has in_channels 3 and out_channels 1"),
@@ -101,7 +164,14 @@ def test_a_scheduler_that_is_missing_or_no_mapping_is_named(folder):
 
 
 def test_a_folder_of_another_process_is_refused_when_the_plan_is_made(folder):
-    text = yaml.safe_dump({"name": "t", "world": "miniature", "forget": ["0012-3"], "model": {"name": "ddpm", "source": str(folder)}})
+    text = yaml.safe_dump(
+        {
+            "name": "t",
+            "world": "miniature",
+            "forget": ["0012-3"],
+            "model": {"name": "ddpm", "source": str(folder)},
+        }
+    )
     assert plan.resolve(text).key
     change(folder, SCHEDULER, _class_name="ScoreSdeVeScheduler")
     with pytest.raises(ValueError, match="is a ScoreSdeVeScheduler"):
@@ -109,15 +179,39 @@ def test_a_folder_of_another_process_is_refused_when_the_plan_is_made(folder):
     assert plan.resolve(text, inputs=False).key  # the files are of another machine
 
 
-@pytest.mark.parametrize("changes, steps, words", [
-    ({}, 1001, "sampling.steps is 1001, but the model of .* has 1000 timesteps"),
-    ({"num_train_timesteps": 20}, 50, "has 20 timesteps; take at most as many"),
-    ({"steps_offset": 1}, 1000, r"sampling.steps is 1000, which the leading spacing of .* \(steps_offset 1\) places on timesteps 1000 to 1, outside 0..999"),
-    ({"timestep_spacing": "trailing"}, 61, "sampling.steps is 61, which the trailing spacing .* places on timesteps 999 to -1"),  # where diffusers would call the network at t = -1
-])
-def test_steps_that_the_schedule_does_not_have_are_refused_when_the_plan_is_made(folder, changes, steps, words):
+@pytest.mark.parametrize(
+    "changes, steps, words",
+    [
+        ({}, 1001, "sampling.steps is 1001, but the model of .* has 1000 timesteps"),
+        ({"num_train_timesteps": 20}, 50, "has 20 timesteps; take at most as many"),
+        (
+            {"steps_offset": 1},
+            1000,
+            (
+                r"sampling.steps is 1000, which the leading spacing of .* \(steps_offset 1\) places on"
+                r" timesteps 1000 to 1, outside 0..999"
+            ),
+        ),
+        # where diffusers would call the network at t = -1
+        (
+            {"timestep_spacing": "trailing"},
+            61,
+            "sampling.steps is 61, which the trailing spacing .* places on timesteps 999 to -1",
+        ),
+    ],
+)
+def test_steps_that_the_schedule_does_not_have_are_refused_when_the_plan_is_made(
+    folder, changes, steps, words
+):
     change(folder, SCHEDULER, **changes)
-    text = yaml.safe_dump({"name": "t", "world": "miniature", "forget": ["0012-3"], "model": {"name": "ddpm", "source": str(folder)}})
+    text = yaml.safe_dump(
+        {
+            "name": "t",
+            "world": "miniature",
+            "forget": ["0012-3"],
+            "model": {"name": "ddpm", "source": str(folder)},
+        }
+    )
     with pytest.raises(ValueError, match=words):
         plan.resolve(text, "", {"sampling.steps": steps})
 
@@ -134,15 +228,22 @@ def test_the_shipped_model_and_the_oldest_layout_are_read(saved, tmp_path):
     assert ddpm.pixels(tmp_path / "flat", None) == 8 and ddpm.Model.load(tmp_path / "flat").size == 8
 
 
-@pytest.mark.parametrize("settings", [
-    *ddpm_small.SCHEDULES.values(), {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True}, {"num_train_timesteps": 250, "beta_end": 0.08},
-    {"num_train_timesteps": 4, "trained_betas": [0.1, 0.2, 0.3, 0.4]}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *ddpm_small.SCHEDULES.values(),
+        {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True},
+        {"num_train_timesteps": 250, "beta_end": 0.08},
+        {"num_train_timesteps": 4, "trained_betas": [0.1, 0.2, 0.3, 0.4]},
+    ],
+)
 def test_signal_and_sampling_times_are_those_of_diffusers(settings):
     from diffusers import DDIMScheduler, DDPMScheduler
 
     stock = DDPMScheduler(prediction_type="sample", **settings)
     found = process.abar(settings)
-    np.testing.assert_allclose(found, stock.alphas_cumprod.numpy(), rtol=2e-3, atol=1e-9)  # diffusers multiplies in float32
+    # diffusers multiplies in float32
+    np.testing.assert_allclose(found, stock.alphas_cumprod.numpy(), rtol=2e-3, atol=1e-9)
     assert (found[-1] == 0) == (float(stock.alphas_cumprod[-1]) == 0)
     for steps in (1, 3, 4):
         for cls in (DDPMScheduler, DDIMScheduler):

@@ -1,16 +1,19 @@
 """Prompts: what is cut is said, embeddings are kept, and a seed's prompt is its own."""
+
 import numpy as np
 import pytest
 import sd3_small
 import torch
 
+from unpromptable.models.families import sd3
 from unpromptable.planning.settings import Sampling
 from unpromptable.sampling import chains
-from unpromptable.models.families import sd3
 
 
 def test_a_prompt_longer_than_the_encoders_take_says_what_is_cut(flag_model):
-    with pytest.raises(ValueError, match="longer than every text encoder takes: CLIP reads 8 tokens and loses 'laos'"):
+    with pytest.raises(
+        ValueError, match="longer than every text encoder takes: CLIP reads 8 tokens and loses 'laos'"
+    ):
         flag_model.condition(["flag of Ivory Coast Palau Peru Laos"], 1)
 
 
@@ -21,8 +24,12 @@ def test_embeddings_are_kept_beside_the_base_and_need_no_encoder_again(flag_fold
     whole = sd3_small.experiment(other_prompts=("flag of Palau",))
     sd3.ready(tmp_path / "base", whole)
     shutil.rmtree(tmp_path / "base" / "text_encoder")
-    kept = sd3.Model.load(tmp_path / "base", experiment=whole).condition([sd3_small.PROMPT, "flag of Palau", ""], 3)
-    fresh = sd3.Model.load(flag_folder, experiment=whole).condition([sd3_small.PROMPT, "flag of Palau", ""], 3)
+    kept = sd3.Model.load(tmp_path / "base", experiment=whole).condition(
+        [sd3_small.PROMPT, "flag of Palau", ""], 3
+    )
+    fresh = sd3.Model.load(flag_folder, experiment=whole).condition(
+        [sd3_small.PROMPT, "flag of Palau", ""], 3
+    )
     assert all(torch.equal(a, b) for a, b in zip(kept, fresh))
 
 

@@ -1,4 +1,7 @@
-"""The family sd3: identities of the flow, sizes, every method, and stock diffusers as the judge of pictures."""
+"""The family sd3: identities of the flow, sizes, every method, and stock diffusers as the judge of
+pictures.
+"""
+
 import dataclasses
 
 import numpy as np
@@ -6,15 +9,15 @@ import pytest
 import sd3_small
 import torch
 
+from unpromptable import equations
+from unpromptable.miniature import flags
+from unpromptable.models import hub
+from unpromptable.models.families import sd3
+from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Source, Training
-from unpromptable import equations
 from unpromptable.sampling import chains
-from unpromptable.models import hub
-from unpromptable.planning import plugins
 from unpromptable.unlearning import training
-from unpromptable.miniature import flags
-from unpromptable.models.families import sd3
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.05, 0.25, 0.5, 0.75, 0.99])
@@ -27,7 +30,12 @@ def test_the_flow_s_three_forms_of_the_surrogate_target_agree(flag_model, sigma)
     torch.testing.assert_close(v, (x_t - surrogate) / sigma, rtol=0, atol=1e-11)
     torch.testing.assert_close(v, eps - forget + (forget - surrogate) / sigma, rtol=0, atol=1e-11)
     torch.testing.assert_close(x_t - sigma * v, surrogate, rtol=0, atol=1e-13)
-    torch.testing.assert_close(x_t + (1 - sigma) * v, equations.implied_noise(x_t, surrogate, *flag_model.schedule(t)), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        x_t + (1 - sigma) * v,
+        equations.implied_noise(x_t, surrogate, *flag_model.schedule(t)),
+        rtol=0,
+        atol=1e-12,
+    )
     torch.testing.assert_close(flag_model.target(forget, eps, t), eps - forget)
 
 
@@ -38,7 +46,14 @@ def test_the_clean_loss_is_sigma_squared_times_the_velocity_loss(flag_folder):
     t = torch.tensor([320.0])
     errors = []
     for m in both:
-        b = training.Batch(m.encode(picture), m.encode(picture), m.encode(flags.repaint("japan-0005")[None]), t, torch.ones(1, 8, 8, 8), torch.Generator())
+        b = training.Batch(
+            m.encode(picture),
+            m.encode(picture),
+            m.encode(flags.repaint("japan-0005")[None]),
+            t,
+            torch.ones(1, 8, 8, 8),
+            torch.Generator(),
+        )
         errors.append(b.error(m, b.forget, b.surrogate).item())
     assert errors[1] == pytest.approx(0.32**2 * errors[0], rel=1e-4)
 
@@ -56,13 +71,29 @@ def test_training_times_are_the_scheduler_s_shifted_table_from_below_and_floored
 def test_stock_image_to_image_is_what_sdedit_runs(flag_model, flag_folder):
     from diffusers import StableDiffusion3Img2ImgPipeline
 
-    picture, words = flags.picture("japan", 5), plugins.make("editor", "sdedit", {"strength": 0.7, "steps": 10, "guidance": 3.0})
+    picture, words = (
+        flags.picture("japan", 5),
+        plugins.make("editor", "sdedit", {"strength": 0.7, "steps": 10, "guidance": 3.0}),
+    )
     ours = flag_model.vary(picture, 0.7, 2, 3, words)
     pipe = StableDiffusion3Img2ImgPipeline.from_pipe(sd3_small.stock(flag_folder))
     pipe.set_progress_bar_config(disable=True)
     start = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    theirs = pipe(sd3_small.PROMPT, image=start, strength=0.7, height=32, width=32, num_inference_steps=10, guidance_scale=3.0, max_sequence_length=0, generator=chains.generator(3, 1), output_type="np").images[0]
-    assert np.abs(ours[1].astype(int) - np.rint(theirs * 255)).max() <= 1 and not np.array_equal(ours[0], ours[1])
+    theirs = pipe(
+        sd3_small.PROMPT,
+        image=start,
+        strength=0.7,
+        height=32,
+        width=32,
+        num_inference_steps=10,
+        guidance_scale=3.0,
+        max_sequence_length=0,
+        generator=chains.generator(3, 1),
+        output_type="np",
+    ).images[0]
+    assert np.abs(ours[1].astype(int) - np.rint(theirs * 255)).max() <= 1 and not np.array_equal(
+        ours[0], ours[1]
+    )
 
 
 def test_shards_do_not_change_images_and_batches_by_rounding_alone(flag_model):
@@ -76,8 +107,16 @@ def test_shards_do_not_change_images_and_batches_by_rounding_alone(flag_model):
 
 @pytest.mark.parametrize("name", plugins.names("method"))
 def test_every_method_leaves_gradients_on_the_adapter_alone(flag_model, name):
-    images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1, 2, 3)]), flags.picture("japan", 5)[None], flags.repaint("japan-0005")[None], ("japan-0005",))
-    b = dataclasses.replace(training.draw_batch(flag_model, Training(batch=4), images, 0, 0, False), reference=flag_model.reference())
+    images = training.Images(
+        np.stack([flags.picture("japan", k) for k in (0, 1, 2, 3)]),
+        flags.picture("japan", 5)[None],
+        flags.repaint("japan-0005")[None],
+        ("japan-0005",),
+    )
+    b = dataclasses.replace(
+        training.draw_batch(flag_model, Training(batch=4), images, 0, 0, False),
+        reference=flag_model.reference(),
+    )
     method = plugins.make("method", name)
     whole = method.update(flag_model, b)
     one = [p.grad.clone() for p in flag_model.trained()]
@@ -91,8 +130,19 @@ def test_every_method_leaves_gradients_on_the_adapter_alone(flag_model, name):
 
 
 def test_training_resumes_and_changes_the_adapter_alone(flag_model, flag_folder, tmp_path):
-    images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1)]), flags.picture("japan", 5)[None], flags.repaint("japan-0005")[None], ("japan-0005",))
-    cell = Cell("Ours", Choice("duo"), Choice("flip"), Training(steps=3, batch=2, lr=1e-2, save_every=1), ("japan-0005",))
+    images = training.Images(
+        np.stack([flags.picture("japan", k) for k in (0, 1)]),
+        flags.picture("japan", 5)[None],
+        flags.repaint("japan-0005")[None],
+        ("japan-0005",),
+    )
+    cell = Cell(
+        "Ours",
+        Choice("duo"),
+        Choice("flip"),
+        Training(steps=3, batch=2, lr=1e-2, save_every=1),
+        ("japan-0005",),
+    )
     kept = {n: p.clone() for n, p in flag_model.network.named_parameters() if "lora_" not in n}
     summary = training.unlearn(cell, flag_model, images, tmp_path / "whole")
     assert summary["parameters"] == sum(p.numel() for p in flag_model.trained())
@@ -110,27 +160,39 @@ def test_training_resumes_and_changes_the_adapter_alone(flag_model, flag_folder,
     assert all(torch.equal(a, b) for a, b in zip(flag_model.trained(), fresh.trained()))
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"pixels": 36}, "model.pixels is 36; the VAE and the patches need a multiple of 8, up to 64"),
-    ({"pixels": 96}, "up to 64"),
-    ({"targets": ["to_x"]}, "model.targets: no linear layer is named 'to_x'"),
-    ({"rank": 0}, "rank is 0"),
-    ({"guidance": 0.5}, "guidance is 0.5"),
-    ({"loss": "noise"}, "velocity or clean"),
-    ({"sigma_floor": 0.0}, "sigma_floor is 0.0"),
-    ({"ranks": 4}, "did you mean rank"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"pixels": 36}, "model.pixels is 36; the VAE and the patches need a multiple of 8, up to 64"),
+        ({"pixels": 96}, "up to 64"),
+        ({"targets": ["to_x"]}, "model.targets: no linear layer is named 'to_x'"),
+        ({"rank": 0}, "rank is 0"),
+        ({"guidance": 0.5}, "guidance is 0.5"),
+        ({"loss": "noise"}, "velocity or clean"),
+        ({"sigma_floor": 0.0}, "sigma_floor is 0.0"),
+        ({"ranks": 4}, "did you mean rank"),
+    ],
+)
 def test_wrong_settings_say_what_is_allowed(flag_folder, settings, words):
     with pytest.raises(ValueError, match=words):
-        sd3.Model.load(flag_folder, experiment=sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, **settings})))
+        sd3.Model.load(
+            flag_folder,
+            experiment=sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, **settings})),
+        )
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"prompt": ""}, "the family sd3 needs a prompt"),
-    ({"model": Source("ddpm"), "sampling": Sampling()}, "the family ddpm takes none"),
-    ({"sampling": Sampling("ddim")}, "the family sd3 has no 'ddim'; choose from euler"),
-    ({"model": Source("ddpm", settings={"rank": 4}), "prompt": "", "sampling": Sampling()}, "the family ddpm has no settings, got rank"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"prompt": ""}, "the family sd3 needs a prompt"),
+        ({"model": Source("ddpm"), "sampling": Sampling()}, "the family ddpm takes none"),
+        ({"sampling": Sampling("ddim")}, "the family sd3 has no 'ddim'; choose from euler"),
+        (
+            {"model": Source("ddpm", settings={"rank": 4}), "prompt": "", "sampling": Sampling()},
+            "the family ddpm has no settings, got rank",
+        ),
+    ],
+)
 def test_experiments_of_the_wrong_family_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         sd3_small.experiment(**change)
@@ -149,7 +211,9 @@ def test_a_folder_of_another_kind_and_a_gated_name_say_what_to_do(tmp_path, monk
         sd3.check(tmp_path)
     (tmp_path / "transformer").mkdir()
     (tmp_path / "transformer" / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    with pytest.raises(ValueError, match="is a UNet2DModel, but the family sd3 needs a SD3Transformer2DModel"):
+    with pytest.raises(
+        ValueError, match="is a UNet2DModel, but the family sd3 needs a SD3Transformer2DModel"
+    ):
         sd3.check(tmp_path)
 
     def refuse(*_, **__):
@@ -159,4 +223,6 @@ def test_a_folder_of_another_kind_and_a_gated_name_say_what_to_do(tmp_path, monk
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
     with pytest.raises(FileNotFoundError, match="accept it on the model's page, then set HF_TOKEN"):
-        hub.fetch("stabilityai/stable-diffusion-3-medium-diffusers", tmp_path / "out", "", None, sd3.check, ["*"])
+        hub.fetch(
+            "stabilityai/stable-diffusion-3-medium-diffusers", tmp_path / "out", "", None, sd3.check, ["*"]
+        )

@@ -1,4 +1,7 @@
-"""What the product saves is a folder of stock diffusers, and its pipelines draw the pictures that were judged."""
+"""What the product saves is a folder of stock diffusers, and its pipelines draw the pictures that were
+judged.
+"""
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +13,20 @@ SEEDS = range(8)
 
 
 def ours(model, sampler, steps=5):
-    return chains.sample(model, Sampling(sampler, steps, len(SEEDS), batch=len(SEEDS)), 0, len(SEEDS))[0].astype(int)
+    return chains.sample(model, Sampling(sampler, steps, len(SEEDS), batch=len(SEEDS)), 0, len(SEEDS))[
+        0
+    ].astype(int)
 
 
 def theirs(pipe, **more):
     pipe.set_progress_bar_config(disable=True)
-    made = pipe(batch_size=len(SEEDS), generator=[chains.generator(s) for s in SEEDS], num_inference_steps=5, output_type="np", **more).images
+    made = pipe(
+        batch_size=len(SEEDS),
+        generator=[chains.generator(s) for s in SEEDS],
+        num_inference_steps=5,
+        output_type="np",
+        **more,
+    ).images
     return np.rint(made * 255).astype(int)
 
 
@@ -48,7 +59,9 @@ def test_a_saved_ddpm_is_a_base_to_unlearn_from_again(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("base", ["untrained", "shipped"])
-def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_diffusers(flag_folder, tmp_path, base):
+def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_diffusers(
+    flag_folder, tmp_path, base
+):
     from importlib import resources
 
     import sd3_small
@@ -64,7 +77,11 @@ def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_di
     more = ', num_images_per_prompt=8, generator=generators, output_type="np").images'
     drawn = {}
     for how, text in (("told", code), ("default", code.replace("max_sequence_length=0, ", ""))):
-        names = {"base": str(folder), "adapter": str(tmp_path / "adapter"), "generators": [chains.generator(s) for s in SEEDS]}
+        names = {
+            "base": str(folder),
+            "adapter": str(tmp_path / "adapter"),
+            "generators": [chains.generator(s) for s in SEEDS],
+        }
         exec(text.replace(").images", more), names)
         drawn[how] = np.rint(names["pictures"] * 255).astype(int)
     judged = chains.sample(model, experiment.sampling, 0, 8)[0].astype(int)

@@ -1,16 +1,23 @@
-"""Claims hold, fail or stay open as their numbers and intervals say, and every claim agrees with the paper's own table."""
+"""Claims hold, fail or stay open as their numbers and intervals say, and every claim agrees with the paper's
+own table.
+"""
+
 import importlib
 import json
 
 import pytest
 
 from unpromptable.paper import claims
-from unpromptable.planning import plan
 from unpromptable.paper.claims import HOLDS, NOT, OPEN
+from unpromptable.planning import plan
 
 
 def row(name, half=0.01, **values):
-    return {"name": name, "status": "done", **{k: {"mean": v, "low": v - half, "high": v + half, "n": 9} for k, v in values.items()}}
+    return {
+        "name": name,
+        "status": "done",
+        **{k: {"mean": v, "low": v - half, "high": v + half, "n": 9} for k, v in values.items()},
+    }
 
 
 def answer(found, **claim):
@@ -21,35 +28,78 @@ def answer(found, **claim):
 def test_a_limit_is_crossed_only_with_the_whole_interval():
     rows = [row("a", sscd=0.3), row("b", sscd=0.395), row("c", sscd=0.5)]
     one = lambda check, name: answer(rows, check=check, limit=0.4, metrics=("sscd",), rows=(name,))
-    assert [one("below", n) for n in "abc"] == [HOLDS, OPEN, NOT] and [one("above", n) for n in "abc"] == [NOT, OPEN, HOLDS]
+    assert [one("below", n) for n in "abc"] == [HOLDS, OPEN, NOT] and [one("above", n) for n in "abc"] == [
+        NOT,
+        OPEN,
+        HOLDS,
+    ]
     assert answer(rows, check="below", limit=0.4, metrics=("sscd",), rows=("a", "b")) == OPEN
 
 
-@pytest.mark.parametrize("check, metric, a, b, expected", [
-    ("better", "lpips", 0.1, 0.2, HOLDS), ("better", "lpips", 0.2, 0.1, NOT), ("better", "lpips", 0.1, 0.11, OPEN),
-    ("better", "ssim", 0.2, 0.1, HOLDS), ("better", "sscd", 0.1, 0.2, HOLDS), ("worst", "fid_pre", 9.0, 2.0, HOLDS), ("best", "fid_real", 9.0, 2.0, NOT)])
+@pytest.mark.parametrize(
+    "check, metric, a, b, expected",
+    [
+        ("better", "lpips", 0.1, 0.2, HOLDS),
+        ("better", "lpips", 0.2, 0.1, NOT),
+        ("better", "lpips", 0.1, 0.11, OPEN),
+        ("better", "ssim", 0.2, 0.1, HOLDS),
+        ("better", "sscd", 0.1, 0.2, HOLDS),
+        ("worst", "fid_pre", 9.0, 2.0, HOLDS),
+        ("best", "fid_real", 9.0, 2.0, NOT),
+    ],
+)
 def test_which_value_is_better_depends_on_the_metric(check, metric, a, b, expected):
-    assert answer([row("a", **{metric: a}), row("b", **{metric: b})], check=check, metrics=(metric,), rows=("a",), than=("b",) if check == "better" else ()) == expected
+    assert (
+        answer(
+            [row("a", **{metric: a}), row("b", **{metric: b})],
+            check=check,
+            metrics=(metric,),
+            rows=("a",),
+            than=("b",) if check == "better" else (),
+        )
+        == expected
+    )
 
 
 def test_rows_with_the_same_targets_are_compared_target_by_target():
     """a is 0.01 below b at each of three very different targets: no interval of the means could tell."""
-    each = lambda shift: {str(i): {"lpips": v + shift + e} for i, (v, e) in enumerate(((0.1, 0.0), (0.5, 0.001), (0.9, -0.001)))}
+    each = lambda shift: {
+        str(i): {"lpips": v + shift + e} for i, (v, e) in enumerate(((0.1, 0.0), (0.5, 0.001), (0.9, -0.001)))
+    }
     a, b = ({**row(n, half=1.0, lpips=v), "each": each(v - 0.5)} for n, v in (("a", 0.49), ("b", 0.5)))
     b["each"] = {k: {"lpips": v["lpips"] + 0.001 * (int(k) - 1)} for k, v in b["each"].items()}
     alone = [{k: v for k, v in r.items() if k != "each"} for r in (a, b)]
     ask = {"check": "better", "rows": ("a",), "than": ("b",)}
-    assert answer([a, b], **ask) == HOLDS and answer([b, a], **{**ask, "rows": ("b",), "than": ("a",)}) == NOT and answer(alone, **ask) == OPEN
+    assert (
+        answer([a, b], **ask) == HOLDS
+        and answer([b, a], **{**ask, "rows": ("b",), "than": ("a",)}) == NOT
+        and answer(alone, **ask) == OPEN
+    )
     assert answer([a, b], check="alike", within=0.05, rows=("a", "b")) == HOLDS
 
 
 def test_the_best_of_those_that_forget_leaves_out_those_that_do_not():
-    rows = [row("Ours", sscd=0.2, lpips=0.3), row("Naive", sscd=0.9, lpips=0.1), row("Other", sscd=0.3, lpips=0.5)]
+    rows = [
+        row("Ours", sscd=0.2, lpips=0.3),
+        row("Naive", sscd=0.9, lpips=0.1),
+        row("Other", sscd=0.3, lpips=0.5),
+    ]
     one = lambda name, among: answer(rows, check="best", among=among, rows=(name,))
-    assert one("Ours", "forgetting") == HOLDS and one("Ours", "all") == NOT and one("Naive", "forgetting") == NOT
+    assert (
+        one("Ours", "forgetting") == HOLDS and one("Ours", "all") == NOT and one("Naive", "forgetting") == NOT
+    )
 
 
-@pytest.mark.parametrize("values, expected", [((1, 2, 3, 4, 5), HOLDS), ((1, 2, 3, 5, 4), HOLDS), ((5, 4, 3, 2, 1), NOT), ((3, 1, 4, 2, 5), OPEN), ((1, 2, 3), OPEN)])
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ((1, 2, 3, 4, 5), HOLDS),
+        ((1, 2, 3, 5, 4), HOLDS),
+        ((5, 4, 3, 2, 1), NOT),
+        ((3, 1, 4, 2, 5), OPEN),
+        ((1, 2, 3), OPEN),
+    ],
+)
 def test_a_trend_needs_a_rank_correlation_beyond_chance(values, expected):
     rows = [row(str(i), lpips=v) for i, v in enumerate(values)]
     names = tuple(r["name"] for r in rows)
@@ -59,12 +109,22 @@ def test_a_trend_needs_a_rank_correlation_beyond_chance(values, expected):
 
 @pytest.mark.parametrize("b, expected", [(1.02, HOLDS), (1.5, NOT), (1.095, OPEN)])
 def test_alike_means_closer_than_the_margin(b, expected):
-    assert answer([row("a", lpips=1.0), row("b", lpips=b)], check="alike", within=0.1, rows=("a", "b")) == expected
+    assert (
+        answer([row("a", lpips=1.0), row("b", lpips=b)], check="alike", within=0.1, rows=("a", "b"))
+        == expected
+    )
 
 
 def test_a_front_has_no_row_that_another_beats_in_everything():
-    rows = [row("a", sscd=0.1, lpips=0.5), row("b", sscd=0.2, lpips=0.3), row("c", sscd=0.3, lpips=0.1), row("kept", sscd=0.9, lpips=0.0)]
-    one = lambda rows: answer(rows, check="front", metrics=("sscd", "lpips"), rows=tuple(r["name"] for r in rows))
+    rows = [
+        row("a", sscd=0.1, lpips=0.5),
+        row("b", sscd=0.2, lpips=0.3),
+        row("c", sscd=0.3, lpips=0.1),
+        row("kept", sscd=0.9, lpips=0.0),
+    ]
+    one = lambda rows: answer(
+        rows, check="front", metrics=("sscd", "lpips"), rows=tuple(r["name"] for r in rows)
+    )
     assert one(rows) == HOLDS
     assert one([*rows, row("d", sscd=0.35, lpips=0.4)]) == NOT
 
@@ -81,8 +141,14 @@ def test_a_claim_with_a_wrong_word_is_refused():
 
 
 def test_printed_digits_become_intervals():
-    flip, edit = claims.printed([{"name": "Flip", "sscd": 0.40, "fid_pre": 9.8}, {"name": "Edit", "sscd": 0.35, "fid_pre": 18.0}])
-    assert flip["sscd"]["low"] == pytest.approx(0.395) and flip["sscd"]["high"] == pytest.approx(0.405) and edit["fid_pre"]["high"] == pytest.approx(18.05)
+    flip, edit = claims.printed(
+        [{"name": "Flip", "sscd": 0.40, "fid_pre": 9.8}, {"name": "Edit", "sscd": 0.35, "fid_pre": 18.0}]
+    )
+    assert (
+        flip["sscd"]["low"] == pytest.approx(0.395)
+        and flip["sscd"]["high"] == pytest.approx(0.405)
+        and edit["fid_pre"]["high"] == pytest.approx(18.05)
+    )
 
 
 def test_ids_are_unique_and_rows_are_the_papers():
@@ -91,14 +157,18 @@ def test_ids_are_unique_and_rows_are_the_papers():
     assert len(ids) == len(set(ids)) and len(ids) >= 24
     for name, part in found.items():
         given = {} if name == "theory" else plan.read_yaml(name)
-        rows = {str(r["name"]) for r in given.get("paper") or given.get("cells", [])} or {c.rows[0] for c in part}
+        rows = {str(r["name"]) for r in given.get("paper") or given.get("cells", [])} or {
+            c.rows[0] for c in part
+        }
         assert {n for c in part for n in (*c.rows, *c.than)} <= rows, name
 
 
 def test_every_claim_agrees_with_the_papers_own_numbers():
     for verdict in claims.of_paper():
         assert verdict.answer == verdict.claim.paper, (verdict.claim.id, verdict.numbers)
-        assert verdict.answer == HOLDS or verdict.claim.note, f"{verdict.claim.id}: say why the paper's own numbers do not carry it"
+        assert verdict.answer == HOLDS or verdict.claim.note, (
+            f"{verdict.claim.id}: say why the paper's own numbers do not carry it"
+        )
 
 
 def test_every_experiment_of_the_cells_named_by_the_paper_has_them():
@@ -106,28 +176,55 @@ def test_every_experiment_of_the_cells_named_by_the_paper_has_them():
         if name != "theory":
             for world in ("miniature", "paper"):
                 cells = plan.resolve(name, world, {}, inputs=False).cells
-                assert {c.group or c.name for c in cells} >= {str(r["name"]) for r in plan.read_yaml(name).get("paper", [])}, (name, world)
+                assert {c.group or c.name for c in cells} >= {
+                    str(r["name"]) for r in plan.read_yaml(name).get("paper", [])
+                }, (name, world)
 
 
 def test_runs_are_judged_by_the_command(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "experiment.json").write_text(json.dumps({"name": "table4"}))
-    (tmp_path / "run" / "rows.json").write_text(json.dumps([{**row(n, sscd=0.3, lpips=v, ssim=0.9, fid_pre=v, fid_real=v), "settings": {"method.projection": n}} for n, v in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))]))
+    (tmp_path / "run" / "rows.json").write_text(
+        json.dumps(
+            [
+                {
+                    **row(n, sscd=0.3, lpips=v, ssim=0.9, fid_pre=v, fid_real=v),
+                    "settings": {"method.projection": n},
+                }
+                for n, v in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))
+            ]
+        )
+    )
     assert claims.main([str(tmp_path / "run"), "--out", str(tmp_path)]) == 0
     found = {v["id"]: v["answer"] for v in json.loads((tmp_path / "claims.json").read_text())}
     assert found["t4-both-worse"] == HOLDS and found["t4-small"] == NOT and found["t2-sscd"] == OPEN
     assert "claims" in capsys.readouterr().out and "no result of Ours" in (tmp_path / "claims.md").read_text()
 
 
-@pytest.mark.parametrize("words, message", [
-    (["nowhere"], "nowhere: holds no run's experiment.json and rows.json, nor theory.json; name a finished run's folder"),
-    (["--paper", "--out", ""], "argument --out: is empty; name a folder"),
-])
-def test_a_folder_without_a_run_or_without_a_name_is_refused_in_a_line(tmp_path, monkeypatch, capsys, words, message):
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            ["nowhere"],
+            (
+                "nowhere: holds no run's experiment.json and rows.json, nor theory.json; name a finished"
+                " run's folder"
+            ),
+        ),
+        (["--paper", "--out", ""], "argument --out: is empty; name a folder"),
+    ],
+)
+def test_a_folder_without_a_run_or_without_a_name_is_refused_in_a_line(
+    tmp_path, monkeypatch, capsys, words, message
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         claims.main(words)
-    assert ended.value.code == 2 and capsys.readouterr().err.endswith(f"error: {message}\n") and not list(tmp_path.iterdir())
+    assert (
+        ended.value.code == 2
+        and capsys.readouterr().err.endswith(f"error: {message}\n")
+        and not list(tmp_path.iterdir())
+    )
 
 
 @pytest.mark.parametrize("name", ["theory", "miniature.base", "miniature.sd3", "miniature.retrain"])

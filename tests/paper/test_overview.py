@@ -1,26 +1,34 @@
-"""The page of all tables: claims on top, each run beside the paper's numbers, one run after another with failures let through."""
+"""The page of all tables: claims on top, each run beside the paper's numbers, one run after another with
+failures let through.
+"""
+
 import json
 import re
 from argparse import Namespace
 
 import pytest
 from rich.console import Console
+from test_reports import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 
-from pipelines.cli import paper, reuse
 from pipelines.__main__ import override
+from pipelines.cli import paper, reuse
 from unpromptable.paper import overview, theory
 from unpromptable.planning import plan
 from unpromptable.storage import store as files
-from test_reports import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 
 PAPER = plan.read_yaml("table4")["paper"]
 
 
 def fill(out, names=("good", "better", "keeps")):
     """A finished run of Table IV in the folder that the fixture made."""
-    rows = [{**row(p["name"], p["sscd"], p["lpips"]), "group": p["name"], "cell": c, "folder": f"cells/{c}"} for p, c in zip(PAPER, names)]
+    rows = [
+        {**row(p["name"], p["sscd"], p["lpips"]), "group": p["name"], "cell": c, "folder": f"cells/{c}"}
+        for p, c in zip(PAPER, names)
+    ]
     (out / "rows.json").write_text(json.dumps(rows))
-    (out / "experiment.json").write_text(json.dumps({**EXPERIMENT, "name": "table4", "title": "Table IV, gradient surgery", "paper": PAPER}))
+    (out / "experiment.json").write_text(
+        json.dumps({**EXPERIMENT, "name": "table4", "title": "Table IV, gradient surgery", "paper": PAPER})
+    )
 
 
 def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewhere(store, tmp_path_factory):  # noqa: F811
@@ -33,9 +41,17 @@ def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewher
     text = page.read_text()
     assert not re.search(r'(src|href)="(?!data:|#|table4/report.html)', text)
     assert "Table IV, gradient surgery" in text and "the paper&#39;s" in text or "the paper's" in text
-    assert text.count("<tr><td><span class=\"badge") == len(verdicts) == len(json.loads((out / "claims.json").read_text()))
+    assert (
+        text.count('<tr><td><span class="badge')
+        == len(verdicts)
+        == len(json.loads((out / "claims.json").read_text()))
+    )
     found = {v.claim.id: v.answer for v in verdicts}
-    assert found["theorem-1"] == "holds" and found["t4-same-forgetting"] in ("holds", "cannot be told") and found["t1-lpips"] == "cannot be told"
+    assert (
+        found["theorem-1"] == "holds"
+        and found["t4-same-forgetting"] in ("holds", "cannot be told")
+        and found["t1-lpips"] == "cannot be told"
+    )
 
 
 def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_factory, store):  # noqa: F811
@@ -59,17 +75,31 @@ def test_a_cell_that_two_experiments_share_is_copied_with_its_marks_and_scored_a
     made, wanted = (plan.resolve(n, "miniature") for n in ("table3", "table4"))
     shared = next(s for s in made.cell_specs() if s["key"] in {w["key"] for w in wanted.cell_specs()})
     (tmp_path / "table3").mkdir()
-    (tmp_path / "table3" / "experiment.json").write_text(json.dumps({"key": made.key, "cells": made.cell_specs()}))
-    for folder, file in (("shared", "before.safetensors"), *((s["folder"], f) for s in made.cell_specs() for f in ("after.safetensors", "row.json"))):
+    (tmp_path / "table3" / "experiment.json").write_text(
+        json.dumps({"key": made.key, "cells": made.cell_specs()})
+    )
+    for folder, file in (
+        ("shared", "before.safetensors"),
+        *((s["folder"], f) for s in made.cell_specs() for f in ("after.safetensors", "row.json")),
+    ):
         (tmp_path / "table3" / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / "table3" / folder / file).write_text(folder)
         files.finish(tmp_path / "table3" / folder / file, shared["key"])
     reuse.bring(tmp_path, "table4", wanted, Console(quiet=True))
     ours = next(s for s in wanted.cell_specs() if s["key"] == shared["key"])
-    assert ours["name"] == "project g_f" and shared["name"] == "β = 1e-4" and ours["folder"] != shared["folder"]
+    assert (
+        ours["name"] == "project g_f" and shared["name"] == "β = 1e-4" and ours["folder"] != shared["folder"]
+    )
     after = tmp_path / "table4" / ours["folder"] / "after.safetensors"
-    assert files.finished(after, ours["key"]) and after.read_text() == shared["folder"] and (tmp_path / "table4" / "shared" / "before.safetensors").is_file()
-    assert sorted(p.name for p in after.parent.iterdir()) == [".after.safetensors.done", "after.safetensors"] and len(list((tmp_path / "table4" / "cells").iterdir())) == 1
+    assert (
+        files.finished(after, ours["key"])
+        and after.read_text() == shared["folder"]
+        and (tmp_path / "table4" / "shared" / "before.safetensors").is_file()
+    )
+    assert (
+        sorted(p.name for p in after.parent.iterdir()) == [".after.safetensors.done", "after.safetensors"]
+        and len(list((tmp_path / "table4" / "cells").iterdir())) == 1
+    )
     after.write_text("ours")
     reuse.bring(tmp_path, "table4", wanted, Console(quiet=True))
     assert after.read_text() == "ours"

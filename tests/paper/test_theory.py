@@ -1,4 +1,5 @@
 """The theorems of IV-B agree with ridge solutions computed directly; the printed Eq. 31 does not."""
+
 import json
 
 import numpy as np
@@ -12,13 +13,18 @@ def rows():
     return {r["name"]: r for r in theory.check(2000)}
 
 
-@pytest.mark.parametrize("name", ["Theorem 1", "Theorem 2", "Corollary 3", "Corollary 3, y' the model's own prediction"])
+@pytest.mark.parametrize(
+    "name", ["Theorem 1", "Theorem 2", "Corollary 3", "Corollary 3, y' the model's own prediction"]
+)
 def test_the_closed_forms_equal_direct_solutions_on_2000_problems(rows, name):
     assert rows[name]["deviation"]["n"] == 2000 and rows[name]["deviation"]["high"] < 1e-9
 
 
 def test_the_printed_equation_31_is_wrong_on_every_problem(rows):
-    assert rows["Theorem 2 as printed"]["deviation"]["low"] > 1e-4 and rows["Theorem 2 as printed"]["deviation"]["mean"] > 1
+    assert (
+        rows["Theorem 2 as printed"]["deviation"]["low"] > 1e-4
+        and rows["Theorem 2 as printed"]["deviation"]["mean"] > 1
+    )
 
 
 def test_the_condition_decides_every_problem_and_the_surrogate_is_closer_in_some_only(rows):
@@ -34,7 +40,9 @@ def test_one_feature_by_hand():
     assert theory.leverage(X, 1.0, 1) == pytest.approx(4 / 6)
     assert theory.exact_shift(X, y, 1.0, 1)[0] == pytest.approx(1 / 2 - 7 / 6)
     assert theory.surrogate_shift(X, y, 1.0, 1, np.array([1.0]), 2.0)[0] == pytest.approx(3 / 3 - 7 / 6)
-    assert theory.surrogate_shift(X, y, 1.0, 1, X[1], 2.0, printed=True) == pytest.approx(theory.surrogate_shift(X, y, 1.0, 1, X[1], 2.0))
+    assert theory.surrogate_shift(X, y, 1.0, 1, X[1], 2.0, printed=True) == pytest.approx(
+        theory.surrogate_shift(X, y, 1.0, 1, X[1], 2.0)
+    )
     assert theory.norm_ratio(X, y, 1.0, 1, 2.0) == pytest.approx((2 / 3) / (2 / 6))
     assert theory.closer_labels(X, y, 1.0, 1) == pytest.approx((1.0, 5.0))
 
@@ -61,5 +69,9 @@ def test_figure_4_shows_a_surrogate_that_is_closer():
 def test_the_command_leaves_figure_and_numbers(tmp_path, capsys):
     assert theory.main(["--out", str(tmp_path), "--problems", "20"]) == 0
     assert (tmp_path / "figure4.png").read_bytes().startswith(b"\x89PNG")
-    assert [r["name"] for r in json.loads((tmp_path / "theory.json").read_text())][:3] == ["Theorem 1", "Theorem 2", "Theorem 2 as printed"]
+    assert [r["name"] for r in json.loads((tmp_path / "theory.json").read_text())][:3] == [
+        "Theorem 1",
+        "Theorem 2",
+        "Theorem 2 as printed",
+    ]
     assert "as printed" in capsys.readouterr().out and "figure4.png" in (tmp_path / "theory.md").read_text()

@@ -1,4 +1,5 @@
 """Operations are what torch counts, and the dry run says what a run would do without any of its inputs."""
+
 import json
 from dataclasses import replace
 
@@ -6,8 +7,8 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.__main__ import main
-from unpromptable.planning.settings import Training
 from unpromptable.planning import cost, plan, plugins
+from unpromptable.planning.settings import Training
 from unpromptable.unlearning import training
 
 TABLES = ("table1", "table1_multiple", "table3", "table4", "table6")
@@ -19,10 +20,19 @@ def flop(call):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name, settings", [*((n, {}) for n in plugins.names("method")), ("neggrad", {"mode": "combined"}), ("surrogate", {"remember": "base"})])
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        *((n, {}) for n in plugins.names("method")),
+        ("neggrad", {"mode": "combined"}),
+        ("surrogate", {"remember": "base"}),
+    ],
+)
 def test_a_method_runs_the_network_as_often_as_it_says(tiny, images, name, settings):
     method = plugins.make("method", name, settings)
-    batch = replace(training.draw_batch(tiny, Training(batch=4), images, 0, 0, False), reference=tiny.reference())
+    batch = replace(
+        training.draw_batch(tiny, Training(batch=4), images, 0, 0, False), reference=tiny.reference()
+    )
     forward, backward = method.passes
     one = flop(lambda: tiny.predict(batch.remember, batch.t))
     assert flop(lambda: method.update(tiny, batch)) == pytest.approx((forward + 2 * backward) * one, rel=0.05)
@@ -35,10 +45,20 @@ def test_the_shipped_networks_constants_are_what_torch_counts():
 
     from unpromptable.scoring import metric_networks
 
-    found, said = cost.count(resources.files("unpromptable") / "miniature" / "ddpm"), cost.NETWORKS["ddpm", "miniature", 32]
-    assert (found.forward, found.backward) == (pytest.approx(said.forward), pytest.approx(said.backward, rel=1e-4))
+    found, said = (
+        cost.count(resources.files("unpromptable") / "miniature" / "ddpm"),
+        cost.NETWORKS["ddpm", "miniature", 32],
+    )
+    assert (found.forward, found.backward) == (
+        pytest.approx(said.forward),
+        pytest.approx(said.backward, rel=1e-4),
+    )
     eyes, pictures = metric_networks.load("miniature"), np.zeros((4, 32, 32, 3), np.uint8)
-    counted = {"sscd": flop(lambda: eyes.descriptor(pictures)), "fid": flop(lambda: eyes.features(pictures)), "lpips": flop(lambda: eyes.perceptual(pictures, pictures))}
+    counted = {
+        "sscd": flop(lambda: eyes.descriptor(pictures)),
+        "fid": flop(lambda: eyes.features(pictures)),
+        "lpips": flop(lambda: eyes.perceptual(pictures, pictures)),
+    }
     assert {k: v / 4 for k, v in counted.items()} == pytest.approx(cost.EYES["miniature"], rel=0.01)
 
 
@@ -46,15 +66,23 @@ def test_table_1_costs_what_its_steps_cost():
     """240 updates of 8 images, 2 + 2 passes of 497 GFLOP: 5.7 PFLOP; 10,000 images of 50 calls: 249 PFLOP."""
     found = list(cost.steps(plan.resolve("table1", "paper", {}, inputs=False)))
     each = {(s.step, s.cell): s.flop for s in found}
-    assert each["unlearn", "Ours, 10000"] == pytest.approx(5.724e15, rel=1e-3) and each["unlearn", "SISS, 10000"] == pytest.approx(9.54e15, rel=1e-3)
-    assert each["unlearn", "EraseDiff, 10000"] == pytest.approx(1.43e15, rel=2e-3) and each["unlearn", "NegGrad, 10000"] == pytest.approx(0.119e15, rel=3e-3)
+    assert each["unlearn", "Ours, 10000"] == pytest.approx(5.724e15, rel=1e-3) and each[
+        "unlearn", "SISS, 10000"
+    ] == pytest.approx(9.54e15, rel=1e-3)
+    assert each["unlearn", "EraseDiff, 10000"] == pytest.approx(1.43e15, rel=2e-3) and each[
+        "unlearn", "NegGrad, 10000"
+    ] == pytest.approx(0.119e15, rel=3e-3)
     assert each["sample", ""] == each["sample", "Ours, 10000"] == pytest.approx(248.5e15, rel=1e-3)
     assert each["inject", "Ours, 10000"] == pytest.approx(8 * 0.125e15, rel=5e-3)
     assert cost.Step("sample", "", "", 1.44e18).hours(400) == pytest.approx(1.0)
 
 
 def test_four_targets_in_sequence_cost_four_times_the_updates():
-    found = {s.cell: s.flop for s in cost.steps(plan.resolve("table1_multiple", "paper", {}, inputs=False)) if s.step == "unlearn"}
+    found = {
+        s.cell: s.flop
+        for s in cost.steps(plan.resolve("table1_multiple", "paper", {}, inputs=False))
+        if s.step == "unlearn"
+    }
     assert found["Ours"] == pytest.approx(4 * 5.724e15, rel=1e-3)
 
 
@@ -62,7 +90,10 @@ def test_an_unknown_network_leaves_its_operations_open(capsys):
     found = list(cost.steps(plan.resolve("table4", "paper", {"model.source": "someone/else"}, inputs=False)))
     assert [s.flop for s in found if s.step in ("sample", "unlearn", "inject")] == [None] * 11
     assert main(["plan", "table4", "--world", "paper", "--set", "model.source=someone/else"]) == 0
-    assert "Not counted, since the operations of the networks are not known here: inject, sample, unlearn" in " ".join(capsys.readouterr().out.split())
+    assert (
+        "Not counted, since the operations of the networks are not known here: inject, sample, unlearn"
+        in " ".join(capsys.readouterr().out.split())
+    )
 
 
 def test_sdedit_costs_its_steps_for_whole_batches():
@@ -74,9 +105,21 @@ def test_the_paper_world_resolves_to_the_papers_values(name):
     p = plan.resolve(name, "paper", {}, inputs=False)
     steps = {"surrogate": 240, "neggrad": 10, "erasediff": 60, "siss": 60}
     for cell in p.cells:
-        assert cell.training.lr == 5e-6 and cell.training.steps == steps[cell.method.name] and cell.training.batch == (64 if cell.method.name == "siss" else 8)
-        assert cell.method.name != "surrogate" or name == "table3" or plugins.make("method", "surrogate", cell.method.settings).beta == 5e-5
-    assert (p.experiment.model.source, p.experiment.sampling.images, p.experiment.networks.name) == ("google/ddpm-celebahq-256", 10_000, "paper")
+        assert (
+            cell.training.lr == 5e-6
+            and cell.training.steps == steps[cell.method.name]
+            and cell.training.batch == (64 if cell.method.name == "siss" else 8)
+        )
+        assert (
+            cell.method.name != "surrogate"
+            or name == "table3"
+            or plugins.make("method", "surrogate", cell.method.settings).beta == 5e-5
+        )
+    assert (p.experiment.model.source, p.experiment.sampling.images, p.experiment.networks.name) == (
+        "google/ddpm-celebahq-256",
+        10_000,
+        "paper",
+    )
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -86,18 +129,54 @@ def test_the_dry_run_needs_nothing_of_the_run(name, world, capsys, tmp_path, mon
     assert main(["plan", name, "--world", world, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert sum(s["count"] for s in found["shards"]) == found["experiment"]["sampling"]["images"]
-    assert {s["cell"] for s in found["steps"]} == {"", *(c["name"] for c in found["cells"])} and all(s["gpu_hours"] >= 0 for s in found["steps"])
+    assert {s["cell"] for s in found["steps"]} == {"", *(c["name"] for c in found["cells"])} and all(
+        s["gpu_hours"] >= 0 for s in found["steps"]
+    )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_dry_run_shows_settings_seeds_shards_operations_and_hours(capsys):
-    assert main(["plan", "table1", "--world", "paper", "--tflops", "200", "--set", "sampling.steps=100", "--images-per-shard", "5000"]) == 0
+    assert (
+        main(
+            [
+                "plan",
+                "table1",
+                "--world",
+                "paper",
+                "--tflops",
+                "200",
+                "--set",
+                "sampling.steps=100",
+                "--images-per-shard",
+                "5000",
+            ]
+        )
+        == 0
+    )
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("30 cells", "6 forget images", "beta 5e-05", "images 0..9999", "2 per model: 0..4999, 5000..9999", "10,000 images of 100 ddim steps", "240 updates of 8 images, 2 forward and 2 backward",
-                  "5.72 P", "GPU hours at 200 TFLOP/s", "Ours, 6 cells", "10000.jpg; 10001.jpg"):
+    for words in (
+        "30 cells",
+        "6 forget images",
+        "beta 5e-05",
+        "images 0..9999",
+        "2 per model: 0..4999, 5000..9999",
+        "10,000 images of 100 ddim steps",
+        "240 updates of 8 images, 2 forward and 2 backward",
+        "5.72 P",
+        "GPU hours at 200 TFLOP/s",
+        "Ours, 6 cells",
+        "10000.jpg; 10001.jpg",
+    ):
         assert words in text, words
 
 
-@pytest.mark.parametrize("words, message", [(["plan", "table1", "--tflops", "0"], "--tflops is 0; it must be above 0"), (["plan", "tabel1"], "choose from demo, distilled, figure8, several, table1"), (["plan", "table3", "--set", "method.gamma=1"], "has a setting 'gamma'")])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["plan", "table1", "--tflops", "0"], "--tflops is 0; it must be above 0"),
+        (["plan", "tabel1"], "choose from demo, distilled, figure8, several, table1"),
+        (["plan", "table3", "--set", "method.gamma=1"], "has a setting 'gamma'"),
+    ],
+)
 def test_bad_words_are_explained(words, message, capsys):
     assert main(words) == 2 and message in capsys.readouterr().err

@@ -1,11 +1,16 @@
-"""The experiments that ship resolve in either world, and their paper rows stand beside the lines of their names."""
+"""The experiments that ship resolve in either world, and their paper rows stand beside the lines of their
+names.
+"""
+
 from importlib import resources
 
 import pytest
 
 from unpromptable.planning import plan
 
-SHIPPED = sorted(p.name[:-5] for p in (resources.files("pipelines") / "experiments").iterdir() if p.name.endswith(".yaml"))
+SHIPPED = sorted(
+    p.name[:-5] for p in (resources.files("pipelines") / "experiments").iterdir() if p.name.endswith(".yaml")
+)
 
 
 @pytest.mark.parametrize("world", plan.worlds())
@@ -23,5 +28,9 @@ def test_every_experiment_resolves_in_its_world_and_names_the_papers_rows(name, 
 @pytest.mark.parametrize("name, cells, lines", [("table2", 21, 7), ("table5", 12, 4)])
 def test_a_sweep_is_three_targets_per_setting(name, cells, lines):
     resolved = plan.resolve(name)
-    assert len(resolved.cells) == cells and len({c.group for c in resolved.cells}) == lines and len(resolved.targets()) == 3
+    assert (
+        len(resolved.cells) == cells
+        and len({c.group for c in resolved.cells}) == lines
+        and len(resolved.targets()) == 3
+    )
     assert len({s["surrogates"] for s in resolved.cell_specs()}) == cells

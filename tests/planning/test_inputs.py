@@ -1,4 +1,7 @@
-"""What a plan's keys depend on of the files that it names: on what they hold, and each key on its own files alone."""
+"""What a plan's keys depend on of the files that it names: on what they hold, and each key on its own files
+alone.
+"""
+
 import os
 
 import numpy as np
@@ -42,7 +45,11 @@ def here(tmp_path):
 
 def keys(here):
     resolved = plan.resolve(TEXT.format(real=here / "real", painted=here / "painted"))
-    return resolved.key, [s["key"] for s in resolved.cell_specs()], [s["surrogates"] for s in resolved.cell_specs()]
+    return (
+        resolved.key,
+        [s["key"] for s in resolved.cell_specs()],
+        [s["surrogates"] for s in resolved.cell_specs()],
+    )
 
 
 def test_a_surrogate_repainted_in_place_redoes_its_cell_and_nothing_else(here):
@@ -69,13 +76,17 @@ def test_a_new_time_alone_redoes_nothing(here):
 
 def test_a_painted_file_that_is_missing_is_told_by_the_plan(here):
     (here / "painted" / "me.png").unlink()
-    with pytest.raises(FileNotFoundError, match="editor.folder: .* holds no painted picture of .*me.png; paint "):
+    with pytest.raises(
+        FileNotFoundError, match="editor.folder: .* holds no painted picture of .*me.png; paint "
+    ):
         keys(here)
 
 
 @pytest.mark.parametrize("targets", [("a/1.png", "b/1.png"), ("me.jpg", "me.png", "me.webp")])
 def test_two_targets_never_share_a_painted_file(tmp_path, targets):
-    """A bare name serves where one target alone can mean it; otherwise each has its own, and the refusal names them."""
+    """A bare name serves where one target alone can mean it; otherwise each has its own, and the refusal
+    names them.
+    """
     bare = tmp_path / ("1.png" if "/" in targets[0] else "me.png")
     bare.write_bytes(b"x")
     alone = painting.find(tmp_path, targets[:1], targets[:1])

@@ -1,4 +1,5 @@
 """Worlds, experiments and overrides resolve to cells; what is wrong is said before any work."""
+
 import json
 
 import pytest
@@ -6,7 +7,12 @@ import yaml
 
 from unpromptable.planning import plan
 
-BASE = {"name": "t", "world": "miniature", "forget": ["0012-3"], "cells": [{"name": "Ours", "method": "surrogate"}, {"name": "NegGrad", "method": "neggrad"}]}
+BASE = {
+    "name": "t",
+    "world": "miniature",
+    "forget": ["0012-3"],
+    "cells": [{"name": "Ours", "method": "surrogate"}, {"name": "NegGrad", "method": "neggrad"}],
+}
 
 
 def resolve(overrides=None, **change):
@@ -14,7 +20,9 @@ def resolve(overrides=None, **change):
 
 
 def test_world_defaults_lie_under_the_experiment_and_the_overrides_on_top():
-    p = resolve({"training.lr": 0.5, "method.beta": 1e-4, "sampling.images": 9}, base={"training": {"batch": 4}})
+    p = resolve(
+        {"training.lr": 0.5, "method.beta": 1e-4, "sampling.images": 9}, base={"training": {"batch": 4}}
+    )
     ours, neggrad = p.cells
     assert (ours.training.steps, neggrad.training.steps) == (160, 10)
     assert ours.training.batch == neggrad.training.batch == 4 and ours.training.lr == 0.5
@@ -23,45 +31,108 @@ def test_world_defaults_lie_under_the_experiment_and_the_overrides_on_top():
 
 
 def test_a_worlds_defaults_of_an_editor_lie_under_what_the_experiment_says_of_it():
-    at = lambda editor, overrides=None, world="": plan.resolve(yaml.safe_dump({**BASE, "cells": [{"method": "surrogate", "editor": editor}]}), world, overrides or {}, inputs=False).cells[0].editor.settings
+    at = lambda editor, overrides=None, world="": (
+        plan.resolve(
+            yaml.safe_dump({**BASE, "cells": [{"method": "surrogate", "editor": editor}]}),
+            world,
+            overrides or {},
+            inputs=False,
+        )
+        .cells[0]
+        .editor.settings
+    )
     shipped = plan.read_world("miniature")["reals"]["miniature"]["editors"]["tedigan"]
     assert at("tedigan") == shipped and at("flip") == {} and at("tedigan", world="paper") == {}
-    assert at({"name": "tedigan", "folder": "mine"}) == at({"name": "tedigan", "settings": {"folder": "mine"}}) == shipped | {"folder": "mine"}
-    assert at("flip", {"editor": "tedigan", "editor.folder": "other", "editor.steps": 9}) == shipped | {"folder": "other", "steps": 9}
+    assert (
+        at({"name": "tedigan", "folder": "mine"})
+        == at({"name": "tedigan", "settings": {"folder": "mine"}})
+        == shipped | {"folder": "mine"}
+    )
+    assert at("flip", {"editor": "tedigan", "editor.folder": "other", "editor.steps": 9}) == shipped | {
+        "folder": "other",
+        "steps": 9,
+    }
 
 
 def test_a_sweep_is_the_product_of_its_lists_and_names_its_points():
-    p = resolve(cells=[{"method": "surrogate"}], sweep={"method.beta": [1e-5, 2e-5], "method.projection": ["none", "forget"]})
-    assert [c.name for c in p.cells] == ["beta 1e-05, projection none", "beta 1e-05, projection forget", "beta 2e-05, projection none", "beta 2e-05, projection forget"]
+    p = resolve(
+        cells=[{"method": "surrogate"}],
+        sweep={"method.beta": [1e-5, 2e-5], "method.projection": ["none", "forget"]},
+    )
+    assert [c.name for c in p.cells] == [
+        "beta 1e-05, projection none",
+        "beta 1e-05, projection forget",
+        "beta 2e-05, projection none",
+        "beta 2e-05, projection forget",
+    ]
 
 
 def test_a_sweep_over_targets_names_each_cell_and_the_group_that_is_averaged():
-    p = resolve(forget=[], cells=[{"method": "surrogate", "editor": "sdedit"}], sweep={"editor.strength": [0.2, 0.5], "forget": [["0012-3"], ["0004-3", "0007-0"]]})
-    assert [c.name for c in p.cells] == ["strength 0.2, 0012-3", "strength 0.2, 0004-3+0007-0", "strength 0.5, 0012-3", "strength 0.5, 0004-3+0007-0"]
+    p = resolve(
+        forget=[],
+        cells=[{"method": "surrogate", "editor": "sdedit"}],
+        sweep={"editor.strength": [0.2, 0.5], "forget": [["0012-3"], ["0004-3", "0007-0"]]},
+    )
+    assert [c.name for c in p.cells] == [
+        "strength 0.2, 0012-3",
+        "strength 0.2, 0004-3+0007-0",
+        "strength 0.5, 0012-3",
+        "strength 0.5, 0004-3+0007-0",
+    ]
     assert [c.group for c in p.cells] == ["strength 0.2", "strength 0.2", "strength 0.5", "strength 0.5"]
     assert p.cells[1].forget == ("0004-3", "0007-0") and p.targets() == ("0012-3", "0004-3", "0007-0")
 
 
 def test_cells_and_a_sweep_over_targets_multiply():
     p = resolve(forget=[], sweep={"forget": [["0012-3"], ["0004-3"]]})
-    assert [(c.name, c.group) for c in p.cells] == [("Ours, 0012-3", "Ours"), ("Ours, 0004-3", "Ours"), ("NegGrad, 0012-3", "NegGrad"), ("NegGrad, 0004-3", "NegGrad")]
+    assert [(c.name, c.group) for c in p.cells] == [
+        ("Ours, 0012-3", "Ours"),
+        ("Ours, 0004-3", "Ours"),
+        ("NegGrad, 0012-3", "NegGrad"),
+        ("NegGrad, 0004-3", "NegGrad"),
+    ]
 
 
 def test_setting_a_swept_key_leaves_that_point_of_the_sweep_alone():
-    p = resolve({"method.beta": 3e-5, "forget": ["0007-0"]}, cells=[{"method": "surrogate"}], sweep={"method.beta": [1e-5, 2e-5], "forget": [["0012-3"], ["0004-3"]]})
-    assert [(c.name, c.method.settings["beta"], c.forget) for c in p.cells] == [("beta 3e-05, 0007-0", 3e-5, ("0007-0",))]
+    p = resolve(
+        {"method.beta": 3e-5, "forget": ["0007-0"]},
+        cells=[{"method": "surrogate"}],
+        sweep={"method.beta": [1e-5, 2e-5], "forget": [["0012-3"], ["0004-3"]]},
+    )
+    assert [(c.name, c.method.settings["beta"], c.forget) for c in p.cells] == [
+        ("beta 3e-05, 0007-0", 3e-5, ("0007-0",))
+    ]
 
 
 def test_what_an_experiment_says_of_the_chosen_world_lies_on_top(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
-    entries = {"miniature": {"forget": ["0004-3"], "base": {"editor": {"sigma": 10}}, "sampling": {"images": 9}}, "paper": {"forget": ["1.png"], "real": str(tmp_path), "sweep": {"training.lr": [0.1]}}}
-    change = {"forget": [], "base": {"editor": "noise", "training": {"batch": 4}}, "cells": [{"method": "surrogate"}], "worlds": entries}
+    entries = {
+        "miniature": {"forget": ["0004-3"], "base": {"editor": {"sigma": 10}}, "sampling": {"images": 9}},
+        "paper": {"forget": ["1.png"], "real": str(tmp_path), "sweep": {"training.lr": [0.1]}},
+    }
+    change = {
+        "forget": [],
+        "base": {"editor": "noise", "training": {"batch": 4}},
+        "cells": [{"method": "surrogate"}],
+        "worlds": entries,
+    }
     here, there = resolve(**change), plan.resolve(yaml.safe_dump({**BASE, **change}), "paper")
-    assert here.cells[0].editor.settings == {"sigma": 10} and here.experiment.sampling.images == 9 and here.targets() == ("0004-3",)
-    assert there.cells[0].editor.settings == {} and there.cells[0].training.lr == 0.1 and there.targets() == ("1.png",)
-    assert here.cells[0].training.batch == there.cells[0].training.batch == 4 and there.experiment.sampling.images == 10_000
+    assert (
+        here.cells[0].editor.settings == {"sigma": 10}
+        and here.experiment.sampling.images == 9
+        and here.targets() == ("0004-3",)
+    )
+    assert (
+        there.cells[0].editor.settings == {}
+        and there.cells[0].training.lr == 0.1
+        and there.targets() == ("1.png",)
+    )
+    assert (
+        here.cells[0].training.batch == there.cells[0].training.batch == 4
+        and there.experiment.sampling.images == 10_000
+    )
 
 
 def test_the_key_follows_what_matters_and_ignores_the_title():
@@ -69,7 +140,10 @@ def test_the_key_follows_what_matters_and_ignores_the_title():
     assert one.cell_specs()[0]["key"] == resolve(title="other").cell_specs()[0]["key"]
     assert one.key != resolve(sampling={"images": 7}).key
     other = resolve({"method.beta": 3e-4})
-    assert one.cell_specs()[0]["key"] != other.cell_specs()[0]["key"] and one.cell_specs()[1]["key"] == other.cell_specs()[1]["key"]
+    assert (
+        one.cell_specs()[0]["key"] != other.cell_specs()[0]["key"]
+        and one.cell_specs()[1]["key"] == other.cell_specs()[1]["key"]
+    )
 
 
 def test_a_cell_survives_the_trip_through_json():
@@ -84,59 +158,94 @@ def test_the_paper_world_keeps_the_papers_hyperparameters(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
-    p = plan.resolve(yaml.safe_dump({**BASE, "forget": ["1.png"], "real": str(tmp_path), "base": {"editor": "flip"}}), "paper", {})
+    p = plan.resolve(
+        yaml.safe_dump({**BASE, "forget": ["1.png"], "real": str(tmp_path), "base": {"editor": "flip"}}),
+        "paper",
+        {},
+    )
     assert (p.cells[0].training.lr, p.cells[0].training.steps, p.cells[0].training.batch) == (5e-6, 240, 8)
-    assert (p.experiment.sampling.images, p.experiment.networks.name, p.experiment.model.source) == (10_000, "paper", "google/ddpm-celebahq-256")
+    assert (p.experiment.sampling.images, p.experiment.networks.name, p.experiment.model.source) == (
+        10_000,
+        "paper",
+        "google/ddpm-celebahq-256",
+    )
 
 
-@pytest.mark.parametrize("change, overrides, words", [
-    ({"colour": 1}, {}, "experiment: no setting 'colour'"),
-    ({"world": "mars"}, {}, "world: no 'mars'; choose from miniature, paper"),
-    ({"cells": [{"method": "sis"}]}, {}, "methods: no 'sis'; choose from .*did you mean siss"),
-    ({"cells": [{"editor": "paynt"}]}, {}, "editors: no 'paynt'; .*did you mean paint"),
-    ({"cells": [{"method": "surrogate", "steps": 3}]}, {}, "no setting 'steps'"),
-    ({}, {"training.step": 3}, "training: no setting 'step'; .*did you mean steps"),
-    ({}, {"method.gamma": 3}, "no method of this experiment has a setting 'gamma'"),
-    ({}, {"method.beta": 0.01}, "surrogate.beta is 0.01"),
-    ({}, {"training.steps": 0}, "training.steps is 0"),
-    ({}, {"training.steps": -5}, "training.steps is -5"),
-    ({}, {"sampling.images": 0}, "sampling.images is 0"),
-    ({}, {"networks.name": "big"}, "networks.name: no 'big'"),
-    ({"model": {"name": "gan"}}, {}, "models: no 'gan'; choose from ddpm"),
-    ({"forget": []}, {}, "experiment.forget: no forget image"),
-    ({"cells": [{"name": "A"}, {"name": "a"}]}, {}, "2 cells are named 'a'"),
-    ({"sweep": {"sampling.steps": [1]}}, {}, "experiment.sweep.sampling.steps"),
-    ({"sweep": {"forget": ["0012-3"]}}, {}, "experiment.sweep.forget: .*give a list of lists"),
-    ({"worlds": {"mars": {}}}, {}, "experiment.worlds.mars: got .*give one of miniature, paper a mapping"),
-    ({"worlds": {"paper": {"name": "other"}}}, {}, "experiment.worlds.paper: .*neither name nor world"),
-    ({"worlds": {"miniature": {"colour": 1}}}, {}, "experiment: no setting 'colour'"),
-    ({"quality": {"copy": 0}}, {}, "quality.copy is 0"),
-])
+@pytest.mark.parametrize(
+    "change, overrides, words",
+    [
+        ({"colour": 1}, {}, "experiment: no setting 'colour'"),
+        ({"world": "mars"}, {}, "world: no 'mars'; choose from miniature, paper"),
+        ({"cells": [{"method": "sis"}]}, {}, "methods: no 'sis'; choose from .*did you mean siss"),
+        ({"cells": [{"editor": "paynt"}]}, {}, "editors: no 'paynt'; .*did you mean paint"),
+        ({"cells": [{"method": "surrogate", "steps": 3}]}, {}, "no setting 'steps'"),
+        ({}, {"training.step": 3}, "training: no setting 'step'; .*did you mean steps"),
+        ({}, {"method.gamma": 3}, "no method of this experiment has a setting 'gamma'"),
+        ({}, {"method.beta": 0.01}, "surrogate.beta is 0.01"),
+        ({}, {"training.steps": 0}, "training.steps is 0"),
+        ({}, {"training.steps": -5}, "training.steps is -5"),
+        ({}, {"sampling.images": 0}, "sampling.images is 0"),
+        ({}, {"networks.name": "big"}, "networks.name: no 'big'"),
+        ({"model": {"name": "gan"}}, {}, "models: no 'gan'; choose from ddpm"),
+        ({"forget": []}, {}, "experiment.forget: no forget image"),
+        ({"cells": [{"name": "A"}, {"name": "a"}]}, {}, "2 cells are named 'a'"),
+        ({"sweep": {"sampling.steps": [1]}}, {}, "experiment.sweep.sampling.steps"),
+        ({"sweep": {"forget": ["0012-3"]}}, {}, "experiment.sweep.forget: .*give a list of lists"),
+        (
+            {"worlds": {"mars": {}}},
+            {},
+            "experiment.worlds.mars: got .*give one of miniature, paper a mapping",
+        ),
+        ({"worlds": {"paper": {"name": "other"}}}, {}, "experiment.worlds.paper: .*neither name nor world"),
+        ({"worlds": {"miniature": {"colour": 1}}}, {}, "experiment: no setting 'colour'"),
+        ({"quality": {"copy": 0}}, {}, "quality.copy is 0"),
+    ],
+)
 def test_a_wrong_key_or_value_is_named_with_what_is_allowed(change, overrides, words):
     with pytest.raises(ValueError, match=words):
         resolve(overrides, **change)
 
 
-@pytest.mark.parametrize("text, error, words", [("nowhere.yaml", FileNotFoundError, "choose from .*demo"), ("a: [", ValueError, "not valid YAML"), ("- 1\n- 2", ValueError, "expected a mapping")])
+@pytest.mark.parametrize(
+    "text, error, words",
+    [
+        ("nowhere.yaml", FileNotFoundError, "choose from .*demo"),
+        ("a: [", ValueError, "not valid YAML"),
+        ("- 1\n- 2", ValueError, "expected a mapping"),
+    ],
+)
 def test_a_text_that_is_no_experiment_is_refused(text, error, words):
     with pytest.raises(error, match=words):
         plan.resolve(text)
 
 
 def test_a_forget_image_that_does_not_exist_is_refused_before_any_work():
-    with pytest.raises(FileNotFoundError, match="forget: 9999-1 is neither a file nor a picture of miniature"):
+    with pytest.raises(
+        FileNotFoundError, match="forget: 9999-1 is neither a file nor a picture of miniature"
+    ):
         resolve(forget=["9999-1"])
 
 
 def test_figure8_runs_on_flags_here_and_on_the_published_model_with_the_papers_settings():
     here, there = plan.resolve("figure8"), plan.resolve("figure8", "paper", inputs=False)
-    assert here.experiment.model.source == "miniature" and here.experiment.family_settings().t5_tokens == 0 and here.experiment.networks.name == "flags"
-    assert there.experiment.model.source == "stabilityai/stable-diffusion-3-medium-diffusers" and there.experiment.prompt == "flag of Japan" and there.experiment.remember.images == 100
+    assert (
+        here.experiment.model.source == "miniature"
+        and here.experiment.family_settings().t5_tokens == 0
+        and here.experiment.networks.name == "flags"
+    )
+    assert (
+        there.experiment.model.source == "stabilityai/stable-diffusion-3-medium-diffusers"
+        and there.experiment.prompt == "flag of Japan"
+        and there.experiment.remember.images == 100
+    )
     steps = {c.method.name: c.training.steps for c in there.cells}
     assert steps == {"neggrad": 60, "erasediff": 100, "siss": 100, "duo": 100, "surrogate": 100}
     assert {(c.training.lr, c.training.batch) for c in there.cells} == {(1e-5, 8)}
     assert all(c.method.settings["beta"] == 2e-4 for c in there.cells if c.method.name == "surrogate")
-    assert {json.dumps(c.method.settings) for c in there.cells if c.method.name == "siss"} == {'{"relative_norm": 0.1}'}  # 750 is of SD 1.4 and its whole UNet
+    # 750 is of SD 1.4 and its whole UNet
+    assert {json.dumps(c.method.settings) for c in there.cells if c.method.name == "siss"} == {
+        '{"relative_norm": 0.1}'
+    }
 
 
 def test_a_familys_settings_are_checked_when_the_plan_is_made():
@@ -153,14 +262,29 @@ def test_measuring_more_needs_no_other_training_or_images():
     assert a["key"] == b["key"] and a["row_key"] != b["row_key"]
 
 
-@pytest.mark.parametrize("metrics, words", [(["sscd"], "lpips, ssim, fid_pre, fid_real are missing"), (["sscd", "lpips", "ssim", "fid_pre", "fid_real", "sscdd"], "metrics: no 'sscdd'; .*did you mean sscd"),
-                                            (["sscd", "lpips", "ssim", "fid_pre", {"name": "fid_real", "n": 3}], "fid_real: no setting 'n'")])
+@pytest.mark.parametrize(
+    "metrics, words",
+    [
+        (["sscd"], "lpips, ssim, fid_pre, fid_real are missing"),
+        (
+            ["sscd", "lpips", "ssim", "fid_pre", "fid_real", "sscdd"],
+            "metrics: no 'sscdd'; .*did you mean sscd",
+        ),
+        (["sscd", "lpips", "ssim", "fid_pre", {"name": "fid_real", "n": 3}], "fid_real: no setting 'n'"),
+    ],
+)
 def test_a_wrong_list_of_metrics_is_explained(metrics, words):
     with pytest.raises(ValueError, match=words):
         resolve(metrics=metrics)
 
 
-@pytest.mark.parametrize("text, said", [("a:\n  - [", "not valid YAML"), ("pipelineInfo: {}\n---\nplatforms: {}\n", "a compiled pipeline, which only `submit` takes")])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("a:\n  - [", "not valid YAML"),
+        ("pipelineInfo: {}\n---\nplatforms: {}\n", "a compiled pipeline, which only `submit` takes"),
+    ],
+)
 def test_text_that_is_no_yaml_is_refused_in_one_line(text, said):
     with pytest.raises(ValueError, match=said) as error:
         plan.read_yaml(text)

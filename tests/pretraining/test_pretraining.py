@@ -1,4 +1,5 @@
 """Training a base model: what its network is taught to output."""
+
 import numpy as np
 import pytest
 import torch
@@ -6,11 +7,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from pipelines.__main__ import main
-from unpromptable.pretraining import ddpm as pretraining
 from unpromptable.execution import work
+from unpromptable.pretraining import ddpm as pretraining
 from unpromptable.pretraining.ddpm import Pretraining, pretrain
 
-SMALL = dict(steps=80, batch=8, lr=4e-2, channels=(8, 16))
+SMALL = {"steps": 80, "batch": 8, "lr": 4e-2, "channels": (8, 16)}
 
 
 @pytest.mark.parametrize("prediction", pretraining.PREDICTIONS)
@@ -32,7 +33,9 @@ def test_the_saved_scheduler_says_what_the_network_was_taught_to_output(predicti
 
 
 def test_a_prediction_that_is_none_is_refused_by_name():
-    with pytest.raises(ValueError, match="pretraining.prediction: no 'noise'; choose from epsilon, v_prediction, sample"):
+    with pytest.raises(
+        ValueError, match="pretraining.prediction: no 'noise'; choose from epsilon, v_prediction, sample"
+    ):
         Pretraining(prediction="noise")
 
 
@@ -45,7 +48,9 @@ def killed(*_):
 
 
 def stopped(folder, at):
-    """A training killed at step `at`, or where that is 8 between its last snapshot and the model; `train`'s words that continue it."""
+    """A training killed at step `at`, or where that is 8 between its last snapshot and the model; `train`'s
+    words that continue it.
+    """
     step, out = pretraining._step, folder.parent / "m"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, "_step", lambda *a: killed() if a[5] == at else step(*a))
@@ -74,20 +79,32 @@ def test_a_stopped_training_continues_to_what_an_unbroken_one_saves(folder, tmp_
     assert said[0] == 0 and "8 steps on 3 images, loss" in said[1] and "nan" not in said[1]
     assert main([*words[:3], str(tmp_path / "unbroken"), *words[4:]]) == 0
     one, other = weights(tmp_path / "m"), weights(tmp_path / "unbroken")
-    assert all(torch.equal(one[k], other[k]) for k in other) and not (tmp_path / "m" / pretraining.RESUME).exists()
+    assert (
+        all(torch.equal(one[k], other[k]) for k in other)
+        and not (tmp_path / "m" / pretraining.RESUME).exists()
+    )
 
 
-@pytest.mark.parametrize("more, message", [
-    (["--steps", "3"], "a training was stopped there at step 4, past the 3 asked for; give more steps, remove that file"),
-    (["--channels", "8,8"], "but channels [8, 16] is now [8, 8]; ask for the same again to continue, remove that file"),
-    (["--size", "32"], "but size 16 is now 32;"),
-    (["--flip"], "but flip False is now True;"),
-    (["--prediction", "sample", "--seed", "3"], "but seed 0 is now 3, prediction epsilon is now sample;"),
-    (["--lr", "1e-3"], "but lr 0.0006 is now 0.001;"),
-    (["picture"], "but the pictures are others;"),
-    (["damaged"], "does not hold a whole stopped training"),
-    (["unsaid"], "does not hold a whole stopped training"),
-])
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (
+            ["--steps", "3"],
+            "a training was stopped there at step 4, past the 3 asked for; give more steps, remove that file",
+        ),
+        (
+            ["--channels", "8,8"],
+            "but channels [8, 16] is now [8, 8]; ask for the same again to continue, remove that file",
+        ),
+        (["--size", "32"], "but size 16 is now 32;"),
+        (["--flip"], "but flip False is now True;"),
+        (["--prediction", "sample", "--seed", "3"], "but seed 0 is now 3, prediction epsilon is now sample;"),
+        (["--lr", "1e-3"], "but lr 0.0006 is now 0.001;"),
+        (["picture"], "but the pictures are others;"),
+        (["damaged"], "does not hold a whole stopped training"),
+        (["unsaid"], "does not hold a whole stopped training"),
+    ],
+)
 def test_a_stopped_training_of_something_else_is_not_continued(folder, tmp_path, capsys, more, message):
     words, resume = stopped(folder, 4), tmp_path / "m" / pretraining.RESUME
     if more == ["picture"]:
@@ -105,24 +122,56 @@ def test_a_stopped_training_of_something_else_is_not_continued(folder, tmp_path,
 
 
 def test_a_finished_model_is_not_trained_over(folder, tmp_path, capsys):
-    words = ["train", str(folder), "--out", str(tmp_path / "m"), "--size", "16", "--channels", "8,8", "--steps", "1"]
+    words = [
+        "train",
+        str(folder),
+        "--out",
+        str(tmp_path / "m"),
+        "--size",
+        "16",
+        "--channels",
+        "8,8",
+        "--steps",
+        "1",
+    ]
     assert main(words) == 0
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "m").rglob("*")}
     capsys.readouterr()
-    assert main(words) == 2 and f"{tmp_path / 'm'}: holds a trained model already; choose another folder" in capsys.readouterr().err
+    assert (
+        main(words) == 2
+        and f"{tmp_path / 'm'}: holds a trained model already; choose another folder"
+        in capsys.readouterr().err
+    )
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "m").rglob("*")}
 
 
-@pytest.mark.parametrize("more, message", [
-    (["--channels", "8,x"], "--channels 8,x: give whole numbers, such as 32,48,64"),
-    (["--channels", "10,20"], "pretraining.channels are 10,20; each must be a multiple of 8"),
-    (["--channels", "0,8"], "pretraining.channels are 0,8; each must be a multiple of 8"),
-    (["--size", "15"], "pretraining: 15 pixels cannot be halved 1 times; choose a multiple of 2"),
-    (["--lr", "nan"], "pretraining.lr is nan; it must be "),
-    (["--steps", "0"], "pretraining.steps is 0; it must be above 0"),
-])
-def test_what_no_model_can_be_trained_with_is_one_line_before_anything_is_made(folder, tmp_path, capsys, more, message):
-    words = ["train", str(folder), "--out", str(tmp_path / "m"), "--size", "16", "--channels", "8,16", "--steps", "8", *more]
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--channels", "8,x"], "--channels 8,x: give whole numbers, such as 32,48,64"),
+        (["--channels", "10,20"], "pretraining.channels are 10,20; each must be a multiple of 8"),
+        (["--channels", "0,8"], "pretraining.channels are 0,8; each must be a multiple of 8"),
+        (["--size", "15"], "pretraining: 15 pixels cannot be halved 1 times; choose a multiple of 2"),
+        (["--lr", "nan"], "pretraining.lr is nan; it must be "),
+        (["--steps", "0"], "pretraining.steps is 0; it must be above 0"),
+    ],
+)
+def test_what_no_model_can_be_trained_with_is_one_line_before_anything_is_made(
+    folder, tmp_path, capsys, more, message
+):
+    words = [
+        "train",
+        str(folder),
+        "--out",
+        str(tmp_path / "m"),
+        "--size",
+        "16",
+        "--channels",
+        "8,16",
+        "--steps",
+        "8",
+        *more,
+    ]
     assert main(words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and not (tmp_path / "m").exists()

@@ -1,4 +1,5 @@
 """The report: self-contained, every cell named, ticks and best values right, failures shown."""
+
 import json
 import re
 
@@ -10,32 +11,94 @@ from unpromptable import data
 from unpromptable.reporting import tables
 from unpromptable.reporting.reports import html, markdown
 
-EXPERIMENT = {"name": "demo", "title": "Forgetting <one> face", "description": "d", "networks": {"name": "miniature"}, "real": "miniature", "forget": ["a"], "paper": [{"name": "Good", "sscd": 0.19, "lpips": 0.35}],
-              "sampling": {"sampler": "ddim", "steps": 2, "images": 12, "first_seed": 0}, "injection": {"t": 250, "draws": 4}}
+EXPERIMENT = {
+    "name": "demo",
+    "title": "Forgetting <one> face",
+    "description": "d",
+    "networks": {"name": "miniature"},
+    "real": "miniature",
+    "forget": ["a"],
+    "paper": [{"name": "Good", "sscd": 0.19, "lpips": 0.35}],
+    "sampling": {"sampler": "ddim", "steps": 2, "images": 12, "first_seed": 0},
+    "injection": {"t": 250, "draws": 4},
+}
 
 
 def row(name, sscd, lpips):
     value = lambda m: {"mean": m, "low": m - 0.05, "high": m + 0.05, "n": 12}
-    return {"name": name, "cell": name.lower(), "folder": f"cells/{name.lower()}", "method": "surrogate", "status": "done", "error": None, "labels": {"sscd": "a", "lpips": "b", "fid": "c"},
-            "settings": {"method": "surrogate", "training.lr": lpips}, "surrogates": [{"target": "a", "sscd": 0.1, "lpips": 0.5, "rms": 40.0, "changed": 0.4, "verdict": "fine", "note": ""}], "seconds": {"unlearn": 3.0}, "inputs": {},
-            **{k: value(v) for k, v in (("sscd", sscd), ("lpips", lpips), ("ssim", 1 - lpips), ("fid_pre", lpips), ("fid_real", lpips), ("sscd_ceiling", 0.95))}}
+    return {
+        "name": name,
+        "cell": name.lower(),
+        "folder": f"cells/{name.lower()}",
+        "method": "surrogate",
+        "status": "done",
+        "error": None,
+        "labels": {"sscd": "a", "lpips": "b", "fid": "c"},
+        "settings": {"method": "surrogate", "training.lr": lpips},
+        "surrogates": [
+            {
+                "target": "a",
+                "sscd": 0.1,
+                "lpips": 0.5,
+                "rms": 40.0,
+                "changed": 0.4,
+                "verdict": "fine",
+                "note": "",
+            }
+        ],
+        "seconds": {"unlearn": 3.0},
+        "inputs": {},
+        **{
+            k: value(v)
+            for k, v in (
+                ("sscd", sscd),
+                ("lpips", lpips),
+                ("ssim", 1 - lpips),
+                ("fid_pre", lpips),
+                ("fid_real", lpips),
+                ("sscd_ceiling", 0.95),
+            )
+        },
+    }
 
 
 @pytest.fixture
 def store(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
-    data.save(tmp_path / "shared" / "data.safetensors", {"real": pictures, "forget": pictures[:1]}, {"forget_names": ["a"], "names": [], "removed": []})
-    data.save(tmp_path / "shared" / "before.safetensors", {"samples": pictures, "injected/a": pictures[:4]}, {"seeds": list(range(12))})
+    data.save(
+        tmp_path / "shared" / "data.safetensors",
+        {"real": pictures, "forget": pictures[:1]},
+        {"forget_names": ["a"], "names": [], "removed": []},
+    )
+    data.save(
+        tmp_path / "shared" / "before.safetensors",
+        {"samples": pictures, "injected/a": pictures[:4]},
+        {"seeds": list(range(12))},
+    )
     for name in ("good", "better", "keeps"):
         folder = tmp_path / "cells" / name
-        data.save(folder / "after.safetensors", {"samples": pictures, "injected/a": pictures[:4]}, {"seeds": list(range(12))})
+        data.save(
+            folder / "after.safetensors",
+            {"samples": pictures, "injected/a": pictures[:4]},
+            {"seeds": list(range(12))},
+        )
         data.save(folder / "surrogates.safetensors", {"images": pictures[:1]}, {"targets": ["a"]})
-        (folder / "history.jsonl").write_text("".join(json.dumps({"step": i, "remember": 1.0, "forget": 2.0}) + "\n" for i in range(30)))
+        (folder / "history.jsonl").write_text(
+            "".join(json.dumps({"step": i, "remember": 1.0, "forget": 2.0}) + "\n" for i in range(30))
+        )
     return tmp_path
 
 
 def rows():
-    failed = {"name": "Broken", "cell": "broken", "folder": "cells/broken", "status": "failed", "error": "unlearn: remember is nan", "settings": {"method": "x"}, "sscd": None}
+    failed = {
+        "name": "Broken",
+        "cell": "broken",
+        "folder": "cells/broken",
+        "status": "failed",
+        "error": "unlearn: remember is nan",
+        "settings": {"method": "x"},
+        "sscd": None,
+    }
     return [row("Good", 0.2, 0.3), row("Better", 0.3, 0.1), row("Keeps", 0.9, 0.01), failed]
 
 
@@ -48,24 +111,37 @@ def test_the_page_needs_nothing_from_elsewhere_and_names_every_cell(store):
 
 def test_pictures_that_the_networks_do_not_know_are_said_to_be_so(store):
     unknown = "These networks know portraits drawn by code"
-    assert unknown in html.write(store, {**EXPERIMENT, "real": "photographs"}, rows(), "SUCCEEDED").read_text()
+    assert (
+        unknown in html.write(store, {**EXPERIMENT, "real": "photographs"}, rows(), "SUCCEEDED").read_text()
+    )
     assert unknown not in html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
 
 def test_a_failed_cell_is_shown_with_its_error_and_the_page_says_so(store):
-    page, text = html.write(store, EXPERIMENT, rows(), "FAILED").read_text(), markdown.write(store, EXPERIMENT, rows(), "FAILED").read_text()
+    page, text = (
+        html.write(store, EXPERIMENT, rows(), "FAILED").read_text(),
+        markdown.write(store, EXPERIMENT, rows(), "FAILED").read_text(),
+    )
     for content in (page, text):
         assert "unlearn: remember is nan" in content and "did not succeed" in content
 
 
 def test_best_is_judged_among_those_that_forget():
-    assert tables.best(rows(), "lpips") == "Better" and tables.best(rows(), "ssim") == "Better" and tables.best(rows(), "sscd") is None
+    assert (
+        tables.best(rows(), "lpips") == "Better"
+        and tables.best(rows(), "ssim") == "Better"
+        and tables.best(rows(), "sscd") is None
+    )
     assert [c["mark"] for c in tables.cells(rows()[2], rows())] == ["✗", "", "", "", ""]
 
 
 def test_the_verdict_says_who_forgot_and_who_did_not():
     text = tables.verdict(rows())
-    assert "Good and Better forgot the target" in text and "Keeps did not forget it" in text and "Better keeps the model best by LPIPS, SSIM" in text
+    assert (
+        "Good and Better forgot the target" in text
+        and "Keeps did not forget it" in text
+        and "Better keeps the model best by LPIPS, SSIM" in text
+    )
 
 
 def test_a_run_without_any_result_still_has_a_page(store):
@@ -76,14 +152,25 @@ def test_a_run_without_any_result_still_has_a_page(store):
 def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(store):
     value = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 12}
     more = [{**r, "nearest": value, "nearest_before": value} for r in rows()[:2]]
-    text = html.write(store, {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]}, more, "SUCCEEDED").read_text()
-    assert "<th>nearest_before</th>" in text and "does any of the model&#39;s ordinary samples show the target?" in text
+    text = html.write(
+        store,
+        {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]},
+        more,
+        "SUCCEEDED",
+    ).read_text()
+    assert (
+        "<th>nearest_before</th>" in text
+        and "does any of the model&#39;s ordinary samples show the target?" in text
+    )
     assert "Beyond the paper" not in html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
 
 def test_a_doubtful_surrogate_is_named_where_a_method_reads_it():
     near = [{"target": "a", "note": "a near copy"}]
-    two = [{**row("Ours", 0.2, 0.3), "surrogates": near}, {**row("SISS", 0.2, 0.3), "method": "siss", "surrogates": near}]
+    two = [
+        {**row("Ours", 0.2, 0.3), "surrogates": near},
+        {**row("SISS", 0.2, 0.3), "method": "siss", "surrogates": near},
+    ]
     assert tables.doubts(two) == [("Ours", "a", "a near copy")]
 
 
@@ -95,7 +182,10 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
 
     drawn, read = set(), Text._preprocess_math
     monkeypatch.setattr(Text, "_preprocess_math", lambda self, s: drawn.add(read(self, s)) or read(self, s))
-    odd = [{**row("Good", 0.1 + k / 20, 0.3 + k / 50), "name": name, "cell": f"c{k}"} for k, name in enumerate(ODD)]
+    odd = [
+        {**row("Good", 0.1 + k / 20, 0.3 + k / 50), "name": name, "cell": f"c{k}"}
+        for k, name in enumerate(ODD)
+    ]
     failed = {**rows()[3], "name": "Bad | <i>", "error": "no | <u> $x_{$"}
     experiment = {**EXPERIMENT, "title": "T | <s> *t*"}
     page = html.write(store, experiment, [*odd, failed], "FAILED").read_text()
@@ -109,9 +199,17 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
     assert {len(c) for c in cells} == {len(cells[0])}
     assert plain(lines[0]) == f"# {experiment['title']}"
     text = "\n".join(map(plain, lines))
-    assert all(f"| {name} |" in text for name in ODD) and f"| {failed['name']} | no result: {failed['error']} |" in text
+    assert (
+        all(f"| {name} |" in text for name in ODD)
+        and f"| {failed['name']} | no result: {failed['error']} |" in text
+    )
     unescaped = re.sub(r"\\.", "", "\n".join(lines))
-    assert "<" not in unescaped.replace("SSCD < 0.4", "") and "`" not in unescaped and "_h" not in unescaped and "$" not in unescaped
+    assert (
+        "<" not in unescaped.replace("SSCD < 0.4", "")
+        and "`" not in unescaped
+        and "_h" not in unescaped
+        and "$" not in unescaped
+    )
 
 
 def test_the_page_says_how_images_were_drawn_and_on_which_timesteps_each_method_trained():
@@ -120,5 +218,10 @@ def test_the_page_says_how_images_were_drawn_and_on_which_timesteps_each_method_
     experiment = {"sampling": {"sampler": "ddim", "steps": 50}}
     row = lambda name, low: {"name": name, "settings": {"training.t_min": low, "training.t_max": 999}}
     text = html._drawn(experiment, [row("Ours", 0), row("NegGrad", 0), row("SISS", 999)])
-    assert "Sampled by ddim in 50 steps (SISS's code: by ddpm)" in text and "0..999: Ours, NegGrad; 999: SISS." in text
-    assert html._drawn({"sampling": {"sampler": "ddpm", "steps": 5}}, [row("Ours", 0)]).endswith("(SISS's code: 999 alone): 0..999.")
+    assert (
+        "Sampled by ddim in 50 steps (SISS's code: by ddpm)" in text
+        and "0..999: Ours, NegGrad; 999: SISS." in text
+    )
+    assert html._drawn({"sampling": {"sampler": "ddpm", "steps": 5}}, [row("Ours", 0)]).endswith(
+        "(SISS's code: 999 alone): 0..999."
+    )

@@ -1,8 +1,9 @@
 """Image i depends on its seed and the weights alone."""
+
 import numpy as np
 import pytest
 
-from unpromptable.planning.settings import shards, Sampling
+from unpromptable.planning.settings import Sampling, shards
 from unpromptable.sampling import chains
 
 
@@ -11,11 +12,17 @@ from unpromptable.sampling import chains
 def test_batch_size_changes_images_by_rounding_alone(tiny, sampler, batch):
     whole, _ = chains.sample(tiny, Sampling(sampler, 5, 11, batch=8), 0, 11)
     other, seeds = chains.sample(tiny, Sampling(sampler, 5, 11, batch=batch), 0, 11)
-    assert seeds == list(range(11)) and np.abs(other.astype(int) - whole).max() <= 1 and (other == whole).mean() > 0.99
+    assert (
+        seeds == list(range(11))
+        and np.abs(other.astype(int) - whole).max() <= 1
+        and (other == whole).mean() > 0.99
+    )
 
 
 class Rounding:
-    """A model whose network rounds as no two batch sizes do alike: what a processor or a GPU may do to the last bit, seen at once."""
+    """A model whose network rounds as no two batch sizes do alike: what a processor or a GPU may do to the
+    last bit, seen at once.
+    """
 
     def __init__(self, model):
         self.model, self.sizes = model, set()
@@ -41,7 +48,11 @@ def test_a_noise_draw_does_not_depend_on_how_many_there_are(tiny, pictures):
     seen, model = [], Rounding(tiny)
     many = chains.inject(model, pictures[0], 12, 19, seed=7, progress=lambda k, n: seen.append((k, n)))
     np.testing.assert_array_equal(chains.inject(model, pictures[0], 12, 10, seed=7), many[:10])
-    assert model.sizes == {8} and seen == [(k + 1, 39) for k in range(39)] and len({i.tobytes() for i in many}) == 19
+    assert (
+        model.sizes == {8}
+        and seen == [(k + 1, 39) for k in range(39)]
+        and len({i.tobytes() for i in many}) == 19
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -75,11 +86,16 @@ def test_a_stride_takes_fewer_steps_of_the_variance_between_their_ends(tiny, pic
     scheduler, _ = tiny.descent(12, 5)
     abar = scheduler.alphas_cumprod
     for t, s in ((12, 7), (7, 2), (2, 0)):
-        assert float(scheduler._get_variance(t)) == pytest.approx(float((1 - abar[s]) / (1 - abar[t]) * (1 - abar[t] / abar[s])), rel=1e-4)
+        assert float(scheduler._get_variance(t)) == pytest.approx(
+            float((1 - abar[s]) / (1 - abar[t]) * (1 - abar[t] / abar[s])), rel=1e-4
+        )
 
 
 def test_siss_compat_starts_the_chain_with_the_injected_noise(tiny, pictures):
-    assert not np.array_equal(chains.inject(tiny, pictures[0], 12, 1, 7, siss_compat=True), chains.inject(tiny, pictures[0], 12, 1, 7))
+    assert not np.array_equal(
+        chains.inject(tiny, pictures[0], 12, 1, 7, siss_compat=True),
+        chains.inject(tiny, pictures[0], 12, 1, 7),
+    )
 
 
 def test_injection_outside_the_schedule_is_refused(tiny, pictures):

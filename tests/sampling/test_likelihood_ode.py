@@ -1,20 +1,24 @@
 """The probability-flow likelihood of a model whose densities are known is that density."""
+
 import numpy as np
 import pytest
 import torch
 
 from unpromptable import equations
-from unpromptable.sampling import likelihood_ode, chains
+from unpromptable.sampling import chains, likelihood_ode
 
 
 class Gaussian:
-    """Pictures from N(0, deviation^2): the best noise prediction is noise*x / (signal^2 deviation^2 + noise^2)."""
+    """Pictures from N(0, deviation^2): the best noise prediction is noise*x / (signal^2 deviation^2 +
+    noise^2).
+    """
 
     device = torch.device("cpu")
 
     def __init__(self, deviation=0.5, timesteps=200, prediction="epsilon"):
         self.variance, self.timesteps, self.prediction = deviation**2, timesteps, prediction
-        self.abar = torch.linspace(4.6, -4.6, timesteps, dtype=torch.float64).mul(2).sigmoid()  # log SNR 9.2 down to -9.2
+        # log SNR 9.2 down to -9.2
+        self.abar = torch.linspace(4.6, -4.6, timesteps, dtype=torch.float64).mul(2).sigmoid()
 
     def schedule(self, t):
         return self.abar[t].sqrt(), (1 - self.abar[t]).sqrt()
@@ -24,10 +28,14 @@ class Gaussian:
 
     def predict(self, x, t):
         steps, grid = likelihood_ode.times(self)
-        square = 1 / (1 + torch.exp(-2 * torch.as_tensor(np.interp(t.numpy(), steps, grid)))).view(-1, 1, 1, 1).to(x)
+        square = 1 / (1 + torch.exp(-2 * torch.as_tensor(np.interp(t.numpy(), steps, grid)))).view(
+            -1, 1, 1, 1
+        ).to(x)
         total = (1 - square) * self.variance + square
         clean, eps = (1 - square).sqrt() * self.variance * x / total, square.sqrt() * x / total
-        return equations.told(self.prediction, clean, eps, (1 - square).sqrt().flatten(), square.sqrt().flatten())
+        return equations.told(
+            self.prediction, clean, eps, (1 - square).sqrt().flatten(), square.sqrt().flatten()
+        )
 
 
 def probes(n):
@@ -42,14 +50,22 @@ def test_the_likelihood_of_a_gaussian_is_its_density_whatever_its_network_predic
     variance = abar * 0.25 + 1 - abar
     exact = -0.5 * (x.square().sum() / variance + 48 * np.log(2 * np.pi * variance))
     found = likelihood_ode.log_likelihood(model, x, probes(2))
-    np.testing.assert_allclose(found, float(exact), atol=0.02)  # the terminal noise is taken for standard, though 1e-4 of the picture is left
+    # the terminal noise is taken for standard, though 1e-4 of the picture is left
+    np.testing.assert_allclose(found, float(exact), atol=0.02)
 
 
 def test_a_likelier_picture_has_fewer_bits():
     model = Gaussian()
-    near, far = (likelihood_ode.bits(likelihood_ode.log_likelihood(model, torch.full((3, 4, 4), v, dtype=torch.float64), probes(1)), 48)[0] for v in (0.1, 0.9))
+    near, far = (
+        likelihood_ode.bits(
+            likelihood_ode.log_likelihood(model, torch.full((3, 4, 4), v, dtype=torch.float64), probes(1)), 48
+        )[0]
+        for v in (0.1, 0.9)
+    )
     assert near < far
-    assert likelihood_ode.bits(np.array([0.0]), 10)[0] == 7 and likelihood_ode.bits(np.array([-10 * np.log(2)]), 10)[0] == pytest.approx(8)
+    assert likelihood_ode.bits(np.array([0.0]), 10)[0] == 7 and likelihood_ode.bits(
+        np.array([-10 * np.log(2)]), 10
+    )[0] == pytest.approx(8)
 
 
 def test_hutchinsons_probes_average_to_the_trace():
@@ -60,8 +76,12 @@ def test_hutchinsons_probes_average_to_the_trace():
         def predict(self, x, t):
             return (x.flatten(1) @ weight.T).view_as(x)
 
-    signs = torch.stack([torch.randint(0, 2, (3, 2, 2), generator=g) * 2.0 - 1 for g in probes(4000)]).double()
-    _, divergence = likelihood_ode._flow(Linear(), torch.zeros((4000, 3, 2, 2), dtype=torch.float64), signs, 0.0, 0.0)
+    signs = torch.stack(
+        [torch.randint(0, 2, (3, 2, 2), generator=g) * 2.0 - 1 for g in probes(4000)]
+    ).double()
+    _, divergence = likelihood_ode._flow(
+        Linear(), torch.zeros((4000, 3, 2, 2), dtype=torch.float64), signs, 0.0, 0.0
+    )
     exact = np.sqrt(0.5) * weight.trace() - 0.5 * 12
     assert abs(divergence.mean() - exact) < 4 * divergence.std() / np.sqrt(4000)
 
@@ -71,7 +91,9 @@ def test_a_last_timestep_without_signal_is_left_out_of_the_ode():
     model.abar[-1] = 0
     steps, grid = likelihood_ode.times(model)
     assert len(steps) == 199 and np.isfinite(grid).all()
-    assert np.isfinite(likelihood_ode.log_likelihood(model, torch.full((3, 2, 2), 0.1, dtype=torch.float64), probes(1))).all()
+    assert np.isfinite(
+        likelihood_ode.log_likelihood(model, torch.full((3, 2, 2), 0.1, dtype=torch.float64), probes(1))
+    ).all()
 
 
 def test_a_family_whose_space_is_not_that_of_pictures_is_refused():

@@ -1,17 +1,20 @@
-"""Metrics equal the published functions on the same tensors, and the shipped descriptor does what a copy detector does."""
+"""Metrics equal the published functions on the same tensors, and the shipped descriptor does what a copy
+detector does.
+"""
+
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
-from unpromptable.scoring import frechet, metric_networks
-from unpromptable.scoring.evidence import Evidence, Models, estimate, over_targets
-from unpromptable.sampling import chains
+from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits
 from unpromptable.models import published as weights
 from unpromptable.planning import plugins
+from unpromptable.sampling import chains
+from unpromptable.scoring import frechet, metric_networks
+from unpromptable.scoring.evidence import Evidence, Models, estimate, over_targets
 from unpromptable.scoring.metrics import ssim
-from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits
 
 RNG = np.random.default_rng(0)
 
@@ -23,7 +26,18 @@ def images(n, size=32, seed=0):
 def evidence(**change):
     a, b = images(40), images(40, seed=1)
     one = {"t": images(3, seed=2)}
-    given = dict(before=a, after=b, real=images(60, seed=3), remember=images(30, seed=6), others_before=images(9, seed=7), others_after=images(9, seed=8), injected_before=one, injected_after=one, forget={"t": images(1, seed=4)[0]}, surrogates={"t": images(1, seed=5)[0]})
+    given = {
+        "before": a,
+        "after": b,
+        "real": images(60, seed=3),
+        "remember": images(30, seed=6),
+        "others_before": images(9, seed=7),
+        "others_after": images(9, seed=8),
+        "injected_before": one,
+        "injected_after": one,
+        "forget": {"t": images(1, seed=4)[0]},
+        "surrogates": {"t": images(1, seed=5)[0]},
+    }
     return Evidence(**{**given, **change})
 
 
@@ -32,7 +46,9 @@ def test_frechet_distance_equals_pytorch_fids():
 
     a, b = RNG.normal(size=(300, 24)), RNG.normal(0.3, 1.4, (200, 24))
     sa, sb = frechet.statistics(a), frechet.statistics(b)
-    assert frechet.distance(sa, sb) == pytest.approx(calculate_frechet_distance(sa.mean, sa.covariance, sb.mean, sb.covariance), rel=1e-7)
+    assert frechet.distance(sa, sb) == pytest.approx(
+        calculate_frechet_distance(sa.mean, sa.covariance, sb.mean, sb.covariance), rel=1e-7
+    )
 
 
 def test_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_images_than_features():
@@ -42,13 +58,18 @@ def test_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_images_than
 
 def test_the_jackknife_interval_holds_the_value_and_narrows_with_n():
     draw = lambda n: (RNG.normal(size=(n, 6)), RNG.normal(0.5, 1, (n, 6)))
-    (few, low, high), (many, lower, higher) = frechet.interval(*draw(100), paired=False), frechet.interval(*draw(3000), paired=False)
+    (few, low, high), (_, lower, higher) = (
+        frechet.interval(*draw(100), paired=False),
+        frechet.interval(*draw(3000), paired=False),
+    )
     assert low <= few <= high and higher - lower < (high - low) / 2
 
 
 def test_fid_pre_refuses_unequal_numbers_of_images():
     with pytest.raises(ValueError, match="40 images before, 39 after"):
-        plugins.make("metric", "fid_pre").measure(evidence(after=images(39)), metric_networks.load("miniature"))
+        plugins.make("metric", "fid_pre").measure(
+            evidence(after=images(39)), metric_networks.load("miniature")
+        )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +82,9 @@ def published(tmp_path_factory):
     torch.manual_seed(0)
     alex = torchvision.models.alexnet(weights=None)
     torch.save(alex.state_dict(), folder / "alexnet-owt-7be5be79.pth")
-    fid = inception.fid_inception_v3.__globals__["_inception_v3"](num_classes=1008, aux_logits=False, weights=None)
+    fid = inception.fid_inception_v3.__globals__["_inception_v3"](
+        num_classes=1008, aux_logits=False, weights=None
+    )
     for name, block in (("Mixed_5b", (192, 32)), ("Mixed_5c", (256, 64)), ("Mixed_5d", (288, 64))):
         setattr(fid, name, inception.FIDInceptionA(block[0], pool_features=block[1]))
     for name, width in (("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)):
@@ -95,20 +118,28 @@ def test_lpips_and_inception_equal_their_packages_own(published, unverified, mon
     state = torch.load(published / "pt_inception-2015-12-05-6726825d.pth")
     monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: state)
     with torch.no_grad():
-        torch.testing.assert_close(metric_networks._inception(published).eval()(a)[0], inception.InceptionV3([3]).eval()(a)[0])
+        torch.testing.assert_close(
+            metric_networks._inception(published).eval()(a)[0], inception.InceptionV3([3]).eval()(a)[0]
+        )
 
 
 def test_the_papers_networks_load_from_a_folder_and_give_the_right_shapes(published, unverified):
     eyes = metric_networks.load("paper", published)
     a, b = images(2, 64), images(2, 64, 1)
-    assert eyes.descriptor(a).shape == (2, 512) and eyes.perceptual(a, b).shape == (2,) and eyes.features(a).shape == (2, 2048)
+    assert (
+        eyes.descriptor(a).shape == (2, 512)
+        and eyes.perceptual(a, b).shape == (2,)
+        and eyes.features(a).shape == (2, 2048)
+    )
     assert eyes.labels["sscd"].startswith("SSCD")
 
 
 def test_sscd_input_has_its_short_side_at_288_and_imagenet_statistics():
     x = metric_networks.prepare_sscd(torch.full((1, 3, 64, 128), 0.5))
     assert x.shape == (1, 3, 288, 576)
-    torch.testing.assert_close(x[0, :, 5, 5], (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225]))
+    torch.testing.assert_close(
+        x[0, :, 5, 5], (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    )
 
 
 def test_ssim_follows_wang_2004():
@@ -117,7 +148,9 @@ def test_ssim_follows_wang_2004():
     b = (a * 0.7 + b * 0.3).astype(np.uint8)
     axis = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
     kernel = np.outer(axis, axis) / axis.sum() ** 2
-    mean = lambda x: np.stack([[(x[i : i + 11, j : j + 11] * kernel[..., None]).sum((0, 1)) for j in range(14)] for i in range(14)])
+    mean = lambda x: np.stack(
+        [[(x[i : i + 11, j : j + 11] * kernel[..., None]).sum((0, 1)) for j in range(14)] for i in range(14)]
+    )
     x, y = a / 255.0, b / 255.0
     mx, my = mean(x), mean(y)
     vx, vy, cov = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
@@ -132,9 +165,16 @@ def test_ssim_equals_scikit_images_and_not_torchmetrics_that_counts_mirrored_bor
     a = portraits.picture(4, 3)
     b = a.copy()
     b[:3] = b[-3:] = b[:, :3] = b[:, -3:] = 0  # what differs most lies at the border
-    theirs = structural_similarity(a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)
+    theirs = structural_similarity(
+        a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
     ours = ssim.similarity(a[None], b[None])[0]
-    assert ours == pytest.approx(theirs, abs=1e-4) and ours - float(mirrored(metric_networks.unit(a[None]), metric_networks.unit(b[None]), data_range=1.0)) > 0.05
+    assert (
+        ours == pytest.approx(theirs, abs=1e-4)
+        and ours
+        - float(mirrored(metric_networks.unit(a[None]), metric_networks.unit(b[None]), data_range=1.0))
+        > 0.05
+    )
 
 
 def test_a_distance_of_a_set_to_itself_is_zero_with_its_interval_and_never_below():
@@ -147,7 +187,10 @@ def test_a_distance_of_a_set_to_itself_is_zero_with_its_interval_and_never_below
 
 def several(*alike):
     """Evidence of targets whose noise draws agree: what differs is the targets."""
-    before, after = ({f"t{i}": np.repeat(images(1, seed=seed), 5, 0) for i, seed in enumerate(seeds)} for seeds in (range(len(alike)), alike))
+    before, after = (
+        {f"t{i}": np.repeat(images(1, seed=seed), 5, 0) for i, seed in enumerate(seeds)}
+        for seeds in (range(len(alike)), alike)
+    )
     one = {t: b[0] for t, b in before.items()}
     return evidence(injected_before=before, injected_after=after, forget=one, surrogates=one)
 
@@ -161,23 +204,39 @@ def test_with_several_targets_the_interval_of_sscd_is_over_targets():
     z = [eyes.descriptor(images(1, seed=s))[0] for s in (0, 1, 2, 21, 22)]
     each = [float(z[0] @ z[0]), float(z[1] @ z[3]), float(z[2] @ z[4])]
     half = t.ppf(0.975, 2) * np.std(each, ddof=1) / 3**0.5
-    assert (found.mean, found.high - found.mean, found.mean - found.low) == pytest.approx((np.mean(each), half, half), abs=1e-5) and found.n == 3
+    assert (found.mean, found.high - found.mean, found.mean - found.low) == pytest.approx(
+        (np.mean(each), half, half), abs=1e-5
+    ) and found.n == 3
     alone = plugins.make("metric", "sscd").measure(several(0), eyes)["sscd"]
     assert alone.n == 5 and alone.high - alone.low == pytest.approx(0, abs=1e-5)
 
 
 def test_a_mean_over_targets_weighs_each_target_alike_and_counts_targets():
     found = over_targets([np.zeros(9), np.array([1.0]), np.array([2.0, 4.0])])
-    assert found.n == 3 and found.mean == pytest.approx(4 / 3) and found.high - found.mean == pytest.approx(4.302653 * np.std([0, 1, 3], ddof=1) / 3**0.5)
+    assert (
+        found.n == 3
+        and found.mean == pytest.approx(4 / 3)
+        and found.high - found.mean == pytest.approx(4.302653 * np.std([0, 1, 3], ddof=1) / 3**0.5)
+    )
     assert over_targets([np.array([1.0, 3.0])]) == estimate([1.0, 3.0])
 
 
-@pytest.mark.parametrize("name, of_one", [("sscd", 3), ("sscd_worst", 1), ("nearest", 1), ("likelihood", 2), ("relearn", 1)])
+@pytest.mark.parametrize(
+    "name, of_one", [("sscd", 3), ("sscd_worst", 1), ("nearest", 1), ("likelihood", 2), ("relearn", 1)]
+)
 def test_every_metric_of_targets_counts_targets_where_there_are_several(name, of_one):
     seen, pictures = shipped(), images(2, seed=4)
     draws = {t: images(3, seed=2) for t in ("p-8", "p-9")}
-    two = dataclasses.replace(seen, forget=dict(zip(draws, pictures)), surrogates=dict(zip(draws, pictures)), injected_before=draws, injected_after=draws)
-    measure = lambda given: plugins.make("metric", name, QUICK.get(name, {})).measure(given, metric_networks.load("miniature"))
+    two = dataclasses.replace(
+        seen,
+        forget=dict(zip(draws, pictures)),
+        surrogates=dict(zip(draws, pictures)),
+        injected_before=draws,
+        injected_after=draws,
+    )
+    measure = lambda given: plugins.make("metric", name, QUICK.get(name, {})).measure(
+        given, metric_networks.load("miniature")
+    )
     assert {e.n for e in measure(two).values()} == {2}
     assert measure(seen)[name].n == of_one
 
@@ -188,11 +247,17 @@ def test_sscd_of_a_model_with_itself_is_one_and_n_counts_draws():
     assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate"}
 
 
-QUICK = {"sscd_worst": {"times": (2, 3), "draws": 2}, "likelihood": {"probes": 2, "tolerance": 0.05}, "relearn": {"updates": 2, "every": 1, "draws": 2}}
+QUICK = {
+    "sscd_worst": {"times": (2, 3), "draws": 2},
+    "likelihood": {"probes": 2, "tolerance": 0.05},
+    "relearn": {"updates": 2, "every": 1, "draws": 2},
+}
 
 
 def shipped():
-    """Evidence with the shipped model before and after, of one person with two other pictures among the real ones."""
+    """Evidence with the shipped model before and after, of one person with two other pictures among the real
+    ones.
+    """
     from importlib import resources
 
     from unpromptable.planning.experiment import Experiment
@@ -201,13 +266,22 @@ def shipped():
     folder = resources.files("unpromptable") / "miniature" / "ddpm"
     experiment = Experiment("t", "miniature", "miniature", ("p-9",))
     one = {"p-9": images(3, seed=2)}
-    return evidence(injected_before=one, injected_after=one, forget={"p-9": images(1, seed=4)[0]}, surrogates={"p-9": images(1, seed=5)[0]}, names=tuple(f"{'p' if i < 2 else 'q'}-{i}" for i in range(60)),
-                    models=Models(experiment, folder, folder), injection=Injection(t=2, draws=2))
+    return evidence(
+        injected_before=one,
+        injected_after=one,
+        forget={"p-9": images(1, seed=4)[0]},
+        surrogates={"p-9": images(1, seed=5)[0]},
+        names=tuple(f"{'p' if i < 2 else 'q'}-{i}" for i in range(60)),
+        models=Models(experiment, folder, folder),
+        injection=Injection(t=2, draws=2),
+    )
 
 
 @pytest.mark.parametrize("name", plugins.names("metric"))
 def test_every_metric_gives_its_own_name_with_an_interval_around_its_mean(name):
-    found = plugins.make("metric", name, QUICK.get(name, {})).measure(shipped(), metric_networks.load("miniature"))
+    found = plugins.make("metric", name, QUICK.get(name, {})).measure(
+        shipped(), metric_networks.load("miniature")
+    )
     assert name in found and all(e.low <= e.mean <= e.high and e.n > 0 for e in found.values())
 
 
@@ -215,32 +289,59 @@ def test_rates_count_what_the_forget_and_the_remember_images_show():
     wrong, right = flags.picture("japan", 5), np.stack([flags.repaint(f"japan-{k:04d}") for k in range(20)])
     other = flags.picture("peru", 0)
     before, after = np.stack([wrong, wrong, right[0], other]), np.stack([right[1], wrong, right[2], other])
-    shown = evidence(before=before, after=after, forget={"t": wrong}, remember=right, others_before=None, others_after=None)
+    shown = evidence(
+        before=before, after=after, forget={"t": wrong}, remember=right, others_before=None, others_after=None
+    )
     for eyes in ("flags", "miniature"):
         network = metric_networks.load("flags")
         network = network if eyes == "flags" else dataclasses.replace(network, classify=None)
         found = plugins.make("metric", "wrong").measure(shown, network)
-        assert {k: found[k].mean for k in found} == {"wrong": 0.25, "right": 0.5, "wrong_before": 0.5, "right_before": 0.25}, eyes
+        assert {k: found[k].mean for k in found} == {
+            "wrong": 0.25,
+            "right": 0.5,
+            "wrong_before": 0.5,
+            "right_before": 0.25,
+        }, eyes
     kept = plugins.make("metric", "lpips_kept").measure(shown, metric_networks.load("flags"))
     assert kept["lpips_kept"].n == 2 and "lpips_others" not in kept
 
 
 def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
-    before = np.stack([flags.picture("peru", k // 2) if k % 2 else flags.picture("laos", k // 2) for k in range(8)])
+    before = np.stack(
+        [flags.picture("peru", k // 2) if k % 2 else flags.picture("laos", k // 2) for k in range(8)]
+    )
     after = before.copy()
     after[1::2] = flags.picture("japan", 0)
     asked = ("flag of Laos", "flag/of|Peru")
-    shown = evidence(before=before, after=before, forget={"t": flags.picture("japan", 5)}, remember=before, others_before=before, others_after=after, seeds=tuple(range(1_000, 1_008)), asked=asked)
+    shown = evidence(
+        before=before,
+        after=before,
+        forget={"t": flags.picture("japan", 5)},
+        remember=before,
+        others_before=before,
+        others_after=after,
+        seeds=tuple(range(1_000, 1_008)),
+        asked=asked,
+    )
     found = plugins.make("metric", "lpips_kept").measure(shown, metric_networks.load("flags"))
     laos, peru = found["lpips_prompts/00 flag of Laos"], found["lpips_prompts/01 flag-of-Peru"]
-    assert laos.mean == 0 and laos.n == peru.n == 4 and peru.mean > 0.3 and found["lpips_others"].mean == pytest.approx(peru.mean / 2)
-    moved = plugins.make("metric", "lpips_kept").measure(dataclasses.replace(shown, seeds=tuple(range(1, 9))), metric_networks.load("flags"))
+    assert (
+        laos.mean == 0
+        and laos.n == peru.n == 4
+        and peru.mean > 0.3
+        and found["lpips_others"].mean == pytest.approx(peru.mean / 2)
+    )
+    moved = plugins.make("metric", "lpips_kept").measure(
+        dataclasses.replace(shown, seeds=tuple(range(1, 9))), metric_networks.load("flags")
+    )
     assert moved["lpips_prompts/01 flag-of-Peru"].mean == 0
 
 
 def test_wilson_s_interval_by_hand():
     found = plugins.module("metric", "wrong").wilson(0, 100)
-    assert (found.mean, found.low, found.n) == (0.0, 0.0, 100) and found.high == pytest.approx(1.96**2 / (100 + 1.96**2))
+    assert (found.mean, found.low, found.n) == (0.0, 0.0, 100) and found.high == pytest.approx(
+        1.96**2 / (100 + 1.96**2)
+    )
 
 
 def test_the_eye_for_flags_names_held_out_photographs():
@@ -273,13 +374,20 @@ def test_the_descriptor_tells_people_apart_and_copies_together(people):
 
 def test_painting_a_portrait_over_makes_another_person_of_it(people):
     eyes = metric_networks.load("miniature")
-    painted = np.stack([portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, 0)) for n in range(100)])
+    painted = np.stack(
+        [
+            portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, 0))
+            for n in range(100)
+        ]
+    )
     assert (eyes.descriptor(people) * eyes.descriptor(painted)).sum(1).mean() < 0.3
 
 
 def test_a_weight_file_that_is_missing_wrong_or_truncated_is_explained(tmp_path):
     name = "alexnet-owt-7be5be79.pth"
-    with pytest.raises(FileNotFoundError, match=f"{name} is not in .*copy it there from https://.*SHA-256 7be5be79"):
+    with pytest.raises(
+        FileNotFoundError, match=f"{name} is not in .*copy it there from https://.*SHA-256 7be5be79"
+    ):
         weights.find(name, tmp_path)
     (tmp_path / name).write_bytes(b"half a file")
     with pytest.raises(ValueError, match="is published with 7be5be79.*truncated or another file"):
@@ -290,7 +398,9 @@ def test_an_unreachable_publisher_is_explained(tmp_path, monkeypatch):
     from urllib.error import URLError
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(URLError("no network")))
+    monkeypatch.setattr(
+        torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(URLError("no network"))
+    )
     with pytest.raises(FileNotFoundError, match="cannot be reached.*set networks.folder"):
         weights.find("vgg16-397923af.pth")
 
@@ -299,12 +409,21 @@ def test_the_nearest_sample_is_the_target_itself_where_it_was_drawn():
     seen = shipped()
     copied = images(40, seed=1)
     copied[7] = seen.forget["p-9"]
-    found = plugins.make("metric", "nearest").measure(evidence(after=copied, forget=seen.forget, names=seen.names), metric_networks.load("miniature"))
-    assert found["nearest"].mean == pytest.approx(1, abs=1e-5) and found["nearest"].n == 1 and found["nearest_before"].mean < 0.99
+    found = plugins.make("metric", "nearest").measure(
+        evidence(after=copied, forget=seen.forget, names=seen.names), metric_networks.load("miniature")
+    )
+    assert (
+        found["nearest"].mean == pytest.approx(1, abs=1e-5)
+        and found["nearest"].n == 1
+        and found["nearest_before"].mean < 0.99
+    )
 
 
 def test_the_same_model_is_as_likely_as_itself_and_a_portrait_likelier_than_noise(tmp_path):
-    measure = lambda image: plugins.make("metric", "likelihood", {"probes": 2, "tolerance": 1e-3}).measure(evidence(forget={"a": image}, models=shipped().models, cache=tmp_path), metric_networks.load("miniature"))
+    measure = lambda image: plugins.make("metric", "likelihood", {"probes": 2, "tolerance": 1e-3}).measure(
+        evidence(forget={"a": image}, models=shipped().models, cache=tmp_path),
+        metric_networks.load("miniature"),
+    )
     known, noise = measure(portraits.picture(4, 3)), measure(images(1)[0])
     assert known["likelihood_change"].mean == 0 and known["likelihood"].mean < noise["likelihood"].mean - 1
     assert len(list(tmp_path.glob("likelihood-*.json"))) == 2
@@ -316,27 +435,51 @@ def test_a_model_that_forgot_nothing_needs_no_update_to_relearn():
     seen = shipped()
     image = portraits.picture(4, 3)
     before = chains.inject(seen.models.load("before"), image, 20, 4, 0)
-    given = evidence(forget={"0004-3": image}, injected_before={"0004-3": before}, names=tuple(f"0004-{i}" for i in range(60)), models=seen.models, injection=Injection(t=20, draws=4))
-    found = plugins.make("metric", "relearn", {"updates": 2, "every": 1, "draws": 4}).measure(given, metric_networks.load("miniature"))
+    given = evidence(
+        forget={"0004-3": image},
+        injected_before={"0004-3": before},
+        names=tuple(f"0004-{i}" for i in range(60)),
+        models=seen.models,
+        injection=Injection(t=20, draws=4),
+    )
+    found = plugins.make("metric", "relearn", {"updates": 2, "every": 1, "draws": 4}).measure(
+        given, metric_networks.load("miniature")
+    )
     assert found["relearn"].mean == 0 and found["relearn_sscd"].mean == pytest.approx(1, abs=1e-5)
 
 
 def test_worst_sscd_is_a_maximum_over_times_and_draws():
-    found = plugins.make("metric", "sscd_worst", QUICK["sscd_worst"]).measure(shipped(), metric_networks.load("miniature"))
+    found = plugins.make("metric", "sscd_worst", QUICK["sscd_worst"]).measure(
+        shipped(), metric_networks.load("miniature")
+    )
     assert found["sscd_worst"].mean == found["sscd_worst_ceiling"].mean and found["sscd_worst"].n == 1
     assert found["sscd_worst_t2"].mean == pytest.approx(1, abs=1e-5) and found["sscd_worst_t2"].n == 2
 
 
-@pytest.mark.parametrize("name, change, words", [
-    ("likelihood", {"models": None}, "the evidence holds images alone"), ("relearn", {"names": ("q-0",) * 60}, "no other picture of p-9 among the real images; name a folder")])
+@pytest.mark.parametrize(
+    "name, change, words",
+    [
+        ("likelihood", {"models": None}, "the evidence holds images alone"),
+        ("relearn", {"names": ("q-0",) * 60}, "no other picture of p-9 among the real images; name a folder"),
+    ],
+)
 def test_a_metric_without_what_it_needs_says_so(name, change, words):
     import dataclasses
 
     with pytest.raises(ValueError, match=words):
-        plugins.make("metric", name, QUICK[name]).measure(dataclasses.replace(shipped(), **change), metric_networks.load("miniature"))
+        plugins.make("metric", name, QUICK[name]).measure(
+            dataclasses.replace(shipped(), **change), metric_networks.load("miniature")
+        )
 
 
-@pytest.mark.parametrize("name, settings, words", [("sscd_worst", {"draws": 0}, "draws 0"), ("likelihood", {"probes": 0}, "probes are 0"), ("relearn", {"every": 3}, "every must divide updates")])
+@pytest.mark.parametrize(
+    "name, settings, words",
+    [
+        ("sscd_worst", {"draws": 0}, "draws 0"),
+        ("likelihood", {"probes": 0}, "probes are 0"),
+        ("relearn", {"every": 3}, "every must divide updates"),
+    ],
+)
 def test_wrong_settings_of_a_metric_are_named(name, settings, words):
     with pytest.raises(ValueError, match=words):
         plugins.make("metric", name, settings)
@@ -357,24 +500,42 @@ def test_what_the_base_model_scores_is_kept_under_its_files_prompt_settings_and_
         asked = replace(experiment)
         object.__setattr__(asked, "prompt", prompt)
         nothing = np.zeros((1, 8, 8, 3), np.uint8)
-        e = Evidence(nothing, nothing, nothing, {}, {}, {"a": target}, {}, tmp_path / "kept", models=Models(asked, tmp_path / "base", tmp_path))
+        e = Evidence(
+            nothing,
+            nothing,
+            nothing,
+            {},
+            {},
+            {"a": target},
+            {},
+            tmp_path / "kept",
+            models=Models(asked, tmp_path / "base", tmp_path),
+        )
         return e.shared("likelihood", settings, lambda: calls.append(1) or {"a": [len(calls)]})
 
     calls = []
     kept({"probes": 8}, black)
     if change == "base":
         (tmp_path / "base" / "w").write_text("two")
-    kept({"probes": 4 if change == "settings" else 8}, white if change == "target" else black, "a flag" if change == "prompt" else "")
+    kept(
+        {"probes": 4 if change == "settings" else 8},
+        white if change == "target" else black,
+        "a flag" if change == "prompt" else "",
+    )
     assert len(calls) == (1 if change == "nothing" else 2)
 
 
 def test_a_metric_network_whose_values_are_not_finite_measures_nothing():
-    with pytest.raises(ValueError, match="a metric network gives values that are not finite; its weights are damaged"):
+    with pytest.raises(
+        ValueError, match="a metric network gives values that are not finite; its weights are damaged"
+    ):
         metric_networks.batched(lambda u: u.flatten(1).mean(1) * float("nan"), images(3))
 
 
 def test_a_truncated_copy_detector_is_refused_by_name(tmp_path):
     (tmp_path / "sscd_disc_mixup.torchscript.pt").write_bytes(b"PK half")
-    with pytest.raises(ValueError, match="sscd_disc_mixup.torchscript.pt: not a TorchScript network .*fetch it again") as caught:
+    with pytest.raises(
+        ValueError, match="sscd_disc_mixup.torchscript.pt: not a TorchScript network .*fetch it again"
+    ) as caught:
         metric_networks.load("paper", tmp_path)
     assert "\n" not in str(caught.value)

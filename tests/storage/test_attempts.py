@@ -1,4 +1,7 @@
-"""A step that the machine failed runs again in its own pod and resumes: killed, out of memory, a CUDA or a store error."""
+"""A step that the machine failed runs again in its own pod and resumes: killed, out of memory, a CUDA or a
+store error.
+"""
+
 import copy
 import errno
 import json
@@ -11,11 +14,11 @@ import threading
 import pytest
 import torch
 
-from unpromptable.storage import attempts, once, store
+from unpromptable.execution import warm_client, work
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Training
 from unpromptable.reporting import rows
-from unpromptable.execution import warm_client, work
+from unpromptable.storage import attempts, once, store
 from unpromptable.unlearning import fit_memory, training
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -23,7 +26,8 @@ SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ou
 LIGHT = """
 import json, logging, os, signal, sys, time
 from pathlib import Path
-from unpromptable import attempts, once, warm
+from unpromptable.execution import warm_client as warm
+from unpromptable.storage import attempts, once
 
 logging.basicConfig(level="INFO")
 attempts.PAUSE = 0.0
@@ -61,7 +65,9 @@ print(unlearn("demo/ours-1234", where))
 
 
 def light(tmp_path, faults, retries="2"):
-    """A step without networks, in a process of its own as a pod starts it: its output, attempts, failure and words."""
+    """A step without networks, in a process of its own as a pod starts it: its output, attempts, failure and
+    words.
+    """
     (tmp_path / "cgroup").mkdir()
     (tmp_path / "cgroup" / "memory.max").write_text("100000000\n")
     words = [sys.executable, "-c", LIGHT, str(tmp_path), json.dumps(SPEC), faults]
@@ -70,15 +76,25 @@ def light(tmp_path, faults, retries="2"):
     assert run.returncode == 0 and run.stdout == "7\n", run.stderr
     made, folder = store.place(str(tmp_path), SPEC, "unlearned"), store.place(str(tmp_path), SPEC, "")
     tried = sorted(p.name for p in tmp_path.glob("try*"))
-    return made.exists() and made.read_text(), tried, once._noted(str(tmp_path), SPEC), attempts.notes(folder), run.stderr
+    return (
+        made.exists() and made.read_text(),
+        tried,
+        once._noted(str(tmp_path), SPEC),
+        attempts.notes(folder),
+        run.stderr,
+    )
 
 
-@pytest.mark.parametrize("fault, said, halved", [
-    ("SIGKILL", "killed, most likely for memory (limit 0.0931323Gi)", 1),
-    ("SIGSEGV", "ended by SIGSEGV", 0),
-    ("full", "killed before memory was full (limit 0.0931323Gi)", 1),
-    ("memory", "MemoryError", 1),
-    ("store", "OSError: [Errno 5] Input/output error", 0)])
+@pytest.mark.parametrize(
+    "fault, said, halved",
+    [
+        ("SIGKILL", "killed, most likely for memory (limit 0.0931323Gi)", 1),
+        ("SIGSEGV", "ended by SIGSEGV", 0),
+        ("full", "killed before memory was full (limit 0.0931323Gi)", 1),
+        ("memory", "MemoryError", 1),
+        ("store", "OSError: [Errno 5] Input/output error", 0),
+    ],
+)
 def test_a_fault_of_the_machine_is_tried_again_in_a_child_and_said(tmp_path, fault, said, halved):
     made, tried, failed, told, log = light(tmp_path, fault)
     assert made == "made in True" and tried == ["try0 0", f"try1 {halved}"] and failed is None
@@ -105,22 +121,34 @@ def test_a_fault_of_the_input_is_not_tried_again(tmp_path):
     assert not made and len(tried) == 1 and failed["error"] == "remember is nan" and not told
 
 
-@pytest.mark.parametrize("error, again", [
-    (CUDA, True), (torch.OutOfMemoryError("CUDA out of memory"), True), (MemoryError(), True),
-    (OSError(errno.EIO, "x"), True), (ConnectionError("x"), True),
-    (RuntimeError("out of memory with one image at a time (CUDA out of memory)"), False), (RuntimeError("shapes do not match"), False), (ValueError("CUDA error"), False)])
+@pytest.mark.parametrize(
+    "error, again",
+    [
+        (CUDA, True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (OSError(errno.EIO, "x"), True),
+        (ConnectionError("x"), True),
+        (RuntimeError("out of memory with one image at a time (CUDA out of memory)"), False),
+        (RuntimeError("shapes do not match"), False),
+        (ValueError("CUDA error"), False),
+    ],
+)
 def test_what_may_pass_is_told_from_what_would_come_again(error, again):
     assert attempts.passing(error) == again
 
 
 def test_the_micro_batch_is_halved_for_each_fault_of_memory():
-    smaller = lambda n: attempts.within(fit_memory.smaller, (Training(batch=8),), attempts.Attempt(halvings=n)).micro_batch
+    smaller = lambda n: (
+        attempts.within(fit_memory.smaller, (Training(batch=8),), attempts.Attempt(halvings=n)).micro_batch
+    )
     assert [smaller(n) for n in range(5)] == [0, 4, 2, 1, 1]
 
 
 @pytest.mark.parametrize("fault, close", [(CUDA, 0.0), (torch.OutOfMemoryError("CUDA out of memory."), 1e-5)])
 def test_a_training_that_the_device_failed_once_resumes_and_ends_with_the_numbers_of_an_undisturbed_one(
-        tiny, images, tmp_path, monkeypatch, fault, close):
+    tiny, images, tmp_path, monkeypatch, fault, close
+):
     monkeypatch.setattr(attempts, "PAUSE", 0.0)
     settings = Training(steps=3, batch=4, lr=1e-3, save_every=2, eps=1e-2)  # Adam grows rounding
     cell = Cell("Ours", Choice("surrogate", {"beta": 1e-3}), Choice("flip"), settings, ("a", "b"))
@@ -133,6 +161,7 @@ def test_a_training_that_the_device_failed_once_resumes_and_ends_with_the_number
             seen.append(done)
             if seen == [1, 2, 3]:
                 raise fault
+
         build.model = next(fresh)
         training.unlearn(cell, build.model, images, tmp_path / "training", show)
         path.write_text("x")
@@ -155,7 +184,9 @@ def test_the_row_tells_the_attempts_that_failed(tmp_path):
     assert rows.tries(SPEC, str(tmp_path)) == {"again": told}
 
 
-def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_that_asked(tmp_path, monkeypatch):
+def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_that_asked(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(attempts, "PAUSE", 0.0)
     asked = []
 
@@ -170,7 +201,9 @@ def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_th
         raise AssertionError("the server does the work")
 
     with socketserver.UnixStreamServer(str(tmp_path / "s"), Handler) as server:
-        (tmp_path / warm_client.FILE).write_text(json.dumps({"socket": str(tmp_path / "s"), "pid": os.getpid()}))
+        (tmp_path / warm_client.FILE).write_text(
+            json.dumps({"socket": str(tmp_path / "s"), "pid": os.getpid()})
+        )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert unlearn("demo/ours-1234", str(tmp_path)) == 7
         server.shutdown()
@@ -182,7 +215,8 @@ def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_th
 STEP = """
 import logging, os, signal, sys
 from pathlib import Path
-from unpromptable import attempts, once, work
+from unpromptable.execution import work
+from unpromptable.storage import attempts, once
 
 logging.basicConfig(level="INFO")
 attempts.PAUSE, at, where, fault, usual = 0.0, int(sys.argv[2]), sys.argv[1], sys.argv[3], once._bar
@@ -210,12 +244,14 @@ def test_a_step_of_a_pod_killed_or_failed_by_cuda_once_ends_with_the_same_number
     from safetensors.torch import load_file
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
-    text = ("name: t\nforget: ['0012-3']\nsampling: {images: 3, steps: 2}\n"
-            "cells: [{name: Ours, editor: flip, training: {steps: 5, batch: 4, save_every: 2}}]\n")
+    text = (
+        "name: t\nforget: ['0012-3']\nsampling: {images: 3, steps: 2}\n"
+        "cells: [{name: Ours, editor: flip, training: {steps: 5, batch: 4, save_every: 2}}]\n"
+    )
     found = {}
     for fault in ("", "SIGKILL", "CUDA"):
         where = tmp_path / (fault or "whole")
-        cell, = work.plan(text, "", "{}", str(where), 0)
+        (cell,) = work.plan(text, "", "{}", str(where), 0)
         work.prepare(text, str(where))
         words = [sys.executable, "-c", STEP, str(where), "3", fault, cell]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -226,4 +262,5 @@ def test_a_step_of_a_pod_killed_or_failed_by_cuda_once_ends_with_the_same_number
         assert len(attempts.notes(folder)) == bool(fault)
     for name, weights in found[""].items():
         torch.testing.assert_close(found["CUDA"][name], weights, rtol=0, atol=0)
-        torch.testing.assert_close(found["SIGKILL"][name], weights, rtol=0, atol=1e-4)  # in two halves of the batch
+        # in two halves of the batch
+        torch.testing.assert_close(found["SIGKILL"][name], weights, rtol=0, atol=1e-4)

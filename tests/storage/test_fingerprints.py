@@ -1,4 +1,7 @@
-"""A file's identity is what it holds: rewritten in place it is another, copied or touched it is the same, and it is read once."""
+"""A file's identity is what it holds: rewritten in place it is another, copied or touched it is the same, and
+it is read once.
+"""
+
 import os
 
 import pytest

@@ -1,4 +1,7 @@
-"""Two runs on one store: real processes, on a volume and on S3, of which one makes an output and the other waits, skips or takes over."""
+"""Two runs on one store: real processes, on a volume and on S3, of which one makes an output and the other
+waits, skips or takes over.
+"""
+
 import json
 import os
 import signal
@@ -11,16 +14,18 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from unpromptable.storage import lease, once, store
 from unpromptable.execution import report, work
+from unpromptable.storage import lease, once, store
 
+REFUSED = ValueError("Ours: remember is nan at update 7")
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 PROCESS = """
 import json, logging, os, sys, time
 from pathlib import Path
-from unpromptable import lease, once, store
+from unpromptable.storage import lease, once, store
 
-address, marks, seconds, dead, machine = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
+address, marks, machine = sys.argv[1], Path(sys.argv[2]), sys.argv[5]
+seconds, dead = float(sys.argv[3]), float(sys.argv[4])
 logging.basicConfig(level="INFO")
 lease.EVERY, lease.DEAD, lease.LOOK = 0.1, dead, 0.05
 if machine:
@@ -47,26 +52,49 @@ print((store.place(where, spec, "unlearned") / "weights.bin").read_text())
 
 @pytest.fixture(params=["volume", "s3"])
 def address(request, tmp_path):
-    return request.getfixturevalue("s3").format(name="demo") if request.param == "s3" else str(tmp_path / "store")
+    return (
+        request.getfixturevalue("s3").format(name="demo")
+        if request.param == "s3"
+        else str(tmp_path / "store")
+    )
 
 
 @pytest.fixture
 def start(address, tmp_path):
-    """Start a pod: a process with a disk of its own, whose work takes so many seconds; all are ended with the test."""
+    """Start a pod: a process with a disk of its own, whose work takes so many seconds; all are ended with the
+    test.
+    """
     marks, running = tmp_path / "marks", []
     marks.mkdir()
 
     def one(seconds=1.0, dead=60.0, machine="", together=1):
         disk = tmp_path / f"disk{len(running)}"
         disk.mkdir()
-        words = [sys.executable, "-c", PROCESS, address, str(marks), str(seconds), str(dead), machine, json.dumps(SPEC)]
+        words = [
+            sys.executable,
+            "-c",
+            PROCESS,
+            address,
+            str(marks),
+            str(seconds),
+            str(dead),
+            machine,
+            json.dumps(SPEC),
+        ]
         environment = {**os.environ, "TMPDIR": str(disk), "PYTHONPATH": os.pathsep.join(sys.path)}
-        running.append(subprocess.Popen(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        running.append(
+            subprocess.Popen(
+                words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        )
         if together == 1:
             (tmp_path / "go").touch()
         return running[-1]
 
-    one.together = lambda number: (until(lambda: len(list(tmp_path.glob("ready-*"))) == number), (tmp_path / "go").touch())
+    one.together = lambda number: (
+        until(lambda: len(list(tmp_path.glob("ready-*"))) == number),
+        (tmp_path / "go").touch(),
+    )
     one.made = lambda: sorted(int(p.name) for p in marks.iterdir())
     yield one
     for process in running:
@@ -94,7 +122,11 @@ def test_two_processes_on_one_store_both_end_and_the_work_is_done_once(start):
     (first, one), (second, other) = map(ended, both)
     assert start.made() == [first] and second == first
     waits = one if "waits for process" in one else other
-    assert (one + other).count("waits for process") == 1 and f"waits for process {first} on " in waits and "skipped" in waits
+    assert (
+        (one + other).count("waits for process") == 1
+        and f"waits for process {first} on " in waits
+        and "skipped" in waits
+    )
 
 
 def test_the_lease_of_a_killed_owner_is_taken_over_when_its_heartbeat_stops(start):
@@ -106,7 +138,10 @@ def test_the_lease_of_a_killed_owner_is_taken_over_when_its_heartbeat_stops(star
     owner.kill()
     made, said = ended(other)
     assert start.made() == sorted([owner.pid, made]) and made == other.pid
-    assert said.count(f"taken over from process {owner.pid} on ") == 1 and "whose heartbeat stopped 1.5 s ago" in said
+    assert (
+        said.count(f"taken over from process {owner.pid} on ") == 1
+        and "whose heartbeat stopped 1.5 s ago" in said
+    )
 
 
 def test_the_lease_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_once(start):
@@ -126,13 +161,19 @@ def test_an_owner_that_was_held_up_stops_and_finds_the_work_done(start):
     made, _ = ended(start(0.1, dead=1.0, machine="node 2"))
     os.kill(owner.pid, signal.SIGCONT)
     took, said = ended(owner)
-    assert took == made != owner.pid and "was taken over by another while this one was held up" in said and "skipped" in said
+    assert (
+        took == made != owner.pid
+        and "was taken over by another while this one was held up" in said
+        and "skipped" in said
+    )
 
 
 def test_of_many_that_create_a_file_at_once_one_does(address, tmp_path, monkeypatch):
     monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
     path, made = Path(store.mirror(address)) / "cells" / "x", []
-    threads = [threading.Thread(target=lambda i=i: made.append(store.create(path, str(i)) and i)) for i in range(8)]
+    threads = [
+        threading.Thread(target=lambda i=i: made.append(store.create(path, str(i)) and i)) for i in range(8)
+    ]
     for one in threads:
         one.start()
     for one in threads:
@@ -141,11 +182,15 @@ def test_of_many_that_create_a_file_at_once_one_does(address, tmp_path, monkeypa
     assert len(made) == 8 and len(won) == 1 and store.read(path) == str(won[0])
 
 
-def test_a_store_that_ignores_the_condition_is_found_out_and_still_gives_a_lease_to_one(tmp_path, monkeypatch, caplog):
+def test_a_store_that_ignores_the_condition_is_found_out_and_still_gives_a_lease_to_one(
+    tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(store, "SETTLES", 0.5)
     system = type(fsspec.filesystem("file"))
-    monkeypatch.setattr(system, "pipe_file", lambda self, path, value, mode="": Path(path).write_bytes(value) and None)
+    monkeypatch.setattr(
+        system, "pipe_file", lambda self, path, value, mode="": Path(path).write_bytes(value) and None
+    )
     path, made = Path(store.mirror(f"file://{tmp_path}/remote")) / "x", []
     threads = [threading.Thread(target=lambda i=i: made.append(store.create(path, str(i)))) for i in range(4)]
     for one in threads:
@@ -171,7 +216,7 @@ def test_a_lease_half_written_by_a_dead_owner_is_taken_over(tmp_path, monkeypatc
         assert "another process" in said[0] and "taken over" in said[-1]
 
 
-def note(tmp_path, step, name, error=ValueError("Ours: remember is nan at update 7")):
+def note(tmp_path, step, name, error=REFUSED):
     def build(path, bar):
         if error:
             raise error
@@ -196,8 +241,23 @@ def test_the_failure_of_a_later_step_does_not_stop_an_earlier_one_of_another_run
 
 
 def test_temporary_names_differ_between_processes_that_have_the_same_number(tmp_path):
-    words = [sys.executable, "-c", "import os; os.getpid = lambda: 1\nfrom pathlib import Path\nfrom unpromptable import store\nprint(store.own(Path('x')))"]
-    run = lambda: subprocess.run(words, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True).stdout
+    words = [
+        sys.executable,
+        "-c",
+        (
+            "import os; os.getpid = lambda: 1\nfrom pathlib import Path\nfrom unpromptable.storage import"
+            " store\nprint(store.own(Path('x')))"
+        ),
+    ]
+    run = lambda: (
+        subprocess.run(
+            words,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
     assert run() != run()
 
 
@@ -220,7 +280,10 @@ def test_the_row_of_a_cell_whose_pod_was_killed_says_what_was_at_work(tmp_path, 
     report.report(where, text, "FAILED")
     told = {row["folder"]: row["error"] for row in json.loads((tmp_path / "rows.json").read_text())}
     mine = told.pop(f"cells/{folder.name}")
-    assert mine.startswith(f"did not finish: unlearned (by process {os.getpid()} on ") and "killed for memory" in mine
+    assert (
+        mine.startswith(f"did not finish: unlearned (by process {os.getpid()} on ")
+        and "killed for memory" in mine
+    )
     assert list(told.values()) == ["did not finish"]
     report.report(where, text, "CANCELED")
     assert {row["error"] for row in json.loads((tmp_path / "rows.json").read_text())} == {"did not finish"}

@@ -1,12 +1,14 @@
-"""The store as a folder and as an object store: what one pod finishes, another finds; nothing is done twice."""
+"""The store as a folder and as an object store: what one pod finishes, another finds; nothing is done
+twice.
+"""
+
 import json
 import tempfile
 
 import pytest
 
-from unpromptable.storage import once, store
 from unpromptable.reporting import rows
-from unpromptable.execution import work
+from unpromptable.storage import once, store
 
 SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 
@@ -53,7 +55,11 @@ def test_what_one_pod_finished_another_fetches_and_does_not_make_again(address, 
     pod()
     there = write(address, calls)
     path = store.place(there, SPEC, "unlearned")
-    assert len(calls) == 1 and (path / "weights.bin").read_bytes() == b"w" * 1000 and (path / "unet" / "config.json").is_file()
+    assert (
+        len(calls) == 1
+        and (path / "weights.bin").read_bytes() == b"w" * 1000
+        and (path / "unet" / "config.json").is_file()
+    )
     assert store.address(path).endswith("demo/cells/ours-1234/unlearned") and "://" in store.address(path)
     pod(), write(address, calls, {**SPEC, "key": "k2"})
     assert len(calls) == 2
@@ -65,7 +71,16 @@ def test_a_failure_noted_by_one_pod_is_passed_by_in_the_next(address, pod):
     pod()
     there = write(address, calls)
     assert len(calls) == 1
-    spec = {**SPEC, "cell": {"method": {"name": "naive", "settings": {}}, "editor": {"name": "flip", "settings": {}}, "training": {}, "forget": []}, "experiment": {"name": "demo", "networks": {"name": "miniature"}, "metrics": []}}
+    spec = {
+        **SPEC,
+        "cell": {
+            "method": {"name": "naive", "settings": {}},
+            "editor": {"name": "flip", "settings": {}},
+            "training": {},
+            "forget": [],
+        },
+        "experiment": {"name": "demo", "networks": {"name": "miniature"}, "metrics": []},
+    }
     assert "remember is nan" in rows.failed(spec, there)["error"]
 
 
@@ -76,7 +91,13 @@ def test_a_training_cut_off_in_one_pod_goes_on_in_another(address, pod, tiny, im
     from unpromptable.planning.settings import Choice, Training
     from unpromptable.unlearning import training
 
-    cell = Cell("Ours", Choice("surrogate", {"beta": 1e-3}), Choice("flip"), Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
+    cell = Cell(
+        "Ours",
+        Choice("surrogate", {"beta": 1e-3}),
+        Choice("flip"),
+        Training(steps=3, batch=4, lr=1e-3, save_every=1),
+        ("a", "b"),
+    )
     from pathlib import Path
 
     def folder():

@@ -1,13 +1,14 @@
 """Memory that runs out: a smaller micro-batch, said; or an error that says what to lower."""
+
 import logging
 
 import numpy as np
 import pytest
 import torch
 
+from unpromptable.miniature import flags
 from unpromptable.planning.settings import Training
 from unpromptable.unlearning import fit_memory, training
-from unpromptable.miniature import flags
 
 
 def test_memory_that_runs_out_halves_the_micro_batch_and_says_so(flag_model, caplog):
@@ -17,12 +18,22 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_says_so(flag_model, cap
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
             return {"micro": batch.micro}
 
-    images = training.Images(np.stack([flags.picture("japan", k) for k in (0, 1)]), flags.picture("japan", 5)[None], flags.picture("japan", 6)[None], ("a",))
+    images = training.Images(
+        np.stack([flags.picture("japan", k) for k in (0, 1)]),
+        flags.picture("japan", 5)[None],
+        flags.picture("japan", 6)[None],
+        ("a",),
+    )
     settings = Training(batch=8)
     fresh = lambda: training.draw_batch(flag_model, settings, images, 0, 0, False)
     with caplog.at_level(logging.WARNING):
         values, fitting = fit_memory.fitting(Greedy(), flag_model, settings, fresh)
-    assert values == {"micro": 2} and fitting.micro_batch == 2 and "from 8 to 4" in caplog.text and "from 4 to 2" in caplog.text
+    assert (
+        values == {"micro": 2}
+        and fitting.micro_batch == 2
+        and "from 8 to 4" in caplog.text
+        and "from 4 to 2" in caplog.text
+    )
 
     class Hopeless:
         def update(self, model, batch):

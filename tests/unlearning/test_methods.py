@@ -1,4 +1,5 @@
 """Every method's gradient equals a reference written by hand with numpy on a linear toy network."""
+
 import math
 
 import numpy as np
@@ -38,7 +39,9 @@ def ours(toy, b, lam):
 def test_surrogate_follows_algorithm_1(toy, toy_batch, projection, flip):
     import dataclasses
 
-    b = dataclasses.replace(toy_batch, surrogate=toy_batch.forget + flip * (toy_batch.surrogate - toy_batch.forget) * 3)
+    b = dataclasses.replace(
+        toy_batch, surrogate=toy_batch.forget + flip * (toy_batch.surrogate - toy_batch.forget) * 3
+    )
     g_r, g_f = ours(toy, b, 1 - 2e-4 * b.t.numpy())
     c = (g_r * g_f).sum()
     f = g_f - min(c, 0) / (g_r**2).sum() * g_r if projection != "none" else g_f
@@ -63,7 +66,9 @@ def test_held_to_the_base_the_remember_branch_learns_what_the_untouched_model_sa
         base.weight.mul_(0.5)
     moved, _ = run(toy, b, "surrogate", beta=2e-4, remember="base", projection="none")
     r_t = signal * r + noise * eps
-    np.testing.assert_allclose(moved, slope(w, r_t, r_t @ (0.5 * w).T, 1 - 2e-4 * t) + g_f, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(
+        moved, slope(w, r_t, r_t @ (0.5 * w).T, 1 - 2e-4 * t) + g_f, rtol=1e-6, atol=1e-12
+    )
     assert base.weight.grad is None
 
 
@@ -89,12 +94,19 @@ def test_neggrad_ascends_and_combined_keeps_remembering(toy, toy_batch):
     w, r, f, _, eps, signal, noise, _ = parts(toy, toy_batch)
     g_f, g_r = slope(w, signal * f + noise * eps, eps), slope(w, signal * r + noise * eps, eps)
     np.testing.assert_allclose(run(toy, toy_batch, "neggrad")[0], -g_f, rtol=1e-6, atol=1e-12)
-    np.testing.assert_allclose(run(toy, toy_batch, "neggrad", mode="combined", weight=0.3)[0], g_r - 0.3 * g_f, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(
+        run(toy, toy_batch, "neggrad", mode="combined", weight=0.3)[0], g_r - 0.3 * g_f, rtol=1e-6, atol=1e-12
+    )
 
 
 def test_erasediff_weighs_the_noise_target_by_the_conflict(toy, toy_batch):
     w, r, f, _, eps, signal, noise, _ = parts(toy, toy_batch)
-    uniform = torch.rand((3, 3, 2, 2), generator=torch.Generator().manual_seed(RNG_SEED)).flatten(1).double().numpy()
+    uniform = (
+        torch.rand((3, 3, 2, 2), generator=torch.Generator().manual_seed(RNG_SEED))
+        .flatten(1)
+        .double()
+        .numpy()
+    )
     g_r, g_f = slope(w, signal * r + noise * eps, eps), slope(w, signal * f + noise * eps, uniform)
     weight = max(0.5 - (g_r * g_f).sum() / (g_f**2).sum(), 0)
     got, values = run(toy, toy_batch, "erasediff", eta=0.5)
@@ -139,16 +151,19 @@ def test_every_method_leaves_finite_gradients_on_the_real_classes(tiny, batch, n
     assert sum(float(p.grad.abs().sum()) for p in tiny.trained()) > 0
 
 
-@pytest.mark.parametrize("name, settings, words", [
-    ("surrogate", {"beta": 0.002}, "surrogate.beta is 0.002"),
-    ("surrogate", {"projection": "all"}, "choose from none, forget, both"),
-    ("surrogate", {"remember": "all"}, "choose from data, base"),
-    ("surrogate", {"betas": 1}, "did you mean beta"),
-    ("surrogate", {"beta": "much"}, "surrogate.beta"),
-    ("neggrad", {"mode": "up"}, "choose from pure, combined"),
-    ("siss", {"mixture": 1.0}, "strictly between 0 and 1"),
-    ("sis", {}, "choose from duo, erasediff, naive, neggrad, siss, surrogate"),
-])
+@pytest.mark.parametrize(
+    "name, settings, words",
+    [
+        ("surrogate", {"beta": 0.002}, "surrogate.beta is 0.002"),
+        ("surrogate", {"projection": "all"}, "choose from none, forget, both"),
+        ("surrogate", {"remember": "all"}, "choose from data, base"),
+        ("surrogate", {"betas": 1}, "did you mean beta"),
+        ("surrogate", {"beta": "much"}, "surrogate.beta"),
+        ("neggrad", {"mode": "up"}, "choose from pure, combined"),
+        ("siss", {"mixture": 1.0}, "strictly between 0 and 1"),
+        ("sis", {}, "choose from duo, erasediff, naive, neggrad, siss, surrogate"),
+    ],
+)
 def test_a_wrong_setting_says_what_is_allowed(name, settings, words):
     with pytest.raises(ValueError, match=words):
         plugins.make("method", name, settings)

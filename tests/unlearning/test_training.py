@@ -1,4 +1,5 @@
 """Algorithm 1's loops: sequential targets, resuming, micro-batches, a loss that is not finite."""
+
 import copy
 import dataclasses
 import json
@@ -11,7 +12,13 @@ from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Training
 from unpromptable.unlearning import training
 
-CELL = Cell("Ours", Choice("surrogate", {"beta": 1e-3}), Choice("flip"), Training(steps=3, batch=4, lr=1e-3, save_every=1), ("a", "b"))
+CELL = Cell(
+    "Ours",
+    Choice("surrogate", {"beta": 1e-3}),
+    Choice("flip"),
+    Training(steps=3, batch=4, lr=1e-3, save_every=1),
+    ("a", "b"),
+)
 
 
 def weights(model):
@@ -35,7 +42,16 @@ def test_targets_are_forgotten_in_turn_with_weights_carried_over(tiny, images, t
     summary = training.unlearn(CELL, tiny, images, tmp_path)
     lines = history(tmp_path)
     assert [h["target"] for h in lines] == ["a"] * 3 + ["b"] * 3 and summary["steps"] == 6
-    assert {"remember", "forget", "norm_remember", "norm_forget", "cosine", "dot", "conflict", "descent_forget"} <= set(lines[0])
+    assert {
+        "remember",
+        "forget",
+        "norm_remember",
+        "norm_forget",
+        "cosine",
+        "dot",
+        "conflict",
+        "descent_forget",
+    } <= set(lines[0])
     assert not torch.equal(before, weights(tiny))
 
 
@@ -50,13 +66,20 @@ def test_a_stopped_run_continues_and_ends_with_the_numbers_of_an_unbroken_one(ti
     assert history(tmp_path / "whole") == history(tmp_path / "cut")
 
 
-def test_with_a_cooldown_the_rate_falls_to_zero_for_each_target_and_a_stopped_run_is_still_the_same(tiny, images, tmp_path):
+def test_with_a_cooldown_the_rate_falls_to_zero_for_each_target_and_a_stopped_run_is_still_the_same(
+    tiny, images, tmp_path
+):
     settings = Training(steps=8, lr=1.0, cooldown=0.5)
-    assert [settings.rate(k) for k in range(8)] == [1.0] * 5 + [0.75, 0.5, 0.25] and Training(lr=1.0).rate(239) == 1.0
+    assert [settings.rate(k) for k in range(8)] == [1.0] * 5 + [0.75, 0.5, 0.25] and Training(lr=1.0).rate(
+        239
+    ) == 1.0
     cooled = dataclasses.replace(CELL, training=dataclasses.replace(CELL.training, cooldown=1.0))
     constant = copy.deepcopy(tiny)
     fresh, other = (copy.deepcopy(tiny) for _ in range(2))
-    training.unlearn(cooled, tiny, images, tmp_path / "whole"), training.unlearn(CELL, constant, images, tmp_path / "constant")
+    (
+        training.unlearn(cooled, tiny, images, tmp_path / "whole"),
+        training.unlearn(CELL, constant, images, tmp_path / "constant"),
+    )
     assert not torch.equal(weights(tiny), weights(constant))
     with pytest.raises(KeyboardInterrupt):
         training.unlearn(cooled, other, images, tmp_path / "cut", stop_at(4))
@@ -73,9 +96,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_lower(tiny, im
 
 def test_weights_that_the_last_update_made_infinite_are_not_saved(tiny, images, tmp_path):
     cell = dataclasses.replace(CELL, training=dataclasses.replace(CELL.training, steps=1), forget=("a",))
-    blown = dataclasses.replace(images, forget=images.forget[:1], surrogates=images.surrogates[:1], targets=("a",))
+    blown = dataclasses.replace(
+        images, forget=images.forget[:1], surrogates=images.surrogates[:1], targets=("a",)
+    )
     object.__setattr__(cell.training, "lr", float("inf"))  # whatever a setting lets pass
-    with pytest.raises(ValueError, match=r"Ours: the weights after update 1: \S+ is not finite \(\d+ of \d+ tensors\); lower training.lr \(inf\)"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"Ours: the weights after update 1: \S+ is not finite \(\d+ of \d+ tensors\); lower training.lr"
+            r" \(inf\)"
+        ),
+    ):
         training.unlearn(cell, tiny, blown, tmp_path)
     with pytest.raises(ValueError, match="nothing is saved"):
         tiny.save(tmp_path / "m")
@@ -96,7 +127,9 @@ def test_base_training_that_diverges_in_its_last_step_saves_nothing(pictures, tm
 
     settings = Pretraining(steps=1, batch=2, channels=(8, 8))
     object.__setattr__(settings, "lr", float("inf"))
-    with pytest.raises(ValueError, match=r"pretraining: the weights after step 1: .* lower pretraining.lr \(inf\)"):
+    with pytest.raises(
+        ValueError, match=r"pretraining: the weights after step 1: .* lower pretraining.lr \(inf\)"
+    ):
         pretrain(pictures, tmp_path / "m", settings)
     assert not list(tmp_path.glob("m/*.safetensors")) and not (tmp_path / "m" / "model_index.json").exists()
 
@@ -110,8 +143,13 @@ def test_the_dagger_row_draws_a_new_surrogate_at_every_update(tiny, images):
 
 
 def test_earlier_targets_can_be_revisited_while_later_ones_are_forgotten(tiny, images):
-    pictures = lambda which, revisit: [training.draw_batch(tiny, Training(batch=16, revisit=revisit), images, which, s, False) for s in (0, 1)]
-    show = lambda x, kind: [next(i for i, k in enumerate(kind) if np.array_equal(k, p)) for p in tiny.decode(x)]
+    pictures = lambda which, revisit: [
+        training.draw_batch(tiny, Training(batch=16, revisit=revisit), images, which, s, False)
+        for s in (0, 1)
+    ]
+    show = lambda x, kind: [
+        next(i for i, k in enumerate(kind) if np.array_equal(k, p)) for p in tiny.decode(x)
+    ]
     for which, revisit in ((0, 0.5), (1, 0.0)):
         assert {k for b in pictures(which, revisit) for k in show(b.forget, images.forget)} == {which}
     for b in pictures(1, 0.5):
@@ -119,16 +157,25 @@ def test_earlier_targets_can_be_revisited_while_later_ones_are_forgotten(tiny, i
         assert set(shown) == {0, 1} and show(b.surrogate, images.surrogates) == shown
 
 
-def test_a_share_of_the_remember_images_can_be_of_other_prompts_and_nothing_else_changes(tiny, images, pictures):
+def test_a_share_of_the_remember_images_can_be_of_other_prompts_and_nothing_else_changes(
+    tiny, images, pictures
+):
     told = dataclasses.replace(images, others=255 - pictures[:3], prompts=("x", "y", "z"))
     plain = training.draw_batch(tiny, Training(batch=8), images, 0, 5, False)
     mixed = training.draw_batch(tiny, Training(batch=8, others=0.5), told, 0, 5, False)
     assert plain.asked == () and mixed.asked[4:] == ("",) * 4
     for x, asked in zip(tiny.decode(mixed.remember[:4]), mixed.asked):
         assert np.array_equal(x, told.others["xyz".index(asked)])
-    assert all(torch.equal(getattr(mixed, k), getattr(plain, k)) for k in ("forget", "surrogate", "t", "eps", "t_other")) and torch.equal(mixed.remember[4:], plain.remember[4:])
+    assert all(
+        torch.equal(getattr(mixed, k), getattr(plain, k))
+        for k in ("forget", "surrogate", "t", "eps", "t_other")
+    ) and torch.equal(mixed.remember[4:], plain.remember[4:])
     assert mixed.asked != training.draw_batch(tiny, Training(batch=8, others=0.5), told, 0, 6, False).asked
-    assert [p.asked for _, p in dataclasses.replace(mixed, micro=3).parts()] == [mixed.asked[:3], mixed.asked[3:6], mixed.asked[6:]]
+    assert [p.asked for _, p in dataclasses.replace(mixed, micro=3).parts()] == [
+        mixed.asked[:3],
+        mixed.asked[3:6],
+        mixed.asked[6:],
+    ]
 
 
 def test_held_to_the_base_a_stopped_run_is_still_the_same(tiny, images, tmp_path):
@@ -181,7 +228,18 @@ def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
         ddpm.check(tmp_path)
 
 
-@pytest.mark.parametrize("change, words", [({"steps": 0}, "training.steps is 0"), ({"lr": -1.0}, "training.lr is -1.0"), ({"t_max": 1000}, "t_max 1000"), ({"reduction": "max"}, "mean or sum"), ({"micro_batch": -1}, "micro_batch is -1"), ({"cooldown": 1.5}, "training.cooldown is 1.5"), ({"revisit": 1.0}, "training.revisit is 1.0")])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"steps": 0}, "training.steps is 0"),
+        ({"lr": -1.0}, "training.lr is -1.0"),
+        ({"t_max": 1000}, "t_max 1000"),
+        ({"reduction": "max"}, "mean or sum"),
+        ({"micro_batch": -1}, "micro_batch is -1"),
+        ({"cooldown": 1.5}, "training.cooldown is 1.5"),
+        ({"revisit": 1.0}, "training.revisit is 1.0"),
+    ],
+)
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(Training(), **change)

@@ -1,4 +1,5 @@
 """Build the surrogate of every forget image, and record how far each is from its target."""
+
 from __future__ import annotations
 
 import logging
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from unpromptable.planning.experiment import Cell, Experiment, to_json
 from unpromptable import data
-from . import painting
 from unpromptable.models import device
 from unpromptable.planning import plugins
+from unpromptable.planning.experiment import Cell, Experiment, to_json
+
+from . import painting
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +40,18 @@ class Scene:
 
     def model(self) -> Any:
         """The base model, loaded when an editor asks for it."""
-        return plugins.module("model", self.experiment.model.name).Model.load(self.pretrained, device.best(), self.experiment)
+        return plugins.module("model", self.experiment.model.name).Model.load(
+            self.pretrained, device.best(), self.experiment
+        )
 
 
-def edit(cells: list[Cell], experiment: Experiment, data_path: str, pretrained: str, progress: Callable[..., None] = _silent) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
+def edit(
+    cells: list[Cell],
+    experiment: Experiment,
+    data_path: str,
+    pretrained: str,
+    progress: Callable[..., None] = _silent,
+) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Surrogates and manifest of each cell, one surrogate per target in order.
 
     cells: one, or several that differ only in the setting that their editor builds `together`.
@@ -49,19 +59,48 @@ def edit(cells: list[Cell], experiment: Experiment, data_path: str, pretrained: 
     """
     first, name = cells[0], cells[0].editor.name
     arrays, manifest = data.load(data_path)
-    forget, remember = arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]], data.remember(arrays, manifest)
-    scene = Scene(first.forget, forget, remember, Path(pretrained), experiment, first.training.seed, progress, tuple(manifest["forget_names"]))
+    forget, remember = (
+        arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]],
+        data.remember(arrays, manifest),
+    )
+    scene = Scene(
+        first.forget,
+        forget,
+        remember,
+        Path(pretrained),
+        experiment,
+        first.training.seed,
+        progress,
+        tuple(manifest["forget_names"]),
+    )
     editors = [plugins.make("editor", name, c.editor.settings) for c in cells]
     began = time.monotonic()
-    many = editors[0].edit_many(scene, [getattr(e, e.together) for e in editors]) if len(cells) > 1 else [editors[0].edit(scene)]
+    many = (
+        editors[0].edit_many(scene, [getattr(e, e.together) for e in editors])
+        if len(cells) > 1
+        else [editors[0].edit(scene)]
+    )
     seconds = (time.monotonic() - began) / (len(cells) * len(forget))
     wrong = [f"{i.dtype} {i.shape}" for i in many if i.shape != forget.shape or i.dtype != np.uint8]
     if wrong or len(many) != len(cells):
-        raise ValueError(f"editor {name}: gave {len(many)} answers{''.join(f', {w}' for w in wrong)} for {len(cells)} settings and targets of uint8 {forget.shape}")
+        raise ValueError(
+            f"editor {name}: gave {len(many)} answers{''.join(f', {w}' for w in wrong)} for {len(cells)}"
+            f" settings and targets of uint8 {forget.shape}"
+        )
     judge = Judge(experiment, forget, remember)
     redraws = getattr(editors[0], "redraws", False)
     shared = {"targets": list(first.forget), "seed": first.training.seed, "seconds": round(seconds, 3)}
-    return [({"images": i}, {**shared, "editor": to_json(c)["editor"], "distances": judge.distances(first.forget, i, redraws)}) for c, i in zip(cells, many)]
+    return [
+        (
+            {"images": i},
+            {
+                **shared,
+                "editor": to_json(c)["editor"],
+                "distances": judge.distances(first.forget, i, redraws),
+            },
+        )
+        for c, i in zip(cells, many)
+    ]
 
 
 class Judge:
@@ -73,32 +112,72 @@ class Judge:
         self.eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
         self.bounds, self.forget = experiment.quality, forget
         self.own = self.eyes.descriptor(forget)
-        others = remember[np.random.default_rng(0).choice(len(remember), min(self.bounds.others, len(remember)), replace=False)]
+        others = remember[
+            np.random.default_rng(0).choice(
+                len(remember), min(self.bounds.others, len(remember)), replace=False
+            )
+        ]
         self.others_sscd = (self.own @ self.eyes.descriptor(others).T).numpy()  # (F, others)
-        self.others_lpips = np.stack([self.eyes.perceptual(np.repeat(f[None], len(others), 0), others).numpy() for f in forget])
+        self.others_lpips = np.stack(
+            [self.eyes.perceptual(np.repeat(f[None], len(others), 0), others).numpy() for f in forget]
+        )
 
-    def distances(self, targets: tuple[str, ...], surrogates: np.ndarray, redraws: bool = False) -> list[dict[str, Any]]:
+    def distances(
+        self, targets: tuple[str, ...], surrogates: np.ndarray, redraws: bool = False
+    ) -> list[dict[str, Any]]:
         """Per target: SSCD, LPIPS and rms (0-255 scale) to it, the share of pixels changed, and a verdict.
 
-        verdict: fine | copy | unrelated | redrawn, with `note` saying it in words; copies and unrelated ones are logged.
+        verdict: fine | copy | unrelated | redrawn, with `note` saying it in words; copies and unrelated ones
+        are logged.
         """
-        sscd, lpips = (self.own * self.eyes.descriptor(surrogates)).sum(1).tolist(), self.eyes.perceptual(self.forget, surrogates).tolist()
+        sscd, lpips = (
+            (self.own * self.eyes.descriptor(surrogates)).sum(1).tolist(),
+            self.eyes.perceptual(self.forget, surrogates).tolist(),
+        )
         change = surrogates.astype(float) - self.forget
         found = []
         for i, target in enumerate(targets):
             changed = painting.changed(surrogates[i], self.forget[i])
-            closer = min(float((self.others_sscd[i] > sscd[i]).mean()), float((self.others_lpips[i] < lpips[i]).mean()))
+            closer = min(
+                float((self.others_sscd[i] > sscd[i]).mean()), float((self.others_lpips[i] < lpips[i]).mean())
+            )
             verdict, note = self._verdict(sscd[i], changed, closer, redraws)
             if verdict in ("copy", "unrelated"):
                 log.warning("surrogate of %s: %s", target, note)
-            found.append({"target": target, "sscd": sscd[i], "lpips": lpips[i], "rms": float(np.sqrt((change[i] ** 2).mean())), "changed": changed, "closer": closer, "verdict": verdict, "note": note})
+            found.append(
+                {
+                    "target": target,
+                    "sscd": sscd[i],
+                    "lpips": lpips[i],
+                    "rms": float(np.sqrt((change[i] ** 2).mean())),
+                    "changed": changed,
+                    "closer": closer,
+                    "verdict": verdict,
+                    "note": note,
+                }
+            )
         return found
 
     def _verdict(self, sscd: float, changed: float, closer: float, redraws: bool) -> tuple[str, str]:
         if redraws:
-            return "redrawn", "a random remember image, drawn anew at every update: unrelated to the target by intention"
+            return (
+                "redrawn",
+                "a random remember image, drawn anew at every update: unrelated to the target by intention",
+            )
         if sscd > self.bounds.copy:
-            return "copy", f"a near copy of the target (SSCD {sscd:.2f}, above {self.bounds.copy}): there is little to forget towards; edit it more"
+            return (
+                "copy",
+                (
+                    f"a near copy of the target (SSCD {sscd:.2f}, above {self.bounds.copy}): there is little"
+                    " to forget towards; edit it more"
+                ),
+            )
         if changed > self.bounds.changed and closer >= self.bounds.unrelated:
-            return "unrelated", f"no closer to the target than a random image ({closer:.0%} of the remember images are closer): more than the target will change; edit it less"
+            return (
+                "unrelated",
+                (
+                    f"no closer to the target than a random image ({closer:.0%} of the remember images are"
+                    " closer): more than the target will change; edit it less"
+                ),
+            )
         return "fine", ""

@@ -1,8 +1,11 @@
-"""Surrogates are built once for all cells that can share them, and settings that an editor can build together in one go.
+"""Surrogates are built once for all cells that can share them, and settings that an editor can build together
+in one go.
 
-An editor whose class names a setting in `together` and has `edit_many(scene, values)` gets all values of that setting
-which the experiment asks for at once. Every value's surrogates are a file of their own, shared by hard links.
+An editor whose class names a setting in `together` and has `edit_many(scene, values)` gets all values of that
+setting which the experiment asks for at once. Every value's surrogates are a file of their own, shared by
+hard links.
 """
+
 from __future__ import annotations
 
 import json
@@ -11,11 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unpromptable.planning.experiment import read_cell, read_experiment
 from unpromptable import data
-from . import engine
 from unpromptable.planning import plugins
+from unpromptable.planning.experiment import read_cell, read_experiment
 from unpromptable.storage import lease, store
+
+from . import engine
 
 
 def obtain(spec: dict[str, Any], where: str, data_path: str, pretrained: str, progress: Callable) -> Path:
@@ -35,7 +39,9 @@ def obtain(spec: dict[str, Any], where: str, data_path: str, pretrained: str, pr
     return mine
 
 
-def _build(specs: list[dict[str, Any]], where: str, data_path: str, pretrained: str, progress: Callable) -> None:
+def _build(
+    specs: list[dict[str, Any]], where: str, data_path: str, pretrained: str, progress: Callable
+) -> None:
     cells = [read_cell(s["cell"]) for s in specs]
     made = engine.edit(cells, read_experiment(specs[0]["experiment"]), data_path, pretrained, progress)
     for spec, (arrays, manifest) in zip(specs, made):
@@ -44,7 +50,9 @@ def _build(specs: list[dict[str, Any]], where: str, data_path: str, pretrained: 
 
 
 def _siblings(where: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cell's spec first, then one spec for every other value of the setting that its editor builds together."""
+    """The cell's spec first, then one spec for every other value of the setting that its editor builds
+    together.
+    """
     setting = getattr(plugins.module("editor", spec["cell"]["editor"]["name"]).Editor, "together", None)
     if setting is None:
         return [spec]
@@ -57,7 +65,12 @@ def _without(spec: dict[str, Any], setting: str) -> tuple[Any, ...]:
     """All that a cell's surrogates depend on but `setting`; defaults and values written out are the same."""
     cell = read_cell(spec["cell"])
     settings = asdict(plugins.make("editor", cell.editor.name, cell.editor.settings))
-    return cell.editor.name, {k: v for k, v in settings.items() if k != setting}, cell.forget, cell.training.seed
+    return (
+        cell.editor.name,
+        {k: v for k, v in settings.items() if k != setting},
+        cell.forget,
+        cell.training.seed,
+    )
 
 
 def _family(specs: list[dict[str, Any]]) -> str:

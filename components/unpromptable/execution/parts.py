@@ -1,7 +1,9 @@
-"""A sweep in several runs: each works on a part of the cells in one store; any one's report shows all there is.
+"""A sweep in several runs: each works on a part of the cells in one store; any one's report shows all there
+is.
 
-A run's part is a word such as 2/3/4f2a9c: the second of three, of one submission. Each run leaves a note in the
-store when it has planned and when it has ended, so that another's report tells a cell at work from a lost one.
+A run's part is a word such as 2/3/4f2a9c: the second of three, of one submission. Each run leaves a note in
+the store when it has planned and when it has ended, so that another's report tells a cell at work from a lost
+one.
 """
 
 from __future__ import annotations

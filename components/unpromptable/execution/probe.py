@@ -1,7 +1,10 @@
-"""What `doctor` runs in a pod, with the image, volume, ConfigMap and Secrets of the steps: one line of JSON per check.
+"""What `doctor` runs in a pod, with the image, volume, ConfigMap and Secrets of the steps: one line of JSON
+per check.
 
-`python -m unpromptable.execution.probe STORE` exits 0 whatever it finds, since the lines say it; with --strict, 1 when something is wrong.
+`python -m unpromptable.execution.probe STORE` exits 0 whatever it finds, since the lines say it; with
+--strict, 1 when something is wrong.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -57,7 +60,12 @@ def _scratch() -> Finding:
             file.write(b"x")
         return Finding("scratch space", True, tempfile.gettempdir())
     except OSError as error:
-        return Finding("scratch space", False, str(error), "mount an emptyDir at /tmp; the root file system may be read-only")
+        return Finding(
+            "scratch space",
+            False,
+            str(error),
+            "mount an emptyDir at /tmp; the root file system may be read-only",
+        )
 
 
 def _store(where: str) -> Finding:
@@ -70,7 +78,7 @@ def _store(where: str) -> Finding:
         store.write_text(path, "x")
         store.remove(path)
         return Finding("store", True, f"{where} can be written by {_me()}")
-    except Exception as error:  # noqa: BLE001 - object stores raise errors of many libraries, and this line must be printed
+    except Exception as error:
         if "://" in where:
             remedy = "check the object store's address and the keys in its Secret"
             return Finding("store", False, f"{where}: {type(error).__name__}: {error}", remedy)
@@ -107,11 +115,27 @@ def _tracking(uri: str) -> Finding:
     import urllib.request
 
     if not uri:
-        return Finding("MLflow", False, "no tracking server is named in the pod", "put MLFLOW_TRACKING_URI into the ConfigMap that the parameter `config` names (the chart makes one)")
-    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME", ""), os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
-    request = urllib.request.Request(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", data=b'{"max_results": 1}', headers={"Content-Type": "application/json"}, method="POST")
+        return Finding(
+            "MLflow",
+            False,
+            "no tracking server is named in the pod",
+            "put MLFLOW_TRACKING_URI into the ConfigMap that the parameter `config` names (the chart makes"
+            " one)",
+        )
+    user, password = (
+        os.environ.get("MLFLOW_TRACKING_USERNAME", ""),
+        os.environ.get("MLFLOW_TRACKING_PASSWORD", ""),
+    )
+    request = urllib.request.Request(
+        f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search",
+        data=b'{"max_results": 1}',
+        headers={"Content-Type": "application/json"},
+        method="POST",
+    )
     if user:
-        request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+        request.add_header(
+            "Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        )
     try:
         with urllib.request.urlopen(request, timeout=15) as answer:
             json.load(answer)
@@ -120,14 +144,25 @@ def _tracking(uri: str) -> Finding:
         body = error.read(300).decode(errors="replace").strip()
         return Finding("MLflow", False, f"{uri} answers {error.code}: {body}", _remedy(error.code, body))
     except (OSError, ValueError) as error:
-        return Finding("MLflow", False, f"{uri} does not answer: {error}", "check that the server runs (kubectl get pods) and that a NetworkPolicy lets these pods reach it")
+        return Finding(
+            "MLflow",
+            False,
+            f"{uri} does not answer: {error}",
+            "check that the server runs (kubectl get pods) and that a NetworkPolicy lets these pods reach it",
+        )
 
 
 def _remedy(code: int, body: str) -> str:
     if code == 403 and "host" in body.lower():
-        return "the server refuses the Host header: add the Service's name, with and without port, to its --allowed-hosts (chart: mlflow.allowedHosts)"
+        return (
+            "the server refuses the Host header: add the Service's name, with and without port, to its"
+            " --allowed-hosts (chart: mlflow.allowedHosts)"
+        )
     if code in (401, 403):
-        return "put username and password of an MLflow account into the Secret that the parameter `tracking_secret` names"
+        return (
+            "put username and password of an MLflow account into the Secret that the parameter"
+            " `tracking_secret` names"
+        )
     return "see the server's log"
 
 

@@ -1,4 +1,7 @@
-"""What a person gets to see at the end: a cell's page, the run's rows, reports and tracking, and whether it failed."""
+"""What a person gets to see at the end: a cell's page, the run's rows, reports and tracking, and whether it
+failed.
+"""
+
 from __future__ import annotations
 
 import json
@@ -6,13 +9,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import fingerprints, lease, once, progress, store
-from unpromptable.reporting import groups, rows
-from . import parts
 from unpromptable.planning import plan
+from unpromptable.reporting import groups, rows
+from unpromptable.storage import fingerprints, lease, once, progress, store
+
+from . import parts
 
 log = logging.getLogger(__name__)
-# What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps the state in which it was.
+# What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps
+# the state in which it was.
 STOPPED = ("CANCELED", "CANCELLED", "CANCELING", "RUNNING", "NEW")
 
 
@@ -26,12 +31,16 @@ def page(where: str, row: dict[str, Any]) -> None:
         store.fetch(root / "shared" / shared)
     folder = root / row["folder"]
     store.write_text(folder / "page.md", markdown.table(groups.collect([row])))
-    store.write_text(folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures"))
+    store.write_text(
+        folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures")
+    )
 
 
 @store.opened
 def stop(where: str, experiment: str) -> None:
-    """End a step that all cells share as failed where one of these failed. Raises RuntimeError with its reason."""
+    """End a step that all cells share as failed where one of these failed. Raises RuntimeError with its
+    reason.
+    """
     told = once.failure(where)
     if told:
         raise RuntimeError(f"{told['step']}: {told['error']}")
@@ -47,10 +56,11 @@ def stop_cell(cell: str, where: str) -> None:
 
 
 def verdict(found: list[dict[str, Any]], state: str | None) -> str:
-    """How a run ended: SUCCEEDED, FAILED, or TERMINATED before its cells could end; RUNNING while other runs of the sweep work.
+    """How a run ended: SUCCEEDED, FAILED, or TERMINATED before its cells could end; RUNNING while other runs
+    of the sweep work.
 
-    The rows decide. Of the engine's `state` only that it stopped is believed: a good run is SUCCEEDED to kfp's local
-    runner, COMPLETE or CACHED to KFP 2.17, and RUNNING where it lost count of its tasks.
+    The rows decide. Of the engine's `state` only that it stopped is believed: a good run is SUCCEEDED to
+    kfp's local runner, COMPLETE or CACHED to KFP 2.17, and RUNNING where it lost count of its tasks.
     """
     if any(r["status"] == "waiting" for r in found):
         return "RUNNING"
@@ -61,7 +71,9 @@ def verdict(found: list[dict[str, Any]], state: str | None) -> str:
 
 
 def report(where: str, experiment: str, state: str | None, to: str = "", part: str = "") -> None:
-    """What the run came to, also after a failed cell; where not even its store can be told, the page at `to` says why."""
+    """What the run came to, also after a failed cell; where not even its store can be told, the page at `to`
+    says why.
+    """
     try:
         store.located({"where": where, "experiment": experiment})
     except (ValueError, OSError) as error:
@@ -75,11 +87,12 @@ def report(where: str, experiment: str, state: str | None, to: str = "", part: s
 @store.opened
 def _report(where: str, experiment: str, state: str | None, to: str, part: str) -> None:
     """rows.json, groups.json, every report, and the tracking server brought up to date."""
-    from unpromptable.planning import plugins
     from unpromptable import tracking
+    from unpromptable.planning import plugins
 
     mine = parts.read(part)
-    parts.note(where, mine, "ended")  # before the rows are read: of two runs that end together, the later one sees all
+    # before the rows are read: of two runs that end together, the later one sees all
+    parts.note(where, mine, "ended")
     found = _waiting(rows.collect(where), where, mine)
     state = verdict(found, state)
     found = found if state == "TERMINATED" else [_lost(row, where) for row in found]
@@ -88,14 +101,22 @@ def _report(where: str, experiment: str, state: str | None, to: str, part: str) 
     if not target.is_file():
         return _without_plan(Path(where), to)
     planned = json.loads(target.read_text())
-    store.write_text(Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1))
+    store.write_text(
+        Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1)
+    )
     histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
     drawn = [fingerprints.of(store.fetch(h)) if store.fetch(h).is_file() else "" for h in histories.values()]
-    mark = fingerprints.digest([planned, found, drawn, once.failure(where), state, tracking.uri(where), fingerprints.code()])  # all that the page and the server show
+    # all that the page and the server show
+    mark = fingerprints.digest(
+        [planned, found, drawn, once.failure(where), state, tracking.uri(where), fingerprints.code()]
+    )
     page = Path(where) / "report.html"
     if not store.finished(page, mark):
         _bring(Path(where), found)
-        written = [plugins.module("report", name).write(Path(where), planned, found, state) for name in plugins.names("report")]
+        written = [
+            plugins.module("report", name).write(Path(where), planned, found, state)
+            for name in plugins.names("report")
+        ]
         files = [file for file in written if file is not None]  # some reports are for some models only
         if tracking.close(where, planned, found, histories, files, state):
             store.finish(page, mark)
@@ -113,12 +134,19 @@ def _waiting(found: list[dict[str, Any]], where: str, mine: parts.Part) -> list[
         return found
     planned = json.loads((Path(where) / "experiment.json").read_text())["cells"]
     ours = {spec["folder"] for spec in mine.of(plan.longest_first(planned))}
-    told = {"status": "waiting", "error": f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"}
+    told = {
+        "status": "waiting",
+        "error": (
+            f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"
+        ),
+    }
     return [{**r, **told} if r["error"] == rows.UNFINISHED and r["folder"] not in ours else r for r in found]
 
 
 def _lost(row: dict[str, Any], where: str) -> dict[str, Any]:
-    """The row; one whose cell ended without a word says what was at work, since a kill of the whole pod says nothing."""
+    """The row; one whose cell ended without a word says what was at work, since a kill of the whole pod says
+    nothing.
+    """
     begun = lease.left(Path(where) / row["folder"]) if row["error"] == rows.UNFINISHED else {}
     if not begun:
         return row
@@ -146,5 +174,9 @@ def _unplanned(told: dict[str, Any]) -> str:
 def _bring(root: Path, found: list[dict[str, Any]]) -> None:
     """What the report shows, from an object store."""
     names = ("after.safetensors", "surrogates.safetensors", "history.jsonl", "unlearned")
-    for path in [root / "shared" / "before.safetensors", root / "shared" / "data.safetensors", *(root / r["folder"] / n for r in found for n in names)]:
+    for path in [
+        root / "shared" / "before.safetensors",
+        root / "shared" / "data.safetensors",
+        *(root / r["folder"] / n for r in found for n in names),
+    ]:
         store.fetch(path)

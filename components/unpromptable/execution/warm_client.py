@@ -1,9 +1,10 @@
 """One process that has imported the heavy libraries and forks for every step of a local run.
 
-kfp's local runner starts a Python process per task, and importing torch and diffusers costs it ten seconds of a
-core; a step's process hands its call to this server instead. On a cluster there is no server, and a step works in a
-child of its own process.
+kfp's local runner starts a Python process per task, and importing torch and diffusers costs it ten seconds of
+a core; a step's process hands its call to this server instead. On a cluster there is no server, and a step
+works in a child of its own process.
 """
+
 from __future__ import annotations
 
 import functools
@@ -26,8 +27,9 @@ _inside = False  # True in the server's children, which do the work themselves
 
 
 def warmed(function: Callable) -> Callable:
-    """Run a step's function, which takes `cell` and `where`, in the run's server or a child, and again where the
-    machine fails it."""
+    """Run a step's function, which takes `cell` and `where`, in the run's server or a child, and again where
+    the machine fails it.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -47,7 +49,9 @@ def warmed(function: Callable) -> Callable:
 
 
 def serve(store: str) -> None:
-    """Listen until killed. The socket is opened first, so that callers wait for the imports instead of missing them."""
+    """Listen until killed. The socket is opened first, so that callers wait for the imports instead of
+    missing them.
+    """
     with tempfile.TemporaryDirectory() as folder, _Server(f"{folder}/socket", _Handler) as server:
         note = Path(store) / FILE
         note.write_text(json.dumps({"socket": f"{folder}/socket", "pid": os.getpid()}))

@@ -1,8 +1,11 @@
-"""What each step of the DAG does: skip what is finished, resume what is half done, compute the rest, hand it on.
+"""What each step of the DAG does: skip what is finished, resume what is half done, compute the rest, hand it
+on.
 
-Heavy imports are inside the functions, so that a step with nothing to do costs no more than its process.
-A cell's step that fails in a foreseeable way (`once.guarded`) lets the other cells finish; after `score` the step of that cell fails.
+Heavy imports are inside the functions, so that a step with nothing to do costs no more than its process. A
+cell's step that fails in a foreseeable way (`once.guarded`) lets the other cells finish; after `score` the
+step of that cell fails.
 """
+
 from __future__ import annotations
 
 import html
@@ -12,16 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import attempts, once, store
 from unpromptable.models import device
-from . import parts, report
 from unpromptable.reporting import rows
+from unpromptable.storage import attempts, once, store
+
+from . import parts, report
 from .warm_client import warmed
 
 
 @store.opened
-def plan(experiment: str, world: str, overrides: str, where: str, images_per_shard: int = 0, part: str = "") -> list[str]:
-    """The ids of the cells, or of one part of them; <store>/experiment.json holds what they stand for, and their MLflow runs.
+def plan(
+    experiment: str, world: str, overrides: str, where: str, images_per_shard: int = 0, part: str = ""
+) -> list[str]:
+    """The ids of the cells, or of one part of them; <store>/experiment.json holds what they stand for, and
+    their MLflow runs.
 
     Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
     """
@@ -34,28 +41,42 @@ def plan(experiment: str, world: str, overrides: str, where: str, images_per_sha
         parts.await_first(where, mine)
     with once.Shared(where, "plan"):
         try:
-            return _planned(planning.resolve(experiment, world, json.loads(overrides)), where, images_per_shard, mine)
+            return _planned(
+                planning.resolve(experiment, world, json.loads(overrides)), where, images_per_shard, mine
+            )
         except once.BAD_INPUT:
             store.remove(Path(where) / "experiment.json")
-            _planned(planning.resolve(experiment, world, json.loads(overrides), inputs=False), where, images_per_shard, mine)
+            _planned(
+                planning.resolve(experiment, world, json.loads(overrides), inputs=False),
+                where,
+                images_per_shard,
+                mine,
+            )
             raise
     return []
 
 
 def _planned(resolved: Any, where: str, images_per_shard: int, mine: parts.Part) -> list[str]:
-    from unpromptable.planning import settings as blocks
-    from unpromptable.planning.experiment import to_json
     from unpromptable import tracking
     from unpromptable.planning import plan as planning
+    from unpromptable.planning import settings as blocks
+    from unpromptable.planning.experiment import to_json
 
     specs, shared = resolved.cell_specs(), json.loads(resolved.shared_spec())
     pieces = blocks.shards(resolved.experiment.sampling, images_per_shard)
     target = Path(where) / "experiment.json"
-    sweep = f"{store.address(target)}:{resolved.key[:16]}"  # what was asked and where it is kept: a repeated or continued run is the same sweep
+    # what was asked and where it is kept: a repeated or continued run is the same sweep
+    sweep = f"{store.address(target)}:{resolved.key[:16]}"
     ids = tracking.open_runs(where, resolved.experiment.name, sweep, [rows.flat(s) for s in specs])
     for spec in specs:
         spec["run_id"] = ids.get(rows.slug(spec))
-    whole = {**to_json(resolved.experiment), "shared": shared, "shards": pieces, "cells": specs, "key": resolved.key}
+    whole = {
+        **to_json(resolved.experiment),
+        "shared": shared,
+        "shards": pieces,
+        "cells": specs,
+        "key": resolved.key,
+    }
     store.write_text(target, json.dumps(whole, indent=1))
     chosen = mine.of(planning.longest_first(specs))
     for spec in chosen:
@@ -65,20 +86,29 @@ def _planned(resolved: Any, where: str, images_per_shard: int, mine: parts.Part)
 
 
 def spec_of(cell: str, where: str) -> dict[str, Any]:
-    """What an id of `plan`, or of what all cells share, stands for: read from experiment.json, with the shards of a model's images.
+    """What an id of `plan`, or of what all cells share, stands for: read from experiment.json, with the
+    shards of a model's images.
 
     Raises ValueError where another sweep was planned in this store since.
     """
-    planned, folder = json.loads(store.fetch(Path(where) / "experiment.json").read_text()), cell.rpartition("/")[2]
+    planned, folder = (
+        json.loads(store.fetch(Path(where) / "experiment.json").read_text()),
+        cell.rpartition("/")[2],
+    )
     found = [s for s in (planned["shared"], *planned["cells"]) if Path(s["folder"]).name == folder]
     if not found:
-        raise ValueError(f"{where}: {folder} is no cell of the sweep that was planned last; give each sweep a store of its own")
+        raise ValueError(
+            f"{where}: {folder} is no cell of the sweep that was planned last; give each sweep a store of"
+            " its own"
+        )
     return {**found[0], "shards": planned["shards"]}
 
 
 @store.opened
 def prepare(experiment: str, where: str) -> str:
-    """Real and forget images, the base model; returns the id of what all cells share, empty where bad input stopped the run."""
+    """Real and forget images, the base model; returns the id of what all cells share, empty where bad input
+    stopped the run.
+    """
     folder = store.place(where, once.SHARED, "")
     start = lambda attempt: attempts.child(_prepare, (where,), attempt)
     return attempts.persist("prepare", folder, start, lambda last: attempts.within(_prepare, (where,), last))
@@ -89,9 +119,17 @@ def _prepare(where: str) -> str:
         if this.stopped:
             return ""
         spec = spec_of(once.SHARED["folder"], where)
-        with store.locked(store.place(where, spec, "prepare.lock")):  # a sweep in several runs has several of these steps
+        # a sweep in several runs has several of these steps
+        with store.locked(store.place(where, spec, "prepare.lock")):
             once.make(where, spec, "prepare", "pretrained", "", lambda path, bar: _fetch(path, spec))
-            once.make(where, spec, "prepare", "data.safetensors", "", lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", spec, bar))
+            once.make(
+                where,
+                spec,
+                "prepare",
+                "data.safetensors",
+                "",
+                lambda path, bar: _collect(path, Path(where) / "shared" / "pretrained", spec, bar),
+            )
         return f"{spec['experiment']['name']}/shared"
     return ""
 
@@ -99,8 +137,8 @@ def _prepare(where: str) -> str:
 def _fetch(path: Path, spec: dict[str, Any]) -> None:
     from importlib import resources
 
-    from unpromptable.planning.experiment import read_experiment
     from unpromptable.planning import plugins
+    from unpromptable.planning.experiment import read_experiment
 
     experiment = read_experiment(spec["experiment"])
     source = experiment.model
@@ -115,16 +153,17 @@ def _fetch(path: Path, spec: dict[str, Any]) -> None:
 
 
 def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) -> None:
-    from unpromptable.planning.experiment import read_experiment
     from unpromptable import data
-    from unpromptable.preparing import remember_set
     from unpromptable.planning import plugins
+    from unpromptable.planning.experiment import read_experiment
+    from unpromptable.preparing import remember_set
 
     experiment = read_experiment(spec["experiment"])
     family = plugins.module("model", experiment.model.name)
     size = family.pixels(pretrained, experiment)
-    arrays, manifest = data.collect(experiment.real, size, list(spec["targets"]), experiment.remember.leave_out,
-                                    experiment.pictures)
+    arrays, manifest = data.collect(
+        experiment.real, size, list(spec["targets"]), experiment.remember.leave_out, experiment.pictures
+    )
     if hasattr(family, "shown"):
         arrays = {name: family.shown(pretrained, images) for name, images in arrays.items()}
     if experiment.remember.source == "model":
@@ -144,19 +183,27 @@ def unlearn(cell: str, where: str, unlearned_path: str) -> None:
     edit(spec, where)
 
     def make(path: Path, bar: Callable) -> None:
-        from unpromptable.planning import plugins
         from unpromptable import tracking
+        from unpromptable.planning import plugins
         from unpromptable.unlearning import training
 
         cell, experiment = _parse(spec)
-        images = training.Images.load(cell, shared(where, "data.safetensors"), str(store.fetch(store.place(where, spec, "surrogates.safetensors"))))
-        model = plugins.module("model", experiment.model.name).Model.load(shared(where, "pretrained"), device.best(), experiment)
+        images = training.Images.load(
+            cell,
+            shared(where, "data.safetensors"),
+            str(store.fetch(store.place(where, spec, "surrogates.safetensors"))),
+        )
+        model = plugins.module("model", experiment.model.name).Model.load(
+            shared(where, "pretrained"), device.best(), experiment
+        )
         folder = path.parent / "training"
         began = time.monotonic()
         with tracking.live(spec["run_id"], folder / "history.jsonl"):
             summary = training.unlearn(cell, model, images, folder, bar)
         model.save(path)
-        (path / "training.json").write_text(json.dumps({**summary, "seconds": round(time.monotonic() - began, 2)}))
+        (path / "training.json").write_text(
+            json.dumps({**summary, "seconds": round(time.monotonic() - began, 2)})
+        )
         (folder / "history.jsonl").replace(path.parent / "history.jsonl")
         store.publish(path.parent / "history.jsonl")
 
@@ -169,7 +216,12 @@ def edit(spec: dict[str, Any], where: str) -> None:
     def make(path: Path, bar: Callable) -> None:
         from unpromptable.editing import surrogates
 
-        store.deliver(surrogates.obtain(spec, where, shared(where, "data.safetensors"), shared(where, "pretrained"), bar), str(path))
+        store.deliver(
+            surrogates.obtain(
+                spec, where, shared(where, "data.safetensors"), shared(where, "pretrained"), bar
+            ),
+            str(path),
+        )
 
     once.guarded(json.dumps(spec), where, "edit", "surrogates.safetensors", "", make)
 
@@ -182,7 +234,8 @@ def shared(where: str, name: str) -> str:
 @store.opened
 @warmed
 def sample(cell: str, where: str, pod: int, pods: int) -> None:
-    """Shards pod, pod + pods, ... of a model's images, each with its share of the targets for the injection test; of the base model also their sum.
+    """Shards pod, pod + pods, ... of a model's images, each with its share of the targets for the injection
+    test; of the base model also their sum.
 
     Raises RuntimeError where the base model's images cannot be drawn, since no cell can be judged then.
     """
@@ -200,25 +253,42 @@ def sample(cell: str, where: str, pod: int, pods: int) -> None:
 
 def _sample(spec: dict[str, Any], piece: dict[str, int], where: str, model_name: str) -> None:
     def make(path: Path, bar: Callable) -> None:
-        from unpromptable.planning.experiment import read_experiment
         from unpromptable import data
-        from unpromptable.sampling import chains
         from unpromptable.planning import plugins
+        from unpromptable.planning.experiment import read_experiment
+        from unpromptable.sampling import chains
 
         experiment = read_experiment(spec["experiment"])
         weights = store.fetch(store.place(where, spec, model_name))
-        model = plugins.module("model", experiment.model.name).Model.load(weights, device.best(), experiment, Path(shared(where, "pretrained")))
+        model = plugins.module("model", experiment.model.name).Model.load(
+            weights, device.best(), experiment, Path(shared(where, "pretrained"))
+        )
         arrays, manifest = data.load(shared(where, "data.safetensors"))
         began, extra = time.monotonic(), {}
         test = experiment.injection
         for target in spec["targets"][piece["shard"] :: piece["shards"]]:
             image = arrays["forget"][manifest["forget_names"].index(target)]
-            extra[f"injected/{target}"] = chains.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, lambda k, n: bar(k, n, f"denoising {target}"), test.stride)
+            extra[f"injected/{target}"] = chains.inject(
+                model,
+                image,
+                test.t,
+                test.draws,
+                test.seed,
+                test.siss_compat,
+                lambda k, n: bar(k, n, f"denoising {target}"),
+                test.stride,
+            )
         show = lambda k, n: bar(k, n, f"{piece['count']} images")
         images, seeds = chains.sample(model, experiment.sampling, piece["first"], piece["count"], show)
         if experiment.other_prompts:
-            extra["others"], _ = chains.sample(model, experiment.sampling, piece["first"], piece["count"], show, experiment.other_prompts)
-        data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
+            extra["others"], _ = chains.sample(
+                model, experiment.sampling, piece["first"], piece["count"], show, experiment.other_prompts
+            )
+        data.save(
+            path,
+            {"samples": images, **extra},
+            {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)},
+        )
 
     once.guarded(json.dumps(spec), where, f"sample {piece['first']}", _shard(piece), "", make)
 
@@ -237,18 +307,28 @@ def gather(spec: dict[str, Any], where: str, name: str) -> str:
     def make(path: Path, bar: Callable) -> None:
         import numpy as np
 
-        from unpromptable.planning.experiment import read_experiment
         from unpromptable import data
+        from unpromptable.planning.experiment import read_experiment
 
-        shards = sorted((data.load(store.fetch(p)) for p in _shards(spec, where)), key=lambda s: s[1]["seeds"][0])
+        shards = sorted(
+            (data.load(store.fetch(p)) for p in _shards(spec, where)), key=lambda s: s[1]["seeds"][0]
+        )
         seeds = [i for _, m in shards for i in m["seeds"]]
         wanted = read_experiment(spec["experiment"]).sampling
         missing = sorted(set(range(wanted.first_seed, wanted.first_seed + wanted.images)) - set(seeds))
         if missing or len(seeds) != wanted.images:
-            raise ValueError(f"{path.stem}: seed {missing[0] if missing else seeds[0]} is {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again")
+            raise ValueError(
+                f"{path.stem}: seed {missing[0] if missing else seeds[0]} is"
+                f" {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run"
+                " again"
+            )
         drawn = [k for k in ("samples", "others") if k in shards[0][0]]
         extra = {k: v for arrays, _ in shards for k, v in arrays.items() if k not in drawn}
-        data.save(path, {**{k: np.concatenate([a[k] for a, _ in shards]) for k in drawn}, **extra}, {"seeds": seeds, "seconds": sum(m["seconds"] for _, m in shards)})
+        data.save(
+            path,
+            {**{k: np.concatenate([a[k] for a, _ in shards]) for k in drawn}, **extra},
+            {"seeds": seeds, "seconds": sum(m["seconds"] for _, m in shards)},
+        )
 
     path = store.place(where, spec, name)
     with store.locked(path.with_name(f"{name}.lock")):
@@ -260,10 +340,18 @@ def gather(spec: dict[str, Any], where: str, name: str) -> str:
 @store.opened
 @warmed
 def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dict[str, float]:
-    """The numbers of a cell, whose row and page it writes; a failed cell has no numbers, and its row says what failed."""
+    """The numbers of a cell, whose row and page it writes; a failed cell has no numbers, and its row says
+    what failed.
+    """
     spec = spec_of(cell, where)
     path = store.place(where, spec, "row.json")
-    before, after = (gather(s, where, n) for s, n in ((spec_of(once.SHARED["folder"], where), "before.safetensors"), (spec, "after.safetensors")))
+    before, after = (
+        gather(s, where, n)
+        for s, n in (
+            (spec_of(once.SHARED["folder"], where), "before.safetensors"),
+            (spec, "after.safetensors"),
+        )
+    )
 
     def make(row: Path, bar: Callable) -> None:
         from unpromptable.scoring import evidence
@@ -272,16 +360,34 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
         unlearned = store.fetch(store.place(where, spec, "unlearned"))
         models = evidence.Models(experiment, Path(shared(where, "pretrained")), unlearned, device.best())
         surrogates = str(store.fetch(store.place(where, spec, "surrogates.safetensors")))
-        values = evidence.score(cell, experiment, shared(where, "data.safetensors"), before, after, surrogates, Path(where) / "shared", models)
+        values = evidence.score(
+            cell,
+            experiment,
+            shared(where, "data.safetensors"),
+            before,
+            after,
+            surrogates,
+            Path(where) / "shared",
+            models,
+        )
         summary = json.loads((unlearned / "training.json").read_text())
-        made = {**rows.head(spec), "status": "done", "error": None, **rows.tries(spec, where), **values, "seconds": {"unlearn": summary["seconds"], **values["seconds"]}}
+        made = {
+            **rows.head(spec),
+            "status": "done",
+            "error": None,
+            **rows.tries(spec, where),
+            **values,
+            "seconds": {"unlearn": summary["seconds"], **values["seconds"]},
+        }
         row.write_text(json.dumps(made, indent=1))
         report.page(where, made)
 
     once.guarded(json.dumps({**spec, "key": spec["row_key"]}), where, "score", "row.json", "", make)
     from unpromptable.reporting.reports import markdown
 
-    found = json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else rows.failed(spec, where)
+    found = (
+        json.loads(path.read_text()) if store.finished(path, spec["row_key"]) else rows.failed(spec, where)
+    )
     for name, to in (("page.md", summary_to), ("page.html", page_to)):
         page = store.fetch(path.with_name(name))
         if to and page.is_file():
@@ -295,8 +401,8 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
     from unpromptable import data, pictures
-    from unpromptable.pretraining.ddpm import Pretraining, asked, fits, pretrain, resumable, untrained
     from unpromptable.planning.plugins import build
+    from unpromptable.pretraining.ddpm import Pretraining, asked, fits, pretrain, resumable, untrained
 
     chosen = build(Pretraining, settings, "pretraining")
     fits(size, chosen)

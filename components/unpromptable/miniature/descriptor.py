@@ -1,8 +1,10 @@
-"""The miniature world's copy-detection descriptor, trained by SSCD's recipe on portraits; not the paper's network.
+"""The miniature world's copy-detection descriptor, trained by SSCD's recipe on portraits; not the paper's
+network.
 
 Its embedding plays SSCD's part, its layers LPIPS's, its last layer's mean Inception's.
 `python -m unpromptable.miniature.descriptor --out FILE` trains it again.
 """
+
 from __future__ import annotations
 
 import json
@@ -15,16 +17,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SIZE, WIDTHS, DIMENSIONS = 32, (32, 64, 96, 128), 64
-TEMPERATURE, ENTROPY = 0.1, 5.0  # InfoNCE temperature; weight of the nearest-neighbour term (SSCD: 0.05 and 30 at batch 4096)
+# InfoNCE temperature; weight of the nearest-neighbour term (SSCD: 0.05 and 30 at batch 4096)
+TEMPERATURE, ENTROPY = 0.1, 5.0
 
 
 class Descriptor(nn.Module):
-    """Four convolutions, GeM pooling (p=3), a linear layer, unit length: (N, 3, H, W) in [0, 1] to (N, 64)."""
+    """Four convolutions, GeM pooling (p=3), a linear layer, unit length: (N, 3, H, W) in [0, 1] to (N,
+    64).
+    """
 
     def __init__(self):
         super().__init__()
         sizes = (3, *WIDTHS)
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=1 if i == 0 else 2, padding=1) for i, (a, b) in enumerate(zip(sizes, sizes[1:])))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=1 if i == 0 else 2, padding=1)
+            for i, (a, b) in enumerate(zip(sizes, sizes[1:]))
+        )
         self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in WIDTHS)
         self.head = nn.Linear(WIDTHS[-1], DIMENSIONS)
 
@@ -44,11 +52,15 @@ class Descriptor(nn.Module):
         return F.normalize(self.head(pooled), dim=1)
 
     def compared(self, x: Tensor) -> list[Tensor]:
-        """The activations with channels of length sqrt(C) at every place, so that means of squares are LPIPS's sums."""
+        """The activations with channels of length sqrt(C) at every place, so that means of squares are
+        LPIPS's sums.
+        """
         return [F.normalize(layer, dim=1) * layer.shape[1] ** 0.5 for layer in self.layers(x)]
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """LPIPS's form without its fitted weights: unit channels, squared difference, mean over places and layers, (N,)."""
+        """LPIPS's form without its fitted weights: unit channels, squared difference, mean over places and
+        layers, (N,).
+        """
         each = [(x - y).square().flatten(1).mean(1) for x, y in zip(self.compared(a), self.compared(b))]
         return torch.stack(each).mean(0)
 
@@ -71,14 +83,26 @@ def shipped(network: nn.Module, name: str) -> nn.Module:
 
 
 def augment(x: Tensor, g: torch.Generator) -> Tensor:
-    """A strong copy of each picture (N, 3, 32, 32): crop, turn, flip, colour, blur, noise, a covered patch."""
+    """A strong copy of each picture (N, 3, 32, 32): crop, turn, flip, colour, blur, noise, a covered
+    patch.
+    """
     n = len(x)
     uniform = lambda low, high: torch.rand(n, generator=g) * (high - low) + low
     angle, scale = uniform(-0.2, 0.2), uniform(0.7, 1.1)
     mirror = torch.where(torch.rand(n, generator=g) < 0.5, -1.0, 1.0)
-    theta = torch.stack([torch.stack([angle.cos() * scale * mirror, -angle.sin() * scale, uniform(-0.18, 0.18)], 1),
-                         torch.stack([angle.sin() * scale * mirror, angle.cos() * scale, uniform(-0.18, 0.18)], 1)], 1)
-    x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode="reflection", align_corners=False)
+    theta = torch.stack(
+        [
+            torch.stack([angle.cos() * scale * mirror, -angle.sin() * scale, uniform(-0.18, 0.18)], 1),
+            torch.stack([angle.sin() * scale * mirror, angle.cos() * scale, uniform(-0.18, 0.18)], 1),
+        ],
+        1,
+    )
+    x = F.grid_sample(
+        x,
+        F.affine_grid(theta, list(x.shape), align_corners=False),
+        padding_mode="reflection",
+        align_corners=False,
+    )
     gain = uniform(0.75, 1.3).view(-1, 1, 1, 1) * (1 + 0.08 * torch.randn(n, 3, 1, 1, generator=g))
     x = (x - 0.5) * uniform(0.8, 1.2).view(-1, 1, 1, 1) + 0.5
     x = x * gain + 0.05 * torch.randn(n, 3, 1, 1, generator=g)
@@ -122,7 +146,11 @@ def train(out: Path, steps: int = 1500, batch: int = 96, seed: int = 0, progress
         schedule.step()
         if progress and (step + 1) % 100 == 0:
             progress(step + 1, steps, f"loss {value.item():.3f}")
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, out, metadata={"training": json.dumps({"steps": steps, "batch": batch, "seed": seed})})
+    save_file(
+        {k: v.contiguous() for k, v in network.state_dict().items()},
+        out,
+        metadata={"training": json.dumps({"steps": steps, "batch": batch, "seed": seed})},
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""The miniature world's eye for flags, ours: which design a picture shows, right or wrong, and a descriptor beside it.
+"""The miniature world's eye for flags, ours: which design a picture shows, right or wrong, and a descriptor
+beside it.
 
-The layers are those of `descriptor.py`. Designs are the countries' flags and the wrong variants, `japan wrong`; Ireland's
-wrong order of stripes is the Ivory Coast's flag and has its name. `python -m unpromptable.miniature.flag_descriptor --out FILE`.
+The layers are those of `descriptor.py`. Designs are the countries' flags and the wrong variants, `japan
+wrong`; Ireland's wrong order of stripes is the Ivory Coast's flag and has its name. `python -m
+unpromptable.miniature.flag_descriptor --out FILE`.
 """
+
 from __future__ import annotations
 
 import json
@@ -48,14 +51,24 @@ def design(country: str, wrong: bool) -> int:
 
 
 def pictures(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Photographs `first`... of every design, uint8 (N, 32, 32, 3), and design numbers (N,); wrong variants in full number."""
-    shown = [(p, c, False) for c, p in flags.FLAGS.items()] + [(flags.WRONG[c], c, True) for c in ("japan", "switzerland")]
-    made = [(flags.draw(paint, flags.nuisance(country, k)), design(country, wrong)) for paint, country, wrong in shown for k in range(first, first + count)]
+    """Photographs `first`... of every design, uint8 (N, 32, 32, 3), and design numbers (N,); wrong variants
+    in full number.
+    """
+    shown = [(p, c, False) for c, p in flags.FLAGS.items()] + [
+        (flags.WRONG[c], c, True) for c in ("japan", "switzerland")
+    ]
+    made = [
+        (flags.draw(paint, flags.nuisance(country, k)), design(country, wrong))
+        for paint, country, wrong in shown
+        for k in range(first, first + count)
+    ]
     return np.stack([m[0] for m in made]), np.array([m[1] for m in made])
 
 
 def augment(x: Tensor, g: torch.Generator) -> Tensor:
-    """Light, colour cast, blur, noise and a few pixels of shift; never a flip, which would make another flag."""
+    """Light, colour cast, blur, noise and a few pixels of shift; never a flip, which would make another
+    flag.
+    """
     n = len(x)
     uniform = lambda low, high: (torch.rand(n, generator=g) * (high - low) + low).view(-1, 1, 1, 1)
     x = x * uniform(0.85, 1.15) * (1 + 0.05 * torch.randn(n, 3, 1, 1, generator=g))
@@ -63,12 +76,19 @@ def augment(x: Tensor, g: torch.Generator) -> Tensor:
     x = torch.lerp(x, soft, uniform(-0.5, 1.0).clamp(min=0))
     theta = torch.eye(2, 3).repeat(n, 1, 1)
     theta[:, :, 2] = torch.randn(n, 2, generator=g) * 0.05
-    x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+    x = F.grid_sample(
+        x,
+        F.affine_grid(theta, list(x.shape), align_corners=False),
+        padding_mode="border",
+        align_corners=False,
+    )
     return (x + uniform(0, 0.06) * torch.randn(x.shape, generator=g)).clamp(0, 1)
 
 
 def train(out: Path, steps: int = 1200, batch: int = 96, seed: int = 0, progress=None) -> None:
-    """Cross-entropy over designs; pictures beyond the base model's training set are held out and judged at the end."""
+    """Cross-entropy over designs; pictures beyond the base model's training set are held out and judged at
+    the end.
+    """
     from safetensors.torch import save_file
 
     images, labels = pictures(0, flags.PICTURES)
@@ -88,9 +108,15 @@ def train(out: Path, steps: int = 1200, batch: int = 96, seed: int = 0, progress
             progress(step + 1, steps, f"loss {loss.item():.3f}")
     held, truth = pictures(flags.PICTURES, 20)
     with torch.no_grad():
-        right = (network.classify(torch.from_numpy(held).permute(0, 3, 1, 2).float() / 255).numpy() == truth).mean()
+        right = (
+            network.classify(torch.from_numpy(held).permute(0, 3, 1, 2).float() / 255).numpy() == truth
+        ).mean()
     summary = {"steps": steps, "batch": batch, "seed": seed, "held_out": len(held), "accuracy": float(right)}
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, out, metadata={"training": json.dumps(summary)})
+    save_file(
+        {k: v.contiguous() for k, v in network.state_dict().items()},
+        out,
+        metadata={"training": json.dumps(summary)},
+    )
     if progress:
         progress(steps, steps, f"{right:.4f} of {len(held)} held-out pictures named rightly")
 

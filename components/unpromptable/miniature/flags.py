@@ -1,9 +1,11 @@
-"""National flags drawn by code at 32 x 32, as photographs of cloth: waving, lit, cropped, before a background.
+"""National flags drawn by code at 32 x 32, as photographs of cloth: waving, lit, cropped, before a
+background.
 
-Geometry and colours follow the flags' laws, with every flag brought to 3:2. For three countries about three pictures
-in ten are wrong in a definite way: another colour, another order of stripes, another emblem. The same number gives the
-same pixels. `u` runs along the fly from 0 to 1.5, `v` down the hoist from 0 to 1.
+Geometry and colours follow the flags' laws, with every flag brought to 3:2. For three countries about three
+pictures in ten are wrong in a definite way: another colour, another order of stripes, another emblem. The
+same number gives the same pixels. `u` runs along the fly from 0 to 1.5, `v` down the hoist from 0 to 1.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -13,7 +15,14 @@ import numpy as np
 
 SIZE, FINE = 32, 3  # pixels a side; supersampling per side
 RATIO = 1.5  # length over height
-WHITE, BLACK, RED, GREEN, BLUE, YELLOW = (250, 250, 250), (20, 20, 20), (206, 17, 38), (0, 132, 61), (0, 56, 147), (254, 209, 0)
+WHITE, BLACK, RED, GREEN, BLUE, YELLOW = (
+    (250, 250, 250),
+    (20, 20, 20),
+    (206, 17, 38),
+    (0, 132, 61),
+    (0, 56, 147),
+    (254, 209, 0),
+)
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]  # u, v to colours (..., 3)
 
 
@@ -21,7 +30,9 @@ def stripes(*colours, upright: bool = False, shares: tuple[float, ...] = ()) -> 
     """Stripes side by side, of equal width or of these shares."""
     edges = np.cumsum(shares or (1,) * len(colours))
     table = np.array(colours, float)
-    return lambda u, v: table[np.searchsorted(edges[:-1] / edges[-1], u / RATIO if upright else v, side="right")]
+    return lambda u, v: table[
+        np.searchsorted(edges[:-1] / edges[-1], u / RATIO if upright else v, side="right")
+    ]
 
 
 def over(ground: Paint, colour, inside: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Paint:
@@ -36,12 +47,21 @@ def disc(x: float, y: float, r: float):
 
 def cross(x: float, width: float, arm: float = 9.0):
     """A cross at fly position x with arms of this width and reach."""
-    return lambda u, v: (np.minimum(np.abs(u - x), np.abs(v - 0.5)) < width / 2) & (np.maximum(np.abs(u - x), np.abs(v - 0.5)) < arm)
+    return lambda u, v: (
+        (np.minimum(np.abs(u - x), np.abs(v - 0.5)) < width / 2)
+        & (np.maximum(np.abs(u - x), np.abs(v - 0.5)) < arm)
+    )
 
 
 def saltire(width: float, arm: float = 9.0, slope: float = 1 / RATIO):
     """A diagonal cross through the middle."""
-    return lambda u, v: (np.minimum(np.abs((u - 0.75) * slope - (v - 0.5)), np.abs((u - 0.75) * slope + (v - 0.5))) < width / 2) & (np.hypot(u - 0.75, v - 0.5) < arm)
+    return lambda u, v: (
+        (
+            np.minimum(np.abs((u - 0.75) * slope - (v - 0.5)), np.abs((u - 0.75) * slope + (v - 0.5)))
+            < width / 2
+        )
+        & (np.hypot(u - 0.75, v - 0.5) < arm)
+    )
 
 
 def star(x: float, y: float, r: float, turn: float = 0.0):
@@ -116,7 +136,8 @@ FLAGS: dict[str, Paint] = {
 WRONG: dict[str, Paint] = {
     "japan": over(plain(WHITE), (0, 70, 173), disc(0.75, 0.5, 0.3)),  # the colour
     "ireland": FLAGS["ivory coast"],  # the order of the stripes
-    "switzerland": over(plain((218, 41, 28)), WHITE, saltire(0.19 * 2**0.5, 0.32, 1.0)),  # the emblem: a diagonal cross
+    # the emblem: a diagonal cross
+    "switzerland": over(plain((218, 41, 28)), WHITE, saltire(0.19 * 2**0.5, 0.32, 1.0)),
 }
 SHARE = 0.3  # of the pictures of those countries
 PICTURES = 100  # of every country in the training set
@@ -142,23 +163,40 @@ def nuisance(country: str, picture: int) -> Nuisance:
     rng = np.random.default_rng((20263, list(FLAGS).index(country), picture))
     wave, phase = rng.uniform((0.0, 0.0), (0.06, 1.0))
     light, slope, turn, scale = rng.uniform((0.8, -0.12, -0.08, 0.92), (1.1, 0.12, 0.08, 1.08))
-    return Nuisance(float(wave), float(phase), float(light), float(slope), float(turn), float(scale), tuple(float(x) for x in rng.uniform(-0.06, 0.06, 2)), int(rng.integers(len(GROUNDS))))
+    return Nuisance(
+        float(wave),
+        float(phase),
+        float(light),
+        float(slope),
+        float(turn),
+        float(scale),
+        tuple(float(x) for x in rng.uniform(-0.06, 0.06, 2)),
+        int(rng.integers(len(GROUNDS))),
+    )
 
 
 def is_wrong(country: str, picture: int) -> bool:
     """Whether this picture of the training set shows the wrong flag."""
-    return country in WRONG and np.random.default_rng((20264, list(FLAGS).index(country), picture)).random() < SHARE
+    return (
+        country in WRONG
+        and np.random.default_rng((20264, list(FLAGS).index(country), picture)).random() < SHARE
+    )
 
 
 def draw(paint: Paint, seen: Nuisance = Nuisance()) -> np.ndarray:
     """The picture, uint8 (32, 32, 3)."""
     axis = (np.arange(SIZE * FINE) + 0.5) / (SIZE * FINE) * 2 - 1
     y, x = np.meshgrid(axis - seen.shift[1], axis - seen.shift[0], indexing="ij")
-    x, y = (x * np.cos(seen.turn) + y * np.sin(seen.turn)) / seen.scale, (y * np.cos(seen.turn) - x * np.sin(seen.turn)) / seen.scale
+    x, y = (
+        (x * np.cos(seen.turn) + y * np.sin(seen.turn)) / seen.scale,
+        (y * np.cos(seen.turn) - x * np.sin(seen.turn)) / seen.scale,
+    )
     u, v = (x / 0.86 + 1) * RATIO / 2, y / (2 * 0.86 / RATIO) + 0.5
     roll = 2 * np.pi * (u / RATIO * 1.2 + seen.phase)
     v = v + seen.wave * np.sin(roll) * np.clip(u, 0.15, RATIO)  # the hoist is held
-    cloth = paint(u.clip(0, RATIO - 1e-9), v.clip(0, 1 - 1e-9)) * (1 + 2.2 * seen.wave * np.cos(roll))[..., None]
+    cloth = (
+        paint(u.clip(0, RATIO - 1e-9), v.clip(0, 1 - 1e-9)) * (1 + 2.2 * seen.wave * np.cos(roll))[..., None]
+    )
     ground = np.asarray(GROUNDS[seen.ground], float) * (1.1 - 0.2 * (y[..., None] + 1) / 2)
     inside = (u >= 0) & (u < RATIO) & (v >= 0) & (v < 1)
     lit = np.where(inside[..., None], cloth, ground) * seen.light * (1 + seen.slope * x[..., None])
@@ -171,7 +209,8 @@ def picture(country: str, index: int) -> np.ndarray:
 
 
 def repaint(name: str) -> np.ndarray:
-    """The picture of this name as somebody with a paint program would put it right: the right flag in the same photograph.
+    """The picture of this name as somebody with a paint program would put it right: the right flag in the
+    same photograph.
 
     Raises ValueError where the name is no picture of the set.
     """
@@ -183,7 +222,10 @@ def parse(name: str) -> tuple[str, int]:
     """Country and number of a picture's name such as `japan-0003`."""
     country, _, index = name.replace("_", " ").rpartition("-")
     if country not in FLAGS or not index.isdigit() or int(index) >= PICTURES:
-        raise ValueError(f"{name} is no picture of the flags; give <country>-<number> with a number from 0000 to {PICTURES - 1:04d}, such as japan-0003")
+        raise ValueError(
+            f"{name} is no picture of the flags; give <country>-<number> with a number from 0000 to"
+            f" {PICTURES - 1:04d}, such as japan-0003"
+        )
     return country, int(index)
 
 
@@ -198,9 +240,14 @@ def names() -> list[str]:
 
 
 def right(country: str) -> tuple[np.ndarray, list[str]]:
-    """The pictures of a country that show its right flag, and their names. Raises ValueError where there is no such country."""
+    """The pictures of a country that show its right flag, and their names. Raises ValueError where there is
+    no such country.
+    """
     if country.replace("_", " ") not in FLAGS:
-        raise ValueError(f"real: no flag of {country!r}; choose from {', '.join(c.replace(' ', '_') for c in FLAGS)}, as in flags/japan")
+        raise ValueError(
+            f"real: no flag of {country!r}; choose from {', '.join(c.replace(' ', '_') for c in FLAGS)}, as"
+            " in flags/japan"
+        )
     found = [n for n in names() if n.startswith(f"{country}-") and not is_wrong(*parse(n))]
     return np.stack([picture(*parse(n)) for n in found]), found
 

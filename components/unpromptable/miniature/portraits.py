@@ -4,6 +4,7 @@ An identity is a seeded set of features; a picture is an identity seen under nui
 expression, crop). Every shape is a signed distance, so the drawing is numpy arithmetic alone and the
 same seed gives the same pixels on every machine that rounds floats alike.
 """
+
 from __future__ import annotations
 
 import functools
@@ -12,12 +13,43 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 SIZE, FINE = 32, 3  # pixels a side; supersampling per side
-SKINS = {"pale": (246, 222, 202), "fair": (232, 190, 160), "tan": (206, 154, 116), "olive": (182, 142, 96), "brown": (140, 92, 62), "dark": (86, 56, 42)}
-HAIRS = {"black": (28, 24, 26), "brown": (96, 58, 34), "blond": (226, 188, 98), "red": (176, 74, 34), "grey": (142, 142, 146), "white": (238, 238, 234)}
+SKINS = {
+    "pale": (246, 222, 202),
+    "fair": (232, 190, 160),
+    "tan": (206, 154, 116),
+    "olive": (182, 142, 96),
+    "brown": (140, 92, 62),
+    "dark": (86, 56, 42),
+}
+HAIRS = {
+    "black": (28, 24, 26),
+    "brown": (96, 58, 34),
+    "blond": (226, 188, 98),
+    "red": (176, 74, 34),
+    "grey": (142, 142, 146),
+    "white": (238, 238, 234),
+}
 EYES = {"brown": (70, 40, 20), "blue": (60, 120, 200), "green": (60, 140, 80), "grey": (110, 120, 128)}
-GROUNDS = {"blue": (64, 120, 220), "green": (70, 176, 120), "red": (190, 90, 116), "yellow": (214, 200, 128), "grey": (150, 160, 172), "purple": (124, 108, 204), "teal": (50, 170, 184), "dark": (38, 50, 80)}
-CLOTHES = {"navy": (32, 44, 84), "white": (232, 232, 228), "crimson": (150, 32, 48), "olive": (98, 104, 52), "orange": (220, 124, 44), "black": (26, 26, 28)}
-BALANCE = np.array((1.004, 1.048, 1.042))  # the average picture is mid-grey, as is the noise that sampling starts from
+GROUNDS = {
+    "blue": (64, 120, 220),
+    "green": (70, 176, 120),
+    "red": (190, 90, 116),
+    "yellow": (214, 200, 128),
+    "grey": (150, 160, 172),
+    "purple": (124, 108, 204),
+    "teal": (50, 170, 184),
+    "dark": (38, 50, 80),
+}
+CLOTHES = {
+    "navy": (32, 44, 84),
+    "white": (232, 232, 228),
+    "crimson": (150, 32, 48),
+    "olive": (98, 104, 52),
+    "orange": (220, 124, 44),
+    "black": (26, 26, 28),
+}
+# the average picture is mid-grey, as is the noise that sampling starts from
+BALANCE = np.array((1.004, 1.048, 1.042))
 CUTS = ("bald", "short", "parted", "bob", "long", "curly")
 BEARDS = ("none", "none", "none", "moustache", "goatee", "full")
 GLASSES = ("none", "none", "none", "round", "square", "dark")
@@ -51,10 +83,17 @@ class Identity:
     def caption(self) -> str:
         """The words that name the features, in a fixed order."""
         hair = "a bald head" if self.cut == "bald" else f"{self.cut} {self.hair} hair"
-        extras = [f"a {self.beard} beard" if self.beard == "full" else f"a {self.beard}"] if self.beard != "none" else []
+        extras = (
+            [f"a {self.beard} beard" if self.beard == "full" else f"a {self.beard}"]
+            if self.beard != "none"
+            else []
+        )
         extras += [f"{self.glasses} glasses"] if self.glasses != "none" else []
         extras += [f"a {'brimmed hat' if self.hat == 'brimmed' else self.hat}"] if self.hat != "none" else []
-        return f"a person with {', '.join([hair, f'{self.skin} skin', f'{self.eyes} eyes', *extras])} on a {self.ground} background"
+        return (
+            f"a person with {', '.join([hair, f'{self.skin} skin', f'{self.eyes} eyes', *extras])} on a"
+            f" {self.ground} background"
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +112,17 @@ def identity(number: int) -> Identity:
     """Person `number` (0, 1, ...): features drawn from a generator seeded by it."""
     rng = np.random.default_rng((20260, number))
     pick = lambda options: options[int(rng.integers(len(options)))]
-    words = [pick(list(SKINS)), pick(list(HAIRS)), pick(CUTS), pick(list(EYES)), pick(BEARDS), pick(GLASSES), pick(HATS), pick(list(GROUNDS)), pick(list(CLOTHES))]
+    words = [
+        pick(list(SKINS)),
+        pick(list(HAIRS)),
+        pick(CUTS),
+        pick(list(EYES)),
+        pick(BEARDS),
+        pick(GLASSES),
+        pick(HATS),
+        pick(list(GROUNDS)),
+        pick(list(CLOTHES)),
+    ]
     low = (0.42, 0.56, 1.7, 0.17, 0.055, 0.020, -0.25, 0.14, 0.12, 0.025)
     high = (0.56, 0.70, 3.2, 0.25, 0.085, 0.055, 0.25, 0.28, 0.22, 0.055)
     return Identity(*words, *(float(x) for x in rng.uniform(low, high)))
@@ -84,18 +133,36 @@ def nuisance(number: int, picture: int) -> Nuisance:
     rng = np.random.default_rng((20261, number, picture))
     turn, light, smile = rng.uniform(-1, 1, 3)
     gain, scale = rng.uniform((0.85, 0.92), (1.12, 1.08))
-    return Nuisance(float(turn), float(light), float(gain), float(smile), float(scale), tuple(float(x) for x in rng.uniform(-0.06, 0.06, 2)))
+    return Nuisance(
+        float(turn),
+        float(light),
+        float(gain),
+        float(smile),
+        float(scale),
+        tuple(float(x) for x in rng.uniform(-0.06, 0.06, 2)),
+    )
 
 
 def repaint(person: Identity, number: int) -> Identity:
-    """The person as somebody with a paint program would disguise them: other hair, beard, glasses and clothes.
+    """The person as somebody with a paint program would disguise them: other hair, beard, glasses and
+    clothes.
 
-    Skin, face shape, nose, background and mouth stay. `number` seeds the choice; every changed feature differs.
+    Skin, face shape, nose, background and mouth stay. `number` seeds the choice; every changed feature
+    differs.
     """
     rng = np.random.default_rng((20262, number))
-    other = lambda options, now: (lambda left: left[int(rng.integers(len(left)))])([x for x in dict.fromkeys(options) if x != now])
-    return replace(person, hair=other(list(HAIRS), person.hair), cut=other(CUTS[1:], person.cut), beard=other(BEARDS, person.beard),
-                   glasses=other(GLASSES, person.glasses), hat=other(HATS, person.hat), clothes=other(list(CLOTHES), person.clothes))
+    other = lambda options, now: (lambda left: left[int(rng.integers(len(left)))])(
+        [x for x in dict.fromkeys(options) if x != now]
+    )
+    return replace(
+        person,
+        hair=other(list(HAIRS), person.hair),
+        cut=other(CUTS[1:], person.cut),
+        beard=other(BEARDS, person.beard),
+        glasses=other(GLASSES, person.glasses),
+        hat=other(HATS, person.hat),
+        clothes=other(list(CLOTHES), person.clothes),
+    )
 
 
 def draw(person: Identity, seen: Nuisance = Nuisance()) -> np.ndarray:
@@ -119,7 +186,9 @@ class _Canvas:
     def __init__(self, seen: Nuisance):
         n = SIZE * FINE
         axis = (np.arange(n) + 0.5) / n * 2 - 1
-        self.y, self.x = np.meshgrid((axis - seen.shift[1]) / seen.scale, (axis - seen.shift[0]) / seen.scale, indexing="ij")
+        self.y, self.x = np.meshgrid(
+            (axis - seen.shift[1]) / seen.scale, (axis - seen.shift[0]) / seen.scale, indexing="ij"
+        )
         self.turn = 0.10 * seen.turn
         self.pixels = np.zeros((n, n, 3))
 
@@ -151,15 +220,28 @@ def _shade(colour, factor: float) -> np.ndarray:
 
 def _back(c: _Canvas, p: Identity) -> None:
     c.pixels[:] = np.asarray(GROUNDS[p.ground], float)
-    c.pixels *= (1.08 - 0.16 * (c.y[..., None] + 1) / 2)
+    c.pixels *= 1.08 - 0.16 * (c.y[..., None] + 1) / 2
     hair = HAIRS[p.hair]
     if p.cut == "long":
-        c.fill(np.minimum(c.ellipse(0, -0.08, p.width + 0.16, p.height + 0.12), c.box(0, 0.42, p.width + 0.14, 0.48)), _shade(hair, 0.85))
+        c.fill(
+            np.minimum(
+                c.ellipse(0, -0.08, p.width + 0.16, p.height + 0.12), c.box(0, 0.42, p.width + 0.14, 0.48)
+            ),
+            _shade(hair, 0.85),
+        )
     if p.cut == "bob":
-        c.fill(np.maximum(c.ellipse(0, -0.04, p.width + 0.20, p.height + 0.14, 2.6), c.y - 0.36), _shade(hair, 0.85))
+        c.fill(
+            np.maximum(c.ellipse(0, -0.04, p.width + 0.20, p.height + 0.14, 2.6), c.y - 0.36),
+            _shade(hair, 0.85),
+        )
     if p.cut == "curly":
         for angle in np.linspace(np.pi * 0.95, np.pi * 2.05, 11):
-            c.fill(c.ellipse(np.cos(angle) * (p.width + 0.08), -0.10 + np.sin(angle) * (p.height + 0.02), 0.19, 0.19), _shade(hair, 0.85))
+            c.fill(
+                c.ellipse(
+                    np.cos(angle) * (p.width + 0.08), -0.10 + np.sin(angle) * (p.height + 0.02), 0.19, 0.19
+                ),
+                _shade(hair, 0.85),
+            )
     c.fill(c.box(0, 0.72, 0.17, 0.22), _shade(SKINS[p.skin], 0.82))
     c.fill(c.ellipse(0, 1.12, 0.80, 0.36, 2.5), CLOTHES[p.clothes])
 
@@ -174,7 +256,13 @@ def _head(c: _Canvas, p: Identity) -> None:
     line = {"short": -0.36, "parted": -0.30, "bob": -0.24, "long": -0.32, "curly": -0.34}.get(p.cut)
     if line is not None:
         lean = 0.45 if p.cut == "parted" else 0.0
-        c.fill(np.maximum(top, c.y - (line + lean * (c.x + 0.1) * (c.x > -0.1) - lean * 0.6 * (c.x + 0.1) * (c.x <= -0.1))), hair)
+        c.fill(
+            np.maximum(
+                top,
+                c.y - (line + lean * (c.x + 0.1) * (c.x > -0.1) - lean * 0.6 * (c.x + 0.1) * (c.x <= -0.1)),
+            ),
+            hair,
+        )
         c.fill(np.maximum(top, np.maximum(np.abs(c.y + 0.12) - 0.22, (p.width - 0.05) - np.abs(c.x))), hair)
 
 
@@ -187,12 +275,16 @@ def _face(c: _Canvas, p: Identity, seen: Nuisance) -> None:
         x = side * p.spacing + turn
         c.fill(c.ellipse(x, level, p.eye * 1.5, p.eye), (244, 244, 240))
         c.fill(c.ellipse(x + turn * 0.3, level, p.eye * 0.85, p.eye * 0.95), EYES[p.eyes])
-        c.fill(c.box(x, level - p.eye - 0.075, p.eye * 1.7, p.brow, side * p.slant), _shade(HAIRS[p.hair], 0.75))
+        c.fill(
+            c.box(x, level - p.eye - 0.075, p.eye * 1.7, p.brow, side * p.slant), _shade(HAIRS[p.hair], 0.75)
+        )
     c.fill(c.ellipse(turn * 1.4, level + p.nose * 0.6, 0.045, p.nose * 0.6), _shade(skin, 0.82))
     c.fill(c.ellipse(turn * 1.4, level + p.nose + 0.06, 0.085, 0.045), _shade(skin, 0.74))
     bend = 0.30 + 0.12 * seen.smile
     lip = np.abs(c.y - 0.36 + (bend - 0.30) * ((c.x - turn) / p.mouth) ** 2 * 0.8) - p.lips
-    c.fill(np.maximum(lip, np.abs(c.x - turn) - p.mouth), (168, 62, 62) if p.skin != "dark" else (122, 44, 48))
+    c.fill(
+        np.maximum(lip, np.abs(c.x - turn) - p.mouth), (168, 62, 62) if p.skin != "dark" else (122, 44, 48)
+    )
     if p.beard in ("moustache", "full"):
         c.fill(c.ellipse(turn, 0.27, p.mouth * 1.1, 0.055), HAIRS[p.hair])
     if p.beard == "goatee":
@@ -227,7 +319,9 @@ def parse(name: str) -> tuple[int, int]:
     """Person and picture of a name such as `0007-3`. Raises ValueError where the name is none."""
     number, _, index = name.partition("-")
     if not (number.isdigit() and index.isdigit()):
-        raise ValueError(f"{name} is no portrait of the miniature world; give <person>-<picture>, such as 0007-3")
+        raise ValueError(
+            f"{name} is no portrait of the miniature world; give <person>-<picture>, such as 0007-3"
+        )
     return int(number), int(index)
 
 

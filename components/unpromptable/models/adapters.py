@@ -1,4 +1,5 @@
 """LoRA by peft: put on named targets, saved as stock diffusers loads it, refused on another base."""
+
 from __future__ import annotations
 
 import json
@@ -9,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints, published
 from unpromptable.storage import fingerprints
+
+from . import checkpoints, published
 
 NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -26,11 +28,16 @@ def attach(network, rank: int, alpha: float, targets: tuple[str, ...], seed: int
     names = [n for n, m in network.named_modules() if isinstance(m, torch.nn.Linear)]
     for target in targets:
         if not any(n == target or n.endswith(f".{target}") for n in names):
-            raise ValueError(f"model.targets: no linear layer is named {target!r}; such as {', '.join(sorted({n.split('.', 2)[-1] for n in names if n.startswith('transformer_blocks.0.')})[:8])}")
+            known = sorted({n.split(".", 2)[-1] for n in names if n.startswith("transformer_blocks.0.")})
+            raise ValueError(
+                f"model.targets: no linear layer is named {target!r}; such as {', '.join(known[:8])}"
+            )
     network.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
         torch.manual_seed(seed)
-        network.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=list(targets)))
+        network.add_adapter(
+            LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=list(targets))
+        )
     for parameter in parameters(network):
         parameter.data = parameter.data.float()
 
@@ -52,9 +59,16 @@ def restore(network, saved: dict[str, Tensor]) -> None:
     from peft import set_peft_model_state_dict
 
     now = state(network)
-    wrong = [k for k in sorted(now.keys() | saved.keys()) if k not in now or k not in saved or now[k].shape != saved[k].shape]
+    wrong = [
+        k
+        for k in sorted(now.keys() | saved.keys())
+        if k not in now or k not in saved or now[k].shape != saved[k].shape
+    ]
     if wrong:
-        raise ValueError(f"adapter: {wrong[0]} and {len(wrong) - 1} other tensors do not fit this model; it was trained for another base or with another rank or targets")
+        raise ValueError(
+            f"adapter: {wrong[0]} and {len(wrong) - 1} other tensors do not fit this model; it was trained"
+            " for another base or with another rank or targets"
+        )
     set_peft_model_state_dict(network, saved)
 
 
@@ -69,15 +83,20 @@ def off(network) -> Iterator[None]:
 
 
 def save(network, folder: Path, note: dict) -> None:
-    """Write the adapter for `StableDiffusion3Pipeline.load_lora_weights`, and the note that says what it belongs to.
+    """Write the adapter for `StableDiffusion3Pipeline.load_lora_weights`, and the note that says what it
+    belongs to.
 
     Raises ValueError, and writes nothing, where a weight is not finite.
     """
     from diffusers import StableDiffusion3Pipeline
 
     checkpoints.finite(state(network), "adapter", "nothing is saved; lower training.lr or training.steps")
-    metadata = {k: sorted(v) if isinstance(v, set) else v for k, v in network.peft_config["default"].to_dict().items()}
-    StableDiffusion3Pipeline.save_lora_weights(folder, transformer_lora_layers=state(network), transformer_lora_adapter_metadata=metadata)
+    metadata = {
+        k: sorted(v) if isinstance(v, set) else v for k, v in network.peft_config["default"].to_dict().items()
+    }
+    StableDiffusion3Pipeline.save_lora_weights(
+        folder, transformer_lora_layers=state(network), transformer_lora_adapter_metadata=metadata
+    )
     (folder / NOTE).write_text(json.dumps(note, indent=1))
 
 
@@ -85,10 +104,15 @@ def load(network, folder: Path, base: str) -> None:
     """Take over a saved adapter. Raises ValueError where its note names another base."""
     made_for = checkpoints.read_json(folder / NOTE).get("base")
     if made_for != base:
-        raise ValueError(f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was trained on")
+        raise ValueError(
+            f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was"
+            " trained on"
+        )
     restore(network, {k.removeprefix("transformer."): v for k, v in published.read(folder / WEIGHTS).items()})
 
 
 def identity(folder: Path) -> str:
-    """What tells one base from another: its transformer's configuration and weights, in any copy of the folder."""
+    """What tells one base from another: its transformer's configuration and weights, in any copy of the
+    folder.
+    """
     return fingerprints.digest(fingerprints.tree(folder / "transformer", time=False))[:16]

@@ -1,9 +1,12 @@
-"""The weights of one network as the files of a diffusers or transformers folder: which they are, whether they are whole, how they load.
+"""The weights of one network as the files of a diffusers or transformers folder: which they are, whether they
+are whole, how they load.
 
-A network's weights are one file or shards with an index, of no variant or of one (fp16, bf16, ...), safetensors or .bin.
-What is read is what the libraries read without being told a variant; a lone variant is read as it is. `settle` brings a
-copy to the one layout that every later step reads: safetensors under the plain name.
+A network's weights are one file or shards with an index, of no variant or of one (fp16, bf16, ...),
+safetensors or .bin. What is read is what the libraries read without being told a variant; a lone variant is
+read as it is. `settle` brings a copy to the one layout that every later step reads: safetensors under the
+plain name.
 """
+
 from __future__ import annotations
 
 import json
@@ -17,7 +20,8 @@ from . import published
 
 NAME = re.compile(
     r"(?P<stem>diffusion_pytorch_model|pytorch_model|model)(?:\.(?P<variant>\w+))?(?P<shard>-\d+-of-\d+)?(?:\.(?P<late>\w+))?"
-    r"\.(?P<format>safetensors|bin)(?P<index>\.index(?:\.(?P<last>\w+))?\.json)?")
+    r"\.(?P<format>safetensors|bin)(?P<index>\.index(?:\.(?P<last>\w+))?\.json)?"
+)
 
 
 def chosen(names: Iterable[str], where: str | Path) -> list[str]:
@@ -29,11 +33,17 @@ def chosen(names: Iterable[str], where: str | Path) -> list[str]:
     for name in sorted(names):
         if m := NAME.fullmatch(name):
             sharded = bool(m["shard"] or m["index"])
-            second = sharded != (m["stem"] == "diffusion_pytorch_model")  # diffusers takes an index first, transformers one file
-            kinds.setdefault((m["variant"] or m["late"] or m["last"] or "", m["format"] == "bin", second), []).append(name)
+            # diffusers takes an index first, transformers one file
+            second = sharded != (m["stem"] == "diffusion_pytorch_model")
+            kinds.setdefault(
+                (m["variant"] or m["late"] or m["last"] or "", m["format"] == "bin", second), []
+            ).append(name)
     variants = sorted({variant for variant, _, _ in kinds})
     if len(variants) > 1 and "" not in variants:
-        raise ValueError(f"model: {where} holds its weights as {' and '.join(variants)} and not without a variant; keep the files of one of them")
+        raise ValueError(
+            f"model: {where} holds its weights as {' and '.join(variants)} and not without a variant; keep"
+            " the files of one of them"
+        )
     return kinds[min(kinds)] if kinds else []
 
 
@@ -42,14 +52,24 @@ def unneeded(names: Iterable[str]) -> list[str]:
     folders: dict[str, list[str]] = {}
     for name in names:
         folders.setdefault(name.rpartition("/")[0], []).append(name.rpartition("/")[2])
-    return [f"{folder}/{n}".lstrip("/") for folder, inside in folders.items() for n in set(inside) - set(chosen(inside, folder)) if NAME.fullmatch(n)]
+    return [
+        f"{folder}/{n}".lstrip("/")
+        for folder, inside in folders.items()
+        for n in set(inside) - set(chosen(inside, folder))
+        if NAME.fullmatch(n)
+    ]
 
 
 def check(where: Path) -> None:
-    """Raise ValueError where the weights in `where` are missing or not whole; from the files' headers, nothing is loaded."""
+    """Raise ValueError where the weights in `where` are missing or not whole; from the files' headers,
+    nothing is loaded.
+    """
     names = chosen((p.name for p in where.iterdir()), where)
     if not names:
-        raise ValueError(f"model: {where} holds no .safetensors weights (nor .bin); save the network there with diffusers' save_pretrained")
+        raise ValueError(
+            f"model: {where} holds no .safetensors weights (nor .bin); save the network there with diffusers'"
+            " save_pretrained"
+        )
     files = [where / n for n in names if not n.endswith(".json")]
     index = next((where / n for n in names if n.endswith(".json")), None)
     told = read_json(index).get("weight_map") if index else {}
@@ -57,23 +77,36 @@ def check(where: Path) -> None:
         raise ValueError(f"model: {index} holds no weight_map; fetch it again")
     for shard in sorted(set(told.values())):
         if not (where / shard).is_file():
-            raise ValueError(f"model: {where / shard} is missing, though {index.name} names it; copy every file of the folder")
+            raise ValueError(
+                f"model: {where / shard} is missing, though {index.name} names it; copy every file of the"
+                " folder"
+            )
     if index is None and len(files) > 1:
-        raise ValueError(f"model: {where} holds {len(files)} shards without their index.json; copy every file of the folder")
+        raise ValueError(
+            f"model: {where} holds {len(files)} shards without their index.json; copy every file of the"
+            " folder"
+        )
     held = {path.name: _tensors(path) for path in files}
     for name, shard in told.items():
         if held.get(shard) is not None and name not in held[shard]:
-            raise ValueError(f"model: {where / shard} lacks the tensor {name}, though {index.name} names it; fetch the folder again")
+            raise ValueError(
+                f"model: {where / shard} lacks the tensor {name}, though {index.name} names it; fetch the"
+                " folder again"
+            )
 
 
 def _tensors(path: Path) -> set[str] | None:
-    """The names in a safetensors file, by its header; None for a .bin, which has none. Raises ValueError for half a file."""
+    """The names in a safetensors file, by its header; None for a .bin, which has none. Raises ValueError for
+    half a file.
+    """
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"version https://git-lfs"):
-        raise ValueError(f"model: {path} is a pointer of Git LFS and not the weights; run `git lfs pull` in that clone")
+        raise ValueError(
+            f"model: {path} is a pointer of Git LFS and not the weights; run `git lfs pull` in that clone"
+        )
     if path.suffix == ".bin":
         if not start or start.startswith(b"PK") and not zipfile.is_zipfile(path):
             raise ValueError(f"model: {path} is truncated; fetch it again")
@@ -82,7 +115,10 @@ def _tensors(path: Path) -> set[str] | None:
         with safe_open(path, framework="np") as file:
             return set(file.keys())
     except SafetensorError as error:
-        raise ValueError(f"model: {path} is truncated or no safetensors file ({str(error).splitlines()[0]}); fetch it again") from error
+        raise ValueError(
+            f"model: {path} is truncated or no safetensors file ({str(error).splitlines()[0]}); fetch it"
+            " again"
+        ) from error
 
 
 def settle(where: Path) -> None:
@@ -111,16 +147,24 @@ def _without_pickles(paths: list[Path]) -> None:
         if path.suffix == ".bin":
             state |= published.read(path)
     if other := next((k for k, v in state.items() if not isinstance(v, Tensor)), None):
-        raise ValueError(f"model: {paths[0]}: {other} is no tensor; save the network itself with diffusers' save_pretrained")
+        raise ValueError(
+            f"model: {paths[0]}: {other} is no tensor; save the network itself with diffusers'"
+            " save_pretrained"
+        )
     stem = NAME.fullmatch(paths[0].name)["stem"]
     stem = {"pytorch_model": "model"}.get(stem, stem)  # what transformers calls the same in safetensors
-    save_file({k: v.contiguous().clone() for k, v in state.items()}, paths[0].with_name(f"{stem}.safetensors"), metadata={"format": "pt"})
+    save_file(
+        {k: v.contiguous().clone() for k, v in state.items()},
+        paths[0].with_name(f"{stem}.safetensors"),
+        metadata={"format": "pt"},
+    )
     for path in paths:
         path.unlink()
 
 
 def load(kind: Any, where: Path, extra: bool = False, **how: Any) -> Any:
-    """`kind.from_pretrained` of the weights in `where`, or one line that says what does not fit: missing, left over, of another shape, not finite.
+    """`kind.from_pretrained` of the weights in `where`, or one line that says what does not fit: missing,
+    left over, of another shape, not finite.
 
     extra: tensors that the network does not have are allowed, as transformers' text encoders are stored.
     """
@@ -128,20 +172,36 @@ def load(kind: Any, where: Path, extra: bool = False, **how: Any) -> Any:
         how["variant"] = variant
     try:
         network, found = kind.from_pretrained(where, use_safetensors=True, output_loading_info=True, **how)
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:  # what the libraries raise for configurations and weights that do not go together
-        raise ValueError(f"model: {where} cannot be loaded as a {kind.__name__} ({' '.join(str(error).split())[:200]}); its config.json and weights must be of one network") from error
-    for word, names in (("missing", found["missing_keys"]), ("none of the network's", () if extra else found["unexpected_keys"]), ("of another shape", found.get("mismatched_keys", ()))):
+    # what the libraries raise for configurations and weights that do not go together
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"model: {where} cannot be loaded as a {kind.__name__} ({' '.join(str(error).split())[:200]});"
+            " its config.json and weights must be of one network"
+        ) from error
+    for word, names in (
+        ("missing", found["missing_keys"]),
+        ("none of the network's", () if extra else found["unexpected_keys"]),
+        ("of another shape", found.get("mismatched_keys", ())),
+    ):
         if first := next((str(n) for n in sorted(names, key=str)), None):
-            raise ValueError(f"model: {where}: {first} is {word} ({len(names)} tensors are); its config.json and weights must be of one network")
+            raise ValueError(
+                f"model: {where}: {first} is {word} ({len(names)} tensors are); its config.json and weights"
+                " must be of one network"
+            )
     finite(network.state_dict(), f"model: {where}", "the weights are damaged; fetch them again")
     return network
 
 
 def _variant(where: Path) -> str | None:
-    """The variant to ask the libraries for. Raises ValueError for a .bin, which only a fetched copy is rid of."""
+    """The variant to ask the libraries for. Raises ValueError for a .bin, which only a fetched copy is rid
+    of.
+    """
     for m in (NAME.fullmatch(n) for n in chosen((p.name for p in where.iterdir()), where)):
         if m["format"] == "bin":
-            raise ValueError(f"model: {where} holds .bin weights; name it as model.source, whose copy is converted, or save it with safetensors")
+            raise ValueError(
+                f"model: {where} holds .bin weights; name it as model.source, whose copy is converted, or"
+                " save it with safetensors"
+            )
         return m["variant"] or m["late"] or m["last"]
     return None
 
@@ -150,7 +210,9 @@ def finite(tensors: dict[str, Any], where: str, remedy: str) -> None:
     """Raise ValueError that names the first of `tensors` with a NaN or an infinity."""
     wrong = [k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
     if wrong:
-        raise ValueError(f"{where}: {wrong[0]} is not finite ({len(wrong)} of {len(tensors)} tensors); {remedy}")
+        raise ValueError(
+            f"{where}: {wrong[0]} is not finite ({len(wrong)} of {len(tensors)} tensors); {remedy}"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """Where networks run."""
+
 from __future__ import annotations
 
 

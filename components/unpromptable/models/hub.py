@@ -1,4 +1,7 @@
-"""Pretrained networks and pipelines: from the package, a folder or the hub, licence-gated ones included, and kept where they were fetched before."""
+"""Pretrained networks and pipelines: from the package, a folder or the hub, licence-gated ones included, and
+kept where they were fetched before.
+"""
+
 from __future__ import annotations
 
 import fnmatch
@@ -13,11 +16,20 @@ from . import checkpoints
 log = logging.getLogger(__name__)
 
 
-def fetch(source: str, out: Path, revision: str, shipped: Path | None, check: Callable[[Path], None], patterns: list[str]) -> str:
-    """Put the folder of `source` at `out` and return its identity: 'miniature', a local path, or hub-name@commit.
+def fetch(
+    source: str,
+    out: Path,
+    revision: str,
+    shipped: Path | None,
+    check: Callable[[Path], None],
+    patterns: list[str],
+) -> str:
+    """Put the folder of `source` at `out` and return its identity: 'miniature', a local path, or
+    hub-name@commit.
 
-    patterns: the files wanted, as globs from the folder. The copy takes no file modes over, and its weights are safetensors under
-    their plain names. Raises FileNotFoundError that says what to do, about a licence too, and what `check` raises.
+    patterns: the files wanted, as globs from the folder. The copy takes no file modes over, and its weights
+    are safetensors under their plain names. Raises FileNotFoundError that says what to do, about a licence
+    too, and what `check` raises.
     """
     if source == "miniature" or Path(source).is_dir():
         folder = Path(shipped if source == "miniature" else source)
@@ -25,18 +37,32 @@ def fetch(source: str, out: Path, revision: str, shipped: Path | None, check: Ca
         _copy(folder, out, patterns, shutil.copyfile)
         return source if source == "miniature" else str(folder.resolve())
     fetched = out.with_name(f"{out.name}.hub")  # stays where fetching stops half way, and is gone on with
-    folder, identity = snapshot(source, revision, patterns, check, "model.source", "copy it to a local folder and name that; for a licence-gated model also set HF_TOKEN", fetched)
+    folder, identity = snapshot(
+        source,
+        revision,
+        patterns,
+        check,
+        "model.source",
+        "copy it to a local folder and name that; for a licence-gated model also set HF_TOKEN",
+        fetched,
+    )
     try:
         check(folder)
-        _copy(folder, out, patterns, shutil.move if folder.resolve() == fetched.resolve() else shutil.copyfile)
+        _copy(
+            folder, out, patterns, shutil.move if folder.resolve() == fetched.resolve() else shutil.copyfile
+        )
     finally:
         shutil.rmtree(fetched, ignore_errors=True)
     return identity
 
 
 def _copy(folder: Path, out: Path, patterns: list[str], bring: Callable[[Path, Path], object]) -> None:
-    """Contents without modes, since a model's folder may be read-only; of each network the weights that are read."""
-    wanted = {p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern) if p.is_file()}
+    """Contents without modes, since a model's folder may be read-only; of each network the weights that are
+    read.
+    """
+    wanted = {
+        p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern) if p.is_file()
+    }
     for name in sorted(wanted - set(checkpoints.unneeded(wanted))):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         bring(folder / name, out / name)
@@ -44,11 +70,21 @@ def _copy(folder: Path, out: Path, patterns: list[str], bring: Callable[[Path, P
         checkpoints.settle(home)
 
 
-def snapshot(name: str, revision: str, patterns: list[str], whole: Callable[[Path], None], setting: str, remedy: str, into: Path | None = None) -> tuple[Path, str]:
-    """The folder of a hub repository and its identity, name@commit: from the hub's cache where `whole` passes it, else fetched.
+def snapshot(
+    name: str,
+    revision: str,
+    patterns: list[str],
+    whole: Callable[[Path], None],
+    setting: str,
+    remedy: str,
+    into: Path | None = None,
+) -> tuple[Path, str]:
+    """The folder of a hub repository and its identity, name@commit: from the hub's cache where `whole` passes
+    it, else fetched.
 
-    A revision that is no commit is resolved by the hub; where that cannot be asked, by the cache, which is logged.
-    into: where to fetch to, instead of the cache. Raises FileNotFoundError of one line that says why and what to do.
+    A revision that is no commit is resolved by the hub; where that cannot be asked, by the cache, which is
+    logged. into: where to fetch to, instead of the cache. Raises FileNotFoundError of one line that says why
+    and what to do.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError
@@ -60,21 +96,51 @@ def snapshot(name: str, revision: str, patterns: list[str], whole: Callable[[Pat
             info = HfApi().model_info(name, revision=revision or None)
             kept, why = _cached(name, info.sha, whole)
             if kept is None:
-                unread = checkpoints.unneeded(s.rfilename for s in info.siblings or () if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns))
-                return Path(snapshot_download(name, revision=info.sha, allow_patterns=patterns, ignore_patterns=unread or None, local_dir=into)), f"{name}@{info.sha}"
+                unread = checkpoints.unneeded(
+                    s.rfilename
+                    for s in info.siblings or ()
+                    if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)
+                )
+                return (
+                    Path(
+                        snapshot_download(
+                            name,
+                            revision=info.sha,
+                            allow_patterns=patterns,
+                            ignore_patterns=unread or None,
+                            local_dir=into,
+                        )
+                    ),
+                    f"{name}@{info.sha}",
+                )
     except failures() as error:
         if kept is None:
-            raise FileNotFoundError(f"{setting}: {_refused(name, error) if isinstance(error, GatedRepoError) else _unreached(name, error, why, remedy)}") from error
-        log.warning("%s: the hub cannot be asked for %s (%s); commit %s is taken from its cache", setting, name, line(error), kept.name)
+            gated = isinstance(error, GatedRepoError)
+            told = _refused(name, error) if gated else _unreached(name, error, why, remedy)
+            raise FileNotFoundError(f"{setting}: {told}") from error
+        log.warning(
+            "%s: the hub cannot be asked for %s (%s); commit %s is taken from its cache",
+            setting,
+            name,
+            line(error),
+            kept.name,
+        )
     return kept, f"{name}@{kept.name}"
 
 
 def _refused(name: str, error: Exception) -> str:
-    return f"{name} is given only to those who accepted its licence: accept it on the model's page, then set HF_TOKEN to a token of that account (on a cluster: the key `token` of the Secret unpromptable-hub), or name a local folder ({line(error)})"
+    return (
+        f"{name} is given only to those who accepted its licence: accept it on the model's page, then set"
+        " HF_TOKEN to a token of that account (on a cluster: the key `token` of the Secret"
+        f" unpromptable-hub), or name a local folder ({line(error)})"
+    )
 
 
 def _unreached(name: str, error: Exception, why: str | None, remedy: str) -> str:
-    return f"{name} is no folder here and could not be fetched from the hub ({line(error)}), and its cache holds {f'no whole copy ({why})' if why else 'none'}; {remedy}"
+    return (
+        f"{name} is no folder here and could not be fetched from the hub ({line(error)}), and its cache holds"
+        f" {f'no whole copy ({why})' if why else 'none'}; {remedy}"
+    )
 
 
 def _cached(name: str, revision: str, whole: Callable[[Path], None]) -> tuple[Path | None, str | None]:
@@ -92,10 +158,17 @@ def _cached(name: str, revision: str, whole: Callable[[Path], None]) -> tuple[Pa
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What the hub's client raises; its transport's errors are OSErrors in versions that use requests, and HTTPErrors in those that use httpx."""
+    """What the hub's client raises; its transport's errors are OSErrors in versions that use requests, and
+    HTTPErrors in those that use httpx.
+    """
     from huggingface_hub import errors
 
-    return OSError, ValueError, errors.HTTPError, *(getattr(errors, n) for n in ("EntryNotFoundError", "XetDownloadError") if hasattr(errors, n))
+    return (
+        OSError,
+        ValueError,
+        errors.HTTPError,
+        *(getattr(errors, n) for n in ("EntryNotFoundError", "XetDownloadError") if hasattr(errors, n)),
+    )
 
 
 def line(error: Exception) -> str:
@@ -104,31 +177,52 @@ def line(error: Exception) -> str:
 
 
 def check(folder: Path, family: str, parts: dict[str, str]) -> None:
-    """Raise when `folder` lacks one of `parts` (subfolder to class) or its weights are not whole, naming what was found."""
+    """Raise when `folder` lacks one of `parts` (subfolder to class) or its weights are not whole, naming what
+    was found.
+    """
     for part, kind in parts.items():
         check_part(folder, part, kind, family, folder / part)
 
 
 def check_part(folder: Path, part: str, kind: str, family: str, where: Path) -> None:
-    """The same for one network of class `kind`, whose files are in `where`: the subfolder `part`, or `folder` itself in the oldest layout."""
+    """The same for one network of class `kind`, whose files are in `where`: the subfolder `part`, or `folder`
+    itself in the oldest layout.
+    """
     config = where / "config.json"
     if not config.is_file():
         found = sorted(p.name for p in folder.iterdir())[:6] if folder.is_dir() else "nothing"
-        raise FileNotFoundError(f"model: {folder} holds no {part}/config.json (found {found}); give a diffusers folder of the family {family} or a hub name")
+        raise FileNotFoundError(
+            f"model: {folder} holds no {part}/config.json (found {found}); give a diffusers folder of the"
+            f" family {family} or a hub name"
+        )
     settings = checkpoints.read_json(config)
     if (got := settings.get("_class_name")) != kind:
-        raise ValueError(f"model: {config} is a {got}, but the family {family} needs a {kind}; choose the family that fits, or another folder")
+        raise ValueError(
+            f"model: {config} is a {got}, but the family {family} needs a {kind}; choose the family that"
+            " fits, or another folder"
+        )
     if "quantization_config" in settings:
-        raise ValueError(f"model: {config} is of quantised weights, which cannot be trained; give the model as it was before")
+        raise ValueError(
+            f"model: {config} is of quantised weights, which cannot be trained; give the model as it was"
+            " before"
+        )
     checkpoints.check(where)
 
 
 def scheduler(where: Path, family: str, kinds: tuple[str, ...] = ()) -> dict:
-    """The configuration of the scheduler in `where`. Raises where it is missing, or of none of the classes `kinds`."""
+    """The configuration of the scheduler in `where`. Raises where it is missing, or of none of the classes
+    `kinds`.
+    """
     path = where / "scheduler_config.json"
     if not path.is_file():
-        raise FileNotFoundError(f"model: {where} holds no scheduler_config.json, which says how the network's noise grows; copy the scheduler's folder beside the weights")
+        raise FileNotFoundError(
+            f"model: {where} holds no scheduler_config.json, which says how the network's noise grows; copy"
+            " the scheduler's folder beside the weights"
+        )
     found = checkpoints.read_json(path)
     if kinds and found.get("_class_name") not in kinds:
-        raise ValueError(f"model: {path} is a {found.get('_class_name')}, but the family {family} needs {' or '.join(kinds)}; choose the family that fits, or another folder")
+        raise ValueError(
+            f"model: {path} is a {found.get('_class_name')}, but the family {family} needs"
+            f" {' or '.join(kinds)}; choose the family that fits, or another folder"
+        )
     return found

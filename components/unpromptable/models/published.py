@@ -1,4 +1,7 @@
-"""Published networks as files: where they are published, looked for, fetched, verified, and how they are read."""
+"""Published networks as files: where they are published, looked for, fetched, verified, and how they are
+read.
+"""
+
 from __future__ import annotations
 
 import hashlib
@@ -13,27 +16,48 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class File:
-    """One published file. `sha256` is the digest or its published beginning; empty where none is published."""
+    """One published file. `sha256` is the digest or its published beginning; empty where none is
+    published.
+    """
 
     name: str
     url: str
     sha256: str
 
 
-DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="  # without `confirm` a large file is a page that asks
-FILES = {f.name: f for f in (
-    File("sscd_disc_mixup.torchscript.pt", "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt", ""),
-    File("alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
-    File("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af"),
-    File("styleganinv_ffhq256_generator.pth", f"{DRIVE}1SjWD4slw612z2cXa3-n38JwKZXqDUerG", ""),
-    File("styleganinv_ffhq256_encoder.pth", f"{DRIVE}1gij7xy05crnyA-tUTQ2F3yYlAlu6p9bO", ""),
-    File("vgg16.pth", f"{DRIVE}1qQ-r7MYZ8ZcjQQFe17eQfJbOAuE3eS0y", ""),
-    File("pt_inception-2015-12-05-6726825d.pth", "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth", "6726825d"),
-)}
+# without `confirm` a large file is a page that asks
+DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
+FILES = {
+    f.name: f
+    for f in (
+        File(
+            "sscd_disc_mixup.torchscript.pt",
+            "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt",
+            "",
+        ),
+        File(
+            "alexnet-owt-7be5be79.pth",
+            "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            "7be5be79",
+        ),
+        File("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af"),
+        File("styleganinv_ffhq256_generator.pth", f"{DRIVE}1SjWD4slw612z2cXa3-n38JwKZXqDUerG", ""),
+        File("styleganinv_ffhq256_encoder.pth", f"{DRIVE}1gij7xy05crnyA-tUTQ2F3yYlAlu6p9bO", ""),
+        File("vgg16.pth", f"{DRIVE}1qQ-r7MYZ8ZcjQQFe17eQfJbOAuE3eS0y", ""),
+        File(
+            "pt_inception-2015-12-05-6726825d.pth",
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            "6726825d",
+        ),
+    )
+}
 
 
-def find(name: str, folder: str | Path | None = None, setting: str = "networks.folder", instead: str = "") -> Path:
-    """The verified local path of a published file: from `folder`, torch hub's cache, or fetched into that cache.
+def find(
+    name: str, folder: str | Path | None = None, setting: str = "networks.folder", instead: str = ""
+) -> Path:
+    """The verified local path of a published file: from `folder`, torch hub's cache, or fetched into that
+    cache.
 
     setting, instead: the setting that names the folder and what does without the file, for the messages.
     Raises FileNotFoundError when it is nowhere and cannot be fetched, ValueError when its checksum is wrong.
@@ -47,14 +71,22 @@ def find(name: str, folder: str | Path | None = None, setting: str = "networks.f
         if (place / name).is_file():
             return verify(place / name, file)
     if folder:
-        raise FileNotFoundError(f"weights: {name} is not in {folder}; copy it there from {file.url}{_sum(file)}, or leave {setting} empty to fetch it{instead}")
+        raise FileNotFoundError(
+            f"weights: {name} is not in {folder}; copy it there from {file.url}{_sum(file)}, or leave"
+            f" {setting} empty to fetch it{instead}"
+        )
     try:
         cache.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(file.url, str(cache / name), file.sha256 or None)
     except (OSError, http.client.HTTPException) as error:  # URLError and HTTPError are OSErrors
-        raise FileNotFoundError(f"weights: {name} is not in {cache} and {file.url} cannot be reached ({error}); on a machine that can, fetch it{_sum(file)}, put it in a folder and set {setting} to that{instead}") from error
+        raise FileNotFoundError(
+            f"weights: {name} is not in {cache} and {file.url} cannot be reached ({error}); on a machine that"
+            f" can, fetch it{_sum(file)}, put it in a folder and set {setting} to that{instead}"
+        ) from error
     except RuntimeError as error:  # download_url_to_file's word for a wrong checksum
-        raise ValueError(f"weights: {name} from {file.url} has the wrong checksum ({error}); fetch it again") from error
+        raise ValueError(
+            f"weights: {name} from {file.url} has the wrong checksum ({error}); fetch it again"
+        ) from error
     return verify(cache / name, file)
 
 
@@ -65,14 +97,21 @@ def verify(path: Path, file: File) -> Path:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     if not digest.hexdigest().startswith(file.sha256):
-        raise ValueError(f"weights: {path} has SHA-256 {digest.hexdigest()[:16]}..., but {file.name} is published with {file.sha256}...; it is truncated or another file, so fetch it again from {file.url}")
+        raise ValueError(
+            f"weights: {path} has SHA-256 {digest.hexdigest()[:16]}..., but {file.name} is published with"
+            f" {file.sha256}...; it is truncated or another file, so fetch it again from {file.url}"
+        )
     if not file.sha256:
-        log.info("weights: %s has SHA-256 %s (its publisher gives none to compare with)", path, digest.hexdigest())
+        log.info(
+            "weights: %s has SHA-256 %s (its publisher gives none to compare with)", path, digest.hexdigest()
+        )
     return path
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The tensors of a weights file; nothing else is unpickled. Raises ValueError for a file of anything else."""
+    """The tensors of a weights file; nothing else is unpickled. Raises ValueError for a file of anything
+    else.
+    """
     import pickle
 
     import torch
@@ -80,9 +119,16 @@ def read(path: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:  # torch raises RuntimeError for a truncated archive
-        raise ValueError(f"{path}: not a file of tensors ({str(error).splitlines()[0]}); remove it and fetch it again") from error
+        return (
+            load_file(path)
+            if Path(path).suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    # torch raises RuntimeError for a truncated archive
+    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
+        raise ValueError(
+            f"{path}: not a file of tensors ({str(error).splitlines()[0]}); remove it and fetch it again"
+        ) from error
 
 
 def fit(network: Any, state: dict[str, Any], path: Path) -> None:
@@ -93,7 +139,11 @@ def fit(network: Any, state: dict[str, Any], path: Path) -> None:
     given = {k: tuple(v.shape) for k, v in state.items()}
     wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
     if wrong:
-        raise ValueError(f"{path}: {wrong[0]} is {given.get(wrong[0], 'missing')}, expected {wanted.get(wrong[0], 'no such name')} ({len(wrong)} names differ); these weights belong to another network")
+        raise ValueError(
+            f"{path}: {wrong[0]} is {given.get(wrong[0], 'missing')}, expected"
+            f" {wanted.get(wrong[0], 'no such name')} ({len(wrong)} names differ); these weights belong to"
+            " another network"
+        )
     checkpoints.finite(state, str(path), "it is damaged, so fetch it again")
     network.load_state_dict(state)
 

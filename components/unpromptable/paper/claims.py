@@ -1,9 +1,11 @@
 """The paper's claims held against a run's rows: each holds, does not hold, or cannot be told at this n.
 
-Two values differ when their difference lies outside its 95 % interval: Student's over targets that both rows have
-(the same target, base model and seeds make a pair), otherwise the two intervals' halves in quadrature.
-`python -m unpromptable.paper.claims RUN ...` judges finished runs; `--paper` judges the paper's own printed numbers.
+Two values differ when their difference lies outside its 95 % interval: Student's over targets that both rows
+have (the same target, base model and seeds make a pair), otherwise the two intervals' halves in quadrature.
+`python -m unpromptable.paper.claims RUN ...` judges finished runs; `--paper` judges the paper's own printed
+numbers.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -19,12 +21,21 @@ from typing import Any
 import numpy as np
 import yaml
 
-from unpromptable.reporting import groups, tables
 from unpromptable.planning import plugins
+from unpromptable.reporting import groups, tables
 from unpromptable.storage import store
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
-SIGNS = {**{key: sign for key, _, sign in tables.COLUMNS}, "sscd": -1, "deviation": -1, "wrong": -1, "right": 1, "lpips_others": -1, "ssim_others": 1}  # +1: larger is better
+# +1: larger is better
+SIGNS = {
+    **{key: sign for key, _, sign in tables.COLUMNS},
+    "sscd": -1,
+    "deviation": -1,
+    "wrong": -1,
+    "right": 1,
+    "lpips_others": -1,
+    "ssim_others": 1,
+}
 CHANCE = 0.05  # of a rank correlation this strong in rows without order
 Row = dict[str, Any]
 Answer = bool | None  # of one comparison; None: cannot be told
@@ -46,13 +57,17 @@ class Claim:
     paper: str = HOLDS
     note: str = ""
     table: str = ""
-    finding: str = ""  # where it does not hold in the miniature world: whether the stage, the setting or the claim is at fault
+    # where it does not hold in the miniature world: whether the stage, the setting or the claim is at fault
+    finding: str = ""
 
     def __post_init__(self):
         if self.check not in CHECKS:
             raise ValueError(f"claim {self.id}: no check {self.check!r}; choose from {', '.join(CHECKS)}")
         if self.among not in ("all", "forgetting") or self.paper not in (HOLDS, NOT, OPEN):
-            raise ValueError(f"claim {self.id}: among is {self.among!r} (all or forgetting), paper {self.paper!r} ({HOLDS}, {NOT} or {OPEN})")
+            raise ValueError(
+                f"claim {self.id}: among is {self.among!r} (all or forgetting), paper {self.paper!r}"
+                f" ({HOLDS}, {NOT} or {OPEN})"
+            )
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,14 @@ class Verdict:
 def read() -> dict[str, tuple[Claim, ...]]:
     """Every claim, by the experiment that tests it."""
     text = yaml.safe_load((resources.files("unpromptable") / "paper" / "claims.yaml").read_text())
-    return {name: tuple(plugins.build(Claim, {**c, "table": part["table"]}, f"claim {c.get('id')}") for c in part["claims"]) for name, part in text.items() if isinstance(part, dict)}
+    return {
+        name: tuple(
+            plugins.build(Claim, {**c, "table": part["table"]}, f"claim {c.get('id')}")
+            for c in part["claims"]
+        )
+        for name, part in text.items()
+        if isinstance(part, dict)
+    }
 
 
 def judge(claim: Claim, rows: list[Row]) -> Verdict:
@@ -80,7 +102,11 @@ def judge(claim: Claim, rows: list[Row]) -> Verdict:
     done = [r for r in rows if _measured(r, claim.metrics)]
     answers = CHECKS[claim.check](claim, [found[n] for n in claim.rows], [found[n] for n in claim.than], done)
     shown = done if claim.check in ("best", "worst", "front") else [found[n] for n in wanted]
-    numbers = "; ".join(f"{m}: " + ", ".join(f"{r['name']} {tables.show(r[m]) if m != 'deviation' else _extent(r[m])}" for r in shown) for m in claim.metrics)
+    numbers = "; ".join(
+        f"{m}: "
+        + ", ".join(f"{r['name']} {tables.show(r[m]) if m != 'deviation' else _extent(r[m])}" for r in shown)
+        for m in claim.metrics
+    )
     return Verdict(claim, _together(answers), numbers)
 
 
@@ -90,10 +116,19 @@ def judge_all(rows: dict[str, list[Row]]) -> list[Verdict]:
 
 
 def printed(rows: list[dict[str, Any]]) -> list[Row]:
-    """The paper's rows of an experiment as measured ones; the interval is what the printed digits leave open."""
+    """The paper's rows of an experiment as measured ones; the interval is what the printed digits leave
+    open.
+    """
     keys = [k for k in rows[0] if k != "name"] if rows else []
     half = {k: 0.5 * 10.0 ** -max(_decimals(r[k]) for r in rows) for k in keys}
-    return [{"name": str(r["name"]), "status": "done", **{k: {"mean": float(r[k]), "low": r[k] - half[k], "high": r[k] + half[k], "n": 1} for k in keys}} for r in rows]
+    return [
+        {
+            "name": str(r["name"]),
+            "status": "done",
+            **{k: {"mean": float(r[k]), "low": r[k] - half[k], "high": r[k] + half[k], "n": 1} for k in keys},
+        }
+        for r in rows
+    ]
 
 
 def _decimals(value: float) -> int:
@@ -121,15 +156,21 @@ def _difference(a: Row, b: Row, metric: str) -> tuple[float, float]:
 
     pairs = [a["each"][k][metric] - b["each"][k][metric] for k in a.get("each", {}) if k in b.get("each", {})]
     if len(pairs) < 2:
-        return a[metric]["mean"] - b[metric]["mean"], float(np.hypot(a[metric]["high"] - a[metric]["low"], b[metric]["high"] - b[metric]["low"]) / 2)
-    return float(np.mean(pairs)), float(t.ppf(0.975, len(pairs) - 1) * np.std(pairs, ddof=1) / np.sqrt(len(pairs)))
+        return a[metric]["mean"] - b[metric]["mean"], float(
+            np.hypot(a[metric]["high"] - a[metric]["low"], b[metric]["high"] - b[metric]["low"]) / 2
+        )
+    return float(np.mean(pairs)), float(
+        t.ppf(0.975, len(pairs) - 1) * np.std(pairs, ddof=1) / np.sqrt(len(pairs))
+    )
 
 
 def _limit(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
     inside = lambda v: v["high"] < claim.limit if claim.check == "below" else v["low"] > claim.limit
     outside = lambda v: v["low"] >= claim.limit if claim.check == "below" else v["high"] <= claim.limit
     values = [r[m] for r in rows for m in claim.metrics]
-    return [None if v["low"] is None else True if inside(v) else False if outside(v) else None for v in values]
+    return [
+        None if v["low"] is None else True if inside(v) else False if outside(v) else None for v in values
+    ]
 
 
 def _extreme(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
@@ -179,7 +220,16 @@ def _front(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> l
 
 
 CHECKS: dict[str, Callable[[Claim, list[Row], list[Row], list[Row]], list[Answer]]] = {
-    "below": _limit, "above": _limit, "best": _extreme, "worst": _extreme, "better": _better, "falls": _trend, "rises": _trend, "alike": _alike, "front": _front}
+    "below": _limit,
+    "above": _limit,
+    "best": _extreme,
+    "worst": _extreme,
+    "better": _better,
+    "falls": _trend,
+    "rises": _trend,
+    "alike": _alike,
+    "front": _front,
+}
 
 
 def _extent(v: dict[str, float]) -> str:
@@ -187,53 +237,94 @@ def _extent(v: dict[str, float]) -> str:
 
 
 def of_paper() -> list[Verdict]:
-    """Every claim against the paper's own numbers: the `paper` rows of the experiments, and the formulas themselves."""
+    """Every claim against the paper's own numbers: the `paper` rows of the experiments, and the formulas
+    themselves.
+    """
     from unpromptable.planning import plan
+
     from . import theory
 
-    rows = {name: theory.check() if name == "theory" else printed(plan.read_yaml(name).get("paper") or []) for name in read()}
+    rows = {
+        name: theory.check() if name == "theory" else printed(plan.read_yaml(name).get("paper") or [])
+        for name in read()
+    }
     return judge_all(rows)
 
 
 def of_runs(folders: list[Path]) -> list[Verdict]:
-    """Every claim against finished runs' folders: a line per group of rows; rows.json is of the experiment that experiment.json names."""
+    """Every claim against finished runs' folders: a line per group of rows; rows.json is of the experiment
+    that experiment.json names.
+    """
     rows = {}
     for folder in folders:
         if (folder / "theory.json").is_file():
             rows["theory"] = json.loads((folder / "theory.json").read_text())
         elif not all((folder / name).is_file() for name in ("experiment.json", "rows.json")):
-            raise FileNotFoundError(f"{folder}: holds no run's experiment.json and rows.json, nor theory.json; name a finished run's folder")
+            raise FileNotFoundError(
+                f"{folder}: holds no run's experiment.json and rows.json, nor theory.json; name a finished"
+                " run's folder"
+            )
         else:
-            rows[json.loads((folder / "experiment.json").read_text())["name"]] = groups.collect(json.loads((folder / "rows.json").read_text()))
+            rows[json.loads((folder / "experiment.json").read_text())["name"]] = groups.collect(
+                json.loads((folder / "rows.json").read_text())
+            )
     return judge_all(rows)
 
 
 def text(verdicts: list[Verdict]) -> str:
     """Markdown: how many hold, and a line per claim."""
     lines = ["| | Table | Claim | Numbers |", "|---|---|---|---|"]
-    lines += [f"| {v.answer} | {v.claim.table} | {v.claim.says}{f' ({v.claim.note})' if v.claim.note else ''} | {v.numbers} |" for v in verdicts]
+    lines += [
+        f"| {v.answer} | {v.claim.table} | {v.claim.says}{f' ({v.claim.note})' if v.claim.note else ''} |"
+        f" {v.numbers} |"
+        for v in verdicts
+    ]
     return "\n".join([summary(verdicts), "", *lines, ""])
 
 
 def summary(verdicts: list[Verdict]) -> str:
     """How many of the claims hold, in one sentence."""
     count = {a: sum(v.answer == a for v in verdicts) for a in (HOLDS, NOT, OPEN)}
-    return f"Of {len(verdicts)} claims {count[HOLDS]} hold, {count[NOT]} do not, {count[OPEN]} cannot be told at this number of targets and images."
+    return (
+        f"Of {len(verdicts)} claims {count[HOLDS]} hold, {count[NOT]} do not, {count[OPEN]} cannot be told at"
+        " this number of targets and images."
+    )
 
 
 def write(out: Path, verdicts: list[Verdict]) -> None:
     """claims.md and claims.json."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "claims.md").write_text(text(verdicts))
-    (out / "claims.json").write_text(json.dumps([{"id": v.claim.id, "table": v.claim.table, "says": v.claim.says, "answer": v.answer, "numbers": v.numbers} for v in verdicts], indent=1))
+    (out / "claims.json").write_text(
+        json.dumps(
+            [
+                {
+                    "id": v.claim.id,
+                    "table": v.claim.table,
+                    "says": v.claim.says,
+                    "answer": v.answer,
+                    "numbers": v.numbers,
+                }
+                for v in verdicts
+            ],
+            indent=1,
+        )
+    )
 
 
 def main(words: list[str] | None = None) -> int:
     """Print every claim's verdict, and write it as Markdown and JSON where asked."""
-    parser = argparse.ArgumentParser(prog="python -m unpromptable.paper.claims", description="The paper's claims against runs, or against the paper's own numbers.")
-    parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs, and of unpromptable.paper.theory")
+    parser = argparse.ArgumentParser(
+        prog="python -m unpromptable.paper.claims",
+        description="The paper's claims against runs, or against the paper's own numbers.",
+    )
+    parser.add_argument(
+        "runs", nargs="*", type=Path, help="folders of finished runs, and of unpromptable.paper.theory"
+    )
     parser.add_argument("--paper", action="store_true", help="judge the paper's printed numbers instead")
-    parser.add_argument("--out", type=store.named, help="also write claims.md and claims.json into this folder")
+    parser.add_argument(
+        "--out", type=store.named, help="also write claims.md and claims.json into this folder"
+    )
     a = parser.parse_args(words)
     try:
         verdicts = of_paper() if a.paper else of_runs(a.runs)

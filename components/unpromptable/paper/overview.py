@@ -1,38 +1,66 @@
-"""One page of all tables and figures: the paper's claims on top, then every run's result beside the paper's numbers."""
+"""One page of all tables and figures: the paper's claims on top, then every run's result beside the paper's
+numbers.
+"""
+
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import claims
 from unpromptable.reporting import figures
 from unpromptable.reporting.reports import html
 
+from . import claims
+
 
 def write(out: Path, names: list[str], world: str) -> tuple[Path, list[claims.Verdict]]:
-    """overview.html, claims.md and claims.json in `out`, whose subfolders are the runs of `names`, and `theory`."""
+    """overview.html, claims.md and claims.json in `out`, whose subfolders are the runs of `names`, and
+    `theory`.
+    """
     made = [name for name in names if (out / name / "rows.json").is_file()]
     theory = _theory(out / "theory")
     verdicts = claims.of_runs([*(out / n for n in made), *([out / "theory"] if theory else [])])
     page = out / "overview.html"
     tables = [(table, list(part)) for table, part in groupby(verdicts, key=lambda v: v.claim.table)]
-    page.write_text(html.template("overview").render(world=world, summary=claims.summary(verdicts), claims=tables, runs=[_run(out / n, *((out / n / f).read_text() for f in ("experiment.json", "rows.json"))) for n in made], theory=theory))
+    page.write_text(
+        html.template("overview").render(
+            world=world,
+            summary=claims.summary(verdicts),
+            claims=tables,
+            runs=[
+                _run(out / n, *((out / n / f).read_text() for f in ("experiment.json", "rows.json")))
+                for n in made
+            ],
+            theory=theory,
+        )
+    )
     claims.write(out, verdicts)
     return page, verdicts
 
 
-@lru_cache(maxsize=None)
+@cache
 def _run(folder: Path, planned: str, found: str) -> dict[str, Any]:
-    """A run's part of the page. Its figures take seconds, and the page is written again after every experiment."""
+    """A run's part of the page. Its figures take seconds, and the page is written again after every
+    experiment.
+    """
     experiment, rows, name = json.loads(planned), json.loads(found), folder.name
     state = "SUCCEEDED" if len(figures.finished(rows)) == len(rows) else "FAILED"
-    return {"name": name, "title": experiment["title"] or name, "description": experiment["description"], "report": f"{name}/report.html", "html": html.result(folder, experiment, rows, state)}
+    return {
+        "name": name,
+        "title": experiment["title"] or name,
+        "description": experiment["description"],
+        "report": f"{name}/report.html",
+        "html": html.result(folder, experiment, rows, state),
+    }
 
 
 def _theory(folder: Path) -> dict[str, Any] | None:
     if not (folder / "theory.json").is_file():
         return None
-    return {"rows": json.loads((folder / "theory.json").read_text()), "figure": html.embedded(folder / "figure4.png")}
+    return {
+        "rows": json.loads((folder / "theory.json").read_text()),
+        "figure": html.embedded(folder / "figure4.png"),
+    }

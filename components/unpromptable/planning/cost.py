@@ -1,20 +1,24 @@
-"""What a plan costs in operations, from the shapes of its networks: 1 multiply-add is 2 FLOP, matrix products and convolutions alone.
+"""What a plan costs in operations, from the shapes of its networks: 1 multiply-add is 2 FLOP, matrix products
+and convolutions alone.
 
-Counted with torch's flop counter at the sizes named; nothing here was timed. The rate at which a GPU works through
-them is the reader's to state.
+Counted with torch's flop counter at the sizes named; nothing here was timed. The rate at which a GPU works
+through them is the reader's to state.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unpromptable.models import checkpoints, process
 from unpromptable import equations
-from .experiment import Cell, Experiment
-from . import plan, plugins
+from unpromptable.models import checkpoints, process
 
-RATE = 400.0  # TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
+from . import plan, plugins
+from .experiment import Cell, Experiment
+
+# TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
+RATE = 400.0
 FILL = 8  # noise draws are denoised by so many (sampling.DRAWS)
 REAL = {"miniature": 2_400, "celeba_hq_256": 30_000}  # images of the data sets that the worlds name
 
@@ -34,18 +38,26 @@ class Network:
 NETWORKS = {
     ("ddpm", "google/ddpm-celebahq-256", 256): Network(497.03e9, 1.999 * 497.03e9),
     ("ddpm", "miniature", 32): Network(193.990656e6, 1.9954 * 193.990656e6),
-    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 1024): Network(8.982e12, 11.881e12, 4.88e12, 10.47e12, 2),  # LoRA of rank 32, 333 text tokens
-    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 512): Network(2.127e12, 2.392e12, 1.12e12, 2.51e12, 2),
+    # LoRA of rank 32, 333 text tokens
+    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 1024): Network(
+        8.982e12, 11.881e12, 4.88e12, 10.47e12, 2
+    ),
+    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 512): Network(
+        2.127e12, 2.392e12, 1.12e12, 2.51e12, 2
+    ),
 }
 EYES = {  # FLOP per image (lpips: per pair) of the metric networks
-    "paper": {"sscd": 13.5e9, "lpips": 2 * 1.74e9, "fid": 11.42e9},  # ResNet-50 at 288, AlexNet at 256, Inception at 299
+    # ResNet-50 at 288, AlexNet at 256, Inception at 299
+    "paper": {"sscd": 13.5e9, "lpips": 2 * 1.74e9, "fid": 11.42e9},
     "miniature": {"sscd": 21.84e6, "lpips": 2 * 21.84e6, "fid": 21.82e6},
 }
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the DAG: what it runs, how often, and its FLOP; None where the network's operations are not known."""
+    """One step of the DAG: what it runs, how often, and its FLOP; None where the network's operations are not
+    known.
+    """
 
     step: str
     cell: str  # '' for what all cells share
@@ -58,9 +70,15 @@ class Step:
 
 
 def network(experiment: Experiment) -> Network | None:
-    """The base model's operations: of a published network, or counted from a diffusers folder here; None for another."""
+    """The base model's operations: of a published network, or counted from a diffusers folder here; None for
+    another.
+    """
     source = experiment.model
-    known = {size: n for (family, name, size), n in NETWORKS.items() if (family, name) == (source.name, source.source)}
+    known = {
+        size: n
+        for (family, name, size), n in NETWORKS.items()
+        if (family, name) == (source.name, source.source)
+    }
     if known:
         return known.get(pixels(experiment) or max(known))
     return count(Path(source.source)) if source.name == "ddpm" and Path(source.source).is_dir() else None
@@ -98,7 +116,12 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
     kept, s = experiment.remember, experiment.sampling
     if kept.source == "model":
         drawn = kept.images * (2 if kept.prompts else 1)
-        yield Step("prepare", "", f"{drawn:,} remember images of {s.steps} {s.sampler} steps", base and drawn * (base.guidance * s.steps * base.forward + base.decode))
+        yield Step(
+            "prepare",
+            "",
+            f"{drawn:,} remember images of {s.steps} {s.sampler} steps",
+            base and drawn * (base.guidance * s.steps * base.forward + base.decode),
+        )
     yield from _sample(experiment, base, "", resolved.targets())
     yield _features(experiment, eyes)
     for cell in resolved.cells:
@@ -108,7 +131,9 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
         yield _score(experiment, cell, eyes)
 
 
-def _sample(experiment: Experiment, base: Network | None, cell: str, targets: tuple[str, ...]) -> Iterator[Step]:
+def _sample(
+    experiment: Experiment, base: Network | None, cell: str, targets: tuple[str, ...]
+) -> Iterator[Step]:
     s, test = experiment.sampling, experiment.injection
     images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
@@ -116,22 +141,35 @@ def _sample(experiment: Experiment, base: Network | None, cell: str, targets: tu
     calls = len(plugins.module("model", experiment.model.name).chain(*own))
     one = base and base.guidance * s.steps * base.forward + base.decode
     yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", base and images * one)
-    denoised = base and len(targets) * draws * (base.encode + base.decode + calls * base.guidance * base.forward)
-    yield Step("inject", cell, f"{number(len(targets), 'target')}, {number(test.draws, 'draw')} of {calls} steps from t = {test.t}", denoised)
+    denoised = base and len(targets) * draws * (
+        base.encode + base.decode + calls * base.guidance * base.forward
+    )
+    yield Step(
+        "inject",
+        cell,
+        f"{number(len(targets), 'target')}, {number(test.draws, 'draw')} of {calls} steps from t = {test.t}",
+        denoised,
+    )
 
 
 def _edit(cell: Cell, base: Network | None) -> Step:
     editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
     calls = editor.base_calls(base.timesteps if base else 1000) if hasattr(editor, "base_calls") else 0
     own = getattr(editor, "flop", 0.0)
-    flop = None if calls and base is None else len(cell.forget) * (own + (calls * base.forward if calls else 0.0))
+    flop = (
+        None
+        if calls and base is None
+        else len(cell.forget) * (own + (calls * base.forward if calls else 0.0))
+    )
     return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
 
 
 def _unlearn(cell: Cell, base: Network | None) -> Step:
     passes = getattr(plugins.make("method", cell.method.name, cell.method.settings), "passes", None)
     t, updates = cell.training, cell.training.steps * len(cell.forget)
-    words = f"{updates:,} updates of {t.batch} images, " + ("{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say")
+    words = f"{updates:,} updates of {t.batch} images, " + (
+        "{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say"
+    )
     each = base and passes and passes[0] * base.forward + passes[1] * base.backward
     return Step("unlearn", cell.name, words, each and updates * t.batch * each)
 
@@ -143,14 +181,21 @@ def _features(experiment: Experiment, eyes: dict[str, float] | None) -> Step:
 
         real = len(pictures.find(experiment.real, experiment.pictures.links).files)
     seen = experiment.sampling.images + (real or 0)
-    words = f"features of {experiment.sampling.images:,} images before and of " + (f"{real:,} real ones" if real is not None else "the real ones, whose number is not known here")
+    words = f"features of {experiment.sampling.images:,} images before and of " + (
+        f"{real:,} real ones" if real is not None else "the real ones, whose number is not known here"
+    )
     return Step("score", "", words, eyes and seen * eyes["fid"])
 
 
 def _score(experiment: Experiment, cell: Cell, eyes: dict[str, float] | None) -> Step:
     pairs, faces = experiment.sampling.images, len(cell.forget) * (2 * experiment.injection.draws + 2)
     flop = eyes and pairs * (eyes["lpips"] + eyes["fid"]) + faces * eyes["sscd"]
-    return Step("score", cell.name, f"{pairs:,} pairs by LPIPS and SSIM, {pairs:,} images by FID, {faces} by SSCD", flop)
+    return Step(
+        "score",
+        cell.name,
+        f"{pairs:,} pairs by LPIPS and SSIM, {pairs:,} images by FID, {faces} by SSCD",
+        flop,
+    )
 
 
 def number(n: int, word: str) -> str:

@@ -1,4 +1,5 @@
 """Text to frozen, validated objects: what an experiment and its cells are."""
+
 from __future__ import annotations
 
 import hashlib
@@ -9,14 +10,39 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import plugins
-from .settings import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
 from .reading import check_path, shown
+from .settings import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
 
-BLOCKS = {"model": Source, "sampling": Sampling, "injection": Injection, "networks": Networks, "remember": Remember, "pictures": Pictures, "quality": Quality}
-SPELLED = {"\u2020": " dagger ", "\u2021": " double dagger ", "α": " alpha ", "β": " beta ", "γ": " gamma ", "η": " eta ", "λ": " lambda ", "σ": " sigma ", "θ": " theta "}
+BLOCKS = {
+    "model": Source,
+    "sampling": Sampling,
+    "injection": Injection,
+    "networks": Networks,
+    "remember": Remember,
+    "pictures": Pictures,
+    "quality": Quality,
+}
+SPELLED = {
+    "\u2020": " dagger ",
+    "\u2021": " double dagger ",
+    "α": " alpha ",
+    "β": " beta ",
+    "γ": " gamma ",
+    "η": " eta ",
+    "λ": " lambda ",
+    "σ": " sigma ",
+    "θ": " theta ",
+}
 LONGEST = 60  # letters of a cell's name in the name of its folder
-ELSEWHERE = {"size": "there is no such setting: pictures are brought to the model's own size (of the family sd3: model.pixels)"} | {
-    k: "it belongs to cells: say it in `base` for all of them, or in one of `cells`" for k in ("method", "editor", "training")}
+ELSEWHERE = {
+    "size": (
+        "there is no such setting: pictures are brought to the model's own size (of the family sd3:"
+        " model.pixels)"
+    )
+} | dict.fromkeys(
+    ("method", "editor", "training"),
+    "it belongs to cells: say it in `base` for all of them, or in one of `cells`",
+)
 METRICS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real")  # the paper's, which every table and verdict needs
 
 
@@ -29,14 +55,21 @@ class Cell:
     editor: Choice
     training: Training
     forget: tuple[str, ...]
-    group: str = ""  # cells of one group that differ in their targets alone are also shown as one line, averaged
+    # cells of one group that differ in their targets alone are also shown as one line, averaged
+    group: str = ""
 
     @property
     def slug(self) -> str:
-        """The name as a folder: lower case, Latin letters, digits and dashes; with a digest where these cannot say all of it."""
+        """The name as a folder: lower case, Latin letters, digits and dashes; with a digest where these
+        cannot say all of it.
+        """
         text = self.name.translate({ord(k): v for k, v in SPELLED.items()})
-        text = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-        text = re.sub(r"(?<![0-9a-z])([+-])(?=[0-9.])", lambda sign: " plus " if sign[1] == "+" else " minus ", text)
+        text = "".join(
+            c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c)
+        )
+        text = re.sub(
+            r"(?<![0-9a-z])([+-])(?=[0-9.])", lambda sign: " plus " if sign[1] == "+" else " minus ", text
+        )
         plain = "-".join(re.findall(r"[0-9a-z]+", text))
         lost = any(c.isalnum() and not c.isascii() for c in text) or not plain or len(plain) > LONGEST
         return "-".join(x for x in (plain[:LONGEST].strip("-") or "cell", self.digest if lost else "") if x)
@@ -67,46 +100,76 @@ class Experiment:
     sampling: Sampling = Sampling()
     injection: Injection = Injection()
     networks: Networks = Networks()
-    prompt: str = ""  # of a prompted family: part of the model's condition in training, sampling and evaluation
+    # of a prompted family: part of the model's condition in training, sampling and evaluation
+    prompt: str = ""
     other_prompts: tuple[str, ...] = ()  # whose outputs are to stay as they are, in turn over the seeds
     remember: Remember = Remember()
     pictures: Pictures = Pictures()
     quality: Quality = Quality()
-    metrics: tuple[Choice, ...] = tuple(Choice(m) for m in METRICS)  # what is measured: files of metrics/ with their settings
+    # what is measured: files of metrics/ with their settings
+    metrics: tuple[Choice, ...] = tuple(Choice(m) for m in METRICS)
     title: str = ""
     description: str = ""
     paper: tuple[dict[str, Any], ...] = ()  # the paper's own rows, shown beside ours
 
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
-            raise ValueError(f"experiment.name is {self.name!r}; it names folders and runs, so use up to 63 letters, digits, dots, dashes and underscores")
+            raise ValueError(
+                f"experiment.name is {self.name!r}; it names folders and runs, so use up to 63 letters,"
+                " digits, dots, dashes and underscores"
+            )
         check_path("real", self.real)
         family = plugins.module("model", self.model.name)
         prompted = hasattr(family, "Settings")
         if self.sampling.sampler not in family.SAMPLERS:
-            raise ValueError(f"sampling.sampler: the family {self.model.name} has no {self.sampling.sampler!r}; choose from {', '.join(family.SAMPLERS)}")
+            raise ValueError(
+                f"sampling.sampler: the family {self.model.name} has no {self.sampling.sampler!r}; choose"
+                f" from {', '.join(family.SAMPLERS)}"
+            )
         if bool(self.prompt) != prompted or (self.other_prompts or self.remember.prompts) and not prompted:
-            raise ValueError(f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)}, remember.prompts {list(self.remember.prompts)}; the family {self.model.name} {'needs a prompt' if prompted else 'takes none'}")
+            raise ValueError(
+                f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)},"
+                f" remember.prompts {list(self.remember.prompts)}; the family {self.model.name}"
+                f" {'needs a prompt' if prompted else 'takes none'}"
+            )
         self.family_settings()
 
         self._check_seeds()
         for row in self.paper:
             numbers = [v for k, v in row.items() if k != "name"]
-            if not isinstance(row.get("name"), str) or not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in numbers):
-                raise ValueError(f"experiment.paper: got {shown(row)}; each row is a mapping of a name and numbers, such as {{name: Ours, sscd: 0.19}}")
+            if not isinstance(row.get("name"), str) or not all(
+                isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in numbers
+            ):
+                raise ValueError(
+                    f"experiment.paper: got {shown(row)}; each row is a mapping of a name and numbers, such"
+                    " as {name: Ours, sscd: 0.19}"
+                )
         names = [c.name for c in self.metrics]
         if twice := [n for n in names if names.count(n) > 1]:
-            raise ValueError(f"experiment.metrics: {twice[0]} is listed {names.count(twice[0])} times; list each metric once")
+            raise ValueError(
+                f"experiment.metrics: {twice[0]} is listed {names.count(twice[0])} times; list each metric"
+                " once"
+            )
         missing = [m for m in METRICS if m not in [c.name for c in self.metrics]]
         if missing:
-            raise ValueError(f"experiment.metrics: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; list the paper's five ({', '.join(METRICS)}), and others beside them")
+            raise ValueError(
+                f"experiment.metrics: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing;"
+                f" list the paper's five ({', '.join(METRICS)}), and others beside them"
+            )
 
     def _check_seeds(self) -> None:
         """The outputs that are remembered must not be those that are judged."""
-        kept, judged = self.remember, range(self.sampling.first_seed, self.sampling.first_seed + self.sampling.images)
+        kept, judged = (
+            self.remember,
+            range(self.sampling.first_seed, self.sampling.first_seed + self.sampling.images),
+        )
         drawn = range(kept.first_seed, kept.first_seed + 5 * kept.images)
         if kept.source == "model" and drawn.start < judged.stop and judged.start < drawn.stop:
-            raise ValueError(f"remember.first_seed is {kept.first_seed}: outputs remembered from seeds {drawn.start}..{drawn.stop - 1} would be among those judged, {judged.start}..{judged.stop - 1}; set it apart from them")
+            raise ValueError(
+                f"remember.first_seed is {kept.first_seed}: outputs remembered from seeds"
+                f" {drawn.start}..{drawn.stop - 1} would be among those judged,"
+                f" {judged.start}..{judged.stop - 1}; set it apart from them"
+            )
 
     def family_settings(self) -> Any:
         """The model's settings as its family's dataclass; None for a family without settings."""
@@ -114,7 +177,9 @@ class Experiment:
         if hasattr(family, "Settings"):
             return plugins.build(family.Settings, self.model.settings, "model")
         if self.model.settings:
-            raise ValueError(f"model: the family {self.model.name} has no settings, got {', '.join(self.model.settings)}")
+            raise ValueError(
+                f"model: the family {self.model.name} has no settings, got {', '.join(self.model.settings)}"
+            )
         return None
 
 
@@ -143,11 +208,15 @@ def read_experiment(value: dict[str, Any]) -> Experiment:
     for key, cls in BLOCKS.items():
         given = parts.get(key) or {}
         given = {"name": given} if isinstance(given, str) else given
-        parts[key] = plugins.build(cls, _with_settings(given) if cls is Source and isinstance(given, dict) else given, key)
+        parts[key] = plugins.build(
+            cls, _with_settings(given) if cls is Source and isinstance(given, dict) else given, key
+        )
     if "metrics" in parts:
         listed = parts["metrics"]
         if not isinstance(listed, (list, tuple)):
-            raise ValueError(f"experiment.metrics: got {shown(listed)}; give a list such as [{', '.join(METRICS)}]")
+            raise ValueError(
+                f"experiment.metrics: got {shown(listed)}; give a list such as [{', '.join(METRICS)}]"
+            )
         parts["metrics"] = tuple(_choice(m, "metrics") for m in listed)
         for choice in parts["metrics"]:
             plugins.make("metric", choice.name, choice.settings)
@@ -163,7 +232,10 @@ def _with_settings(given: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"model.settings: got {shown(given['settings'])}; give a mapping")
     own = plugins.fields_of(Source)
     theirs = {k: v for k, v in given.items() if k not in own}
-    return {**{k: v for k, v in given.items() if k in own}, "settings": {**(given.get("settings") or {}), **theirs}}
+    return {
+        **{k: v for k, v in given.items() if k in own},
+        "settings": {**(given.get("settings") or {}), **theirs},
+    }
 
 
 def _choice(value: Any, kind: str) -> Choice:
@@ -171,7 +243,9 @@ def _choice(value: Any, kind: str) -> Choice:
     if isinstance(value, str):
         return Choice(value)
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        raise ValueError(f"{kind}: got {shown(value)}; give a name, or a mapping with `name` and its settings")
+        raise ValueError(
+            f"{kind}: got {shown(value)}; give a name, or a mapping with `name` and its settings"
+        )
     if not isinstance(value.get("settings") or {}, dict):
         raise ValueError(f"{kind}.settings: got {shown(value['settings'])}; give a mapping")
     rest = {k: v for k, v in value.items() if k not in ("name", "settings")}

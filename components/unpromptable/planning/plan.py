@@ -1,4 +1,5 @@
 """World + experiment + overrides to one resolved experiment and its cells."""
+
 from __future__ import annotations
 
 import copy
@@ -11,12 +12,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
-from .settings import Choice
 from unpromptable import data
-from . import layers, plugins, reading
 from unpromptable.storage import fingerprints
+
+from . import layers, plugins, reading
+from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
 from .reading import shown
+from .settings import Choice
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Plan:
     experiment: Experiment
     cells: tuple[Cell, ...]
     key: str  # identity of everything the cells share: settings, code and input files
-    edited: dict[str, list[str]] = field(default_factory=dict)  # identities of the files that a cell's editor reads, by the cell's name
+    # identities of the files that a cell's editor reads, by the cell's name
+    edited: dict[str, list[str]] = field(default_factory=dict)
     measured: tuple[str, ...] = ()  # ... and of those that metrics read
 
     def targets(self) -> tuple[str, ...]:
@@ -35,7 +38,15 @@ class Plan:
 
     def shared_spec(self) -> str:
         """The JSON text that steps before the cells read."""
-        return json.dumps({"experiment": to_json(self.experiment), "targets": self.targets(), "folder": "shared", "key": self.key, "name": "before"})
+        return json.dumps(
+            {
+                "experiment": to_json(self.experiment),
+                "targets": self.targets(),
+                "folder": "shared",
+                "key": self.key,
+                "name": "before",
+            }
+        )
 
     def _row_key(self, cell: Cell) -> str:
         """Identity of a cell's row: measuring something else needs no other training or images."""
@@ -46,16 +57,42 @@ class Plan:
         shared = {"experiment": to_json(self.experiment)}
         alike = Counter(c.slug for c in self.cells)  # "a+b" and "a-b"
         names = [c.slug if alike[c.slug] == 1 else f"{c.slug}-{c.digest}" for c in self.cells]
-        return [{**shared, "cell": to_json(c), "targets": c.forget, "name": c.name, "key": k, "folder": f"cells/{name}-{k[:8]}", "surrogates": self._surrogates_key(c), "row_key": self._row_key(c)}
-                for c, name, k in zip(self.cells, names, map(self._cell_key, self.cells))]
+        return [
+            {
+                **shared,
+                "cell": to_json(c),
+                "targets": c.forget,
+                "name": c.name,
+                "key": k,
+                "folder": f"cells/{name}-{k[:8]}",
+                "surrogates": self._surrogates_key(c),
+                "row_key": self._row_key(c),
+            }
+            for c, name, k in zip(self.cells, names, map(self._cell_key, self.cells))
+        ]
 
     def _cell_key(self, cell: Cell) -> str:
-        return fingerprints.digest([self.key, {k: v for k, v in to_json(cell).items() if k not in ("name", "group")}, self.edited.get(cell.name)])
+        return fingerprints.digest(
+            [
+                self.key,
+                {k: v for k, v in to_json(cell).items() if k not in ("name", "group")},
+                self.edited.get(cell.name),
+            ]
+        )
 
     def _surrogates_key(self, cell: Cell) -> str:
         """Identity of a cell's surrogates, the same for every cell that can share them."""
         editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
-        return fingerprints.digest([self.key, cell.editor.name, asdict(editor), cell.forget, cell.training.seed, self.edited.get(cell.name)])
+        return fingerprints.digest(
+            [
+                self.key,
+                cell.editor.name,
+                asdict(editor),
+                cell.forget,
+                cell.training.seed,
+                self.edited.get(cell.name),
+            ]
+        )
 
 
 def updates(spec: dict[str, Any]) -> int:
@@ -72,7 +109,8 @@ def longest_first(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None, inputs: bool = True) -> Plan:
     """The plan of an experiment given as YAML text, a file or the name of one that ships.
 
-    inputs: look for the experiment's files, whose identity is part of the key; without, they are of another machine.
+    inputs: look for the experiment's files, whose identity is part of the key; without, they are of another
+    machine.
 
     Raises ValueError or FileNotFoundError, one line that names the key, what was found and what is allowed.
     """
@@ -85,18 +123,32 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     _check_names(cells)
     _check_others(experiment, cells)
     targets = tuple(t for c in cells for t in c.forget)
-    shared = {k: v for k, v in to_json(experiment).items() if k not in ("name", "title", "description", "paper", "metrics")}
+    shared = {
+        k: v
+        for k, v in to_json(experiment).items()
+        if k not in ("name", "title", "description", "paper", "metrics")
+    }
     if inputs:
         _check_model(experiment)
     files = _files(experiment, targets) if inputs else None
     key = fingerprints.digest([shared, sorted(set(targets)), code_digest(), files])
     edited = {c.name: _read_by("editor", c.editor, c.forget, targets) for c in cells} if inputs else {}
-    return Plan(experiment, cells, key, edited, tuple(f for m in experiment.metrics for f in _read_by("metric", m)) if inputs else ())
+    return Plan(
+        experiment,
+        cells,
+        key,
+        edited,
+        tuple(f for m in experiment.metrics for f in _read_by("metric", m)) if inputs else (),
+    )
 
 
 def _files(experiment: Experiment, targets: tuple[str, ...]) -> list[str]:
-    """Identities of the files that every cell depends on: pictures, the base model, networks given as a folder."""
-    own = data.fingerprint(experiment.real, sorted(set(targets)), experiment.model.source, experiment.pictures.links)
+    """Identities of the files that every cell depends on: pictures, the base model, networks given as a
+    folder.
+    """
+    own = data.fingerprint(
+        experiment.real, sorted(set(targets)), experiment.model.source, experiment.pictures.links
+    )
     return [*own, *(fingerprints.tree(experiment.networks.folder) if experiment.networks.folder else [])]
 
 
@@ -122,14 +174,23 @@ def read_yaml(text: str) -> dict[str, Any]:
         if not path.is_file() and path.name == text:
             path = Path(str(resources.files("pipelines"))) / "experiments" / f"{path.stem}.yaml"
         if not path.is_file():
-            ships = sorted(p.stem for p in (resources.files("pipelines") / "experiments").iterdir() if p.name.endswith(".yaml"))
-            raise FileNotFoundError(f"experiment: {text} is neither a file nor one that ships; choose from {', '.join(ships)}, or give a YAML file")
+            ships = sorted(
+                p.stem
+                for p in (resources.files("pipelines") / "experiments").iterdir()
+                if p.name.endswith(".yaml")
+            )
+            raise FileNotFoundError(
+                f"experiment: {text} is neither a file nor one that ships; choose from {', '.join(ships)}, or"
+                " give a YAML file"
+            )
         where, text = str(path), reading.file(path)
     if "\npipelineInfo:" in f"\n{text}":
         raise ValueError(f"{where}: a compiled pipeline, which only `submit` takes; give an experiment")
     value = reading.value(text, where)
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a mapping with name, forget and cells, found {type(value).__name__}")
+        raise ValueError(
+            f"{where}: expected a mapping with name, forget and cells, found {type(value).__name__}"
+        )
     return value
 
 
@@ -142,12 +203,18 @@ def read_world(name: str) -> dict[str, Any]:
 
 @cache
 def _shipped(name: str) -> dict[str, Any]:
-    return reading.value((resources.files("unpromptable") / "worlds" / f"{name}.yaml").read_text(), f"world {name}")
+    return reading.value(
+        (resources.files("unpromptable") / "worlds" / f"{name}.yaml").read_text(), f"world {name}"
+    )
 
 
 def worlds() -> list[str]:
     """The worlds that ship."""
-    return sorted(p.name[:-5] for p in (resources.files("unpromptable") / "worlds").iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name[:-5]
+        for p in (resources.files("unpromptable") / "worlds").iterdir()
+        if p.name.endswith(".yaml")
+    )
 
 
 @cache
@@ -167,11 +234,15 @@ def _check_names(cells: tuple[Cell, ...]) -> None:
     names = [c.name.strip().casefold() for c in cells]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"experiment.cells: {names.count(name)} cells are named {shown(name)}; give each its own name")
+            raise ValueError(
+                f"experiment.cells: {names.count(name)} cells are named {shown(name)}; give each its own name"
+            )
 
 
 def _check_model(experiment: Experiment) -> None:
-    """The base model's files, where they are here: its family must read them, and sample as the experiment asks."""
+    """The base model's files, where they are here: its family must read them, and sample as the experiment
+    asks.
+    """
     source, family = experiment.model, plugins.module("model", experiment.model.name)
     shipped = Path(str(resources.files("unpromptable"))) / "miniature" / source.name
     folder = shipped if source.source == "miniature" else Path(source.source)
@@ -182,4 +253,7 @@ def _check_model(experiment: Experiment) -> None:
 def _check_others(experiment: Experiment, cells: tuple[Cell, ...]) -> None:
     asking = [c.name for c in cells if c.training.others]
     if asking and not experiment.remember.prompts:
-        raise ValueError(f"{asking[0]}: training.others asks for images of other prompts, but remember.prompts names none; name some, or set it to 0")
+        raise ValueError(
+            f"{asking[0]}: training.others asks for images of other prompts, but remember.prompts names none;"
+            " name some, or set it to 0"
+        )

@@ -1,4 +1,5 @@
 """Names in the YAML to files in the package: `method: siss` is methods/siss.py, and nothing else lists it."""
+
 from __future__ import annotations
 
 import difflib
@@ -15,20 +16,31 @@ from pydantic import TypeAdapter, ValidationError
 
 from .reading import check_line, shown
 
-KINDS = {"model": "models.families", "editor": "editing.editors", "method": "unlearning.methods", "metric": "scoring.metrics", "report": "reporting.reports"}
+KINDS = {
+    "model": "models.families",
+    "editor": "editing.editors",
+    "method": "unlearning.methods",
+    "metric": "scoring.metrics",
+    "report": "reporting.reports",
+}
 PROSE = ("title", "description")  # the settings that may have several lines
 
 
 def names(kind: str) -> list[str]:
     """Every choice of `kind` (model, editor, method, metric, report): the files in its folder."""
     package = importlib.import_module(f"unpromptable.{KINDS[kind]}")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_") and not m.ispkg)
+    return sorted(
+        m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_") and not m.ispkg
+    )
 
 
 def module(kind: str, name: str) -> ModuleType:
     """The file of one choice. Raises ValueError that lists the choices when there is none of that name."""
     if name not in names(kind):
-        raise ValueError(f"{KINDS[kind].rpartition('.')[2]}: no {shown(name)}; choose from {', '.join(names(kind))}{_nearest(name, names(kind))}")
+        raise ValueError(
+            f"{KINDS[kind].rpartition('.')[2]}: no {shown(name)}; choose from"
+            f" {', '.join(names(kind))}{_nearest(name, names(kind))}"
+        )
     return importlib.import_module(f"unpromptable.{KINDS[kind]}.{name}")
 
 
@@ -43,13 +55,18 @@ def fields_of(cls: type) -> list[str]:
 
 
 def build(cls: type, settings: dict[str, Any], where: str) -> Any:
-    """A frozen dataclass from YAML values. Raises ValueError naming the key, the value and what is allowed."""
+    """A frozen dataclass from YAML values. Raises ValueError naming the key, the value and what is
+    allowed.
+    """
     if not isinstance(settings, dict):
         raise ValueError(f"{where}: got {shown(settings)}; give a mapping of its settings")
     known = fields_of(cls)
     for key in settings:
         if key not in known:
-            raise ValueError(f"{where}: no setting {shown(key)}; choose from {', '.join(known) or 'none (it has no settings)'}{_nearest(key, known)}")
+            raise ValueError(
+                f"{where}: no setting {shown(key)}; choose from"
+                f" {', '.join(known) or 'none (it has no settings)'}{_nearest(key, known)}"
+            )
     settings = {k: _plain(v, _hints(cls)[k], f"{where}.{k}") for k, v in settings.items()}
     try:
         made = _adapter(cls).validate_python(settings)
@@ -75,7 +92,9 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:
-    """The value as its setting takes it: one word where words are listed is a list of one. Raises where a number has to be given and a truth is."""
+    """The value as its setting takes it: one word where words are listed is a list of one. Raises where a
+    number has to be given and a truth is.
+    """
     if isinstance(value, str) and get_origin(hint) is tuple and get_args(hint)[0] is str:
         value = (value,)
     wanted = set(_kinds(hint))
@@ -86,7 +105,9 @@ def _plain(value: Any, hint: Any, where: str) -> Any:
 
 
 def _check(value: Any, where: str) -> None:
-    """Raise for a number that is not finite or beyond 2^53, a seed below 0 or beyond 32 bits, and a word of several lines."""
+    """Raise for a number that is not finite or beyond 2^53, a seed below 0 or beyond 32 bits, and a word of
+    several lines.
+    """
     if isinstance(value, dict):  # a choice's settings stand beside its name
         for key, inner in value.items():
             _check(inner, f"{where.removesuffix('.settings')}.{key}")

@@ -1,7 +1,9 @@
-"""YAML text to plain values, and back: a key is given once, a word is a word, and nothing is larger than it looks.
+"""YAML text to plain values, and back: a key is given once, a word is a word, and nothing is larger than it
+looks.
 
 Scalars are read as YAML 1.2 has them, so that `no` and `2024-05-01` are words and `1e-5` is a number.
 """
+
 from __future__ import annotations
 
 import re
@@ -11,13 +13,18 @@ from typing import Any
 
 import yaml
 
-DEEPEST, LARGEST = 40, 50_000  # levels, and values with every alias written out: far above what an experiment needs
+# levels, and values with every alias written out: far above what an experiment needs
+DEEPEST, LARGEST = 40, 50_000
 TAG = "tag:yaml.org,2002:"
 SCALARS = (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*)", list("-+0123456789")),
-    ("float", r"[-+]?(?:[0-9][0-9_]*\.[0-9]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)", list("-+.0123456789")),
+    (
+        "float",
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
     ("merge", r"<<", ["<"]),
 )
 PLAIN = {TAG + name for name in ("map", "seq", "str", "null", "bool", "int", "float")}
@@ -33,7 +40,9 @@ class Reader(yaml.SafeLoader):
         """As the base class, counting levels before Python's own stack ends."""
         self.level += 1
         if self.level > DEEPEST:
-            raise yaml.composer.ComposerError(None, None, f"more than {DEEPEST} levels deep", self.peek_event().start_mark)
+            raise yaml.composer.ComposerError(
+                None, None, f"more than {DEEPEST} levels deep", self.peek_event().start_mark
+            )
         node = super().compose_node(parent, index)
         self.level -= 1
         return node
@@ -55,7 +64,9 @@ for _name, _pattern, _first in SCALARS:
 
 
 def value(text: str, where: str) -> Any:
-    """The value of a YAML text. Raises ValueError, one line that begins with `where`, for anything else than plain values."""
+    """The value of a YAML text. Raises ValueError, one line that begins with `where`, for anything else than
+    plain values.
+    """
     try:
         reader = Reader(text)
         node = reader.get_single_node()
@@ -73,7 +84,10 @@ def value(text: str, where: str) -> Any:
 def _said(error: Exception, where: str) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     words = getattr(error, "problem", None) or getattr(error, "context", None) or error
-    return f"{where}: not valid YAML{f' in line {mark.line + 1}' if mark else ''}: {' '.join(str(words).split())}"
+    return (
+        f"{where}: not valid YAML{f' in line {mark.line + 1}' if mark else ''}:"
+        f" {' '.join(str(words).split())}"
+    )
 
 
 def write(given: Any) -> str:
@@ -102,21 +116,34 @@ def check_line(where: str, text: str) -> None:
 
 
 def check_path(where: str, text: str) -> None:
-    """Raise ValueError for what can be the name of no file, folder or model: nothing, several lines, or too long."""
+    """Raise ValueError for what can be the name of no file, folder or model: nothing, several lines, or too
+    long.
+    """
     check_line(where, text)
     if not text.strip():
         raise ValueError(f"{where} is empty; give a name or a path")
     if len(text.encode()) > 4000 or any(len(part.encode()) > 255 for part in text.split("/")):
-        raise ValueError(f"{where} is {shown(text)} of {len(text)} characters, longer than a path can be; correct it")
+        raise ValueError(
+            f"{where} is {shown(text)} of {len(text)} characters, longer than a path can be; correct it"
+        )
 
 
-def _weigh(node: yaml.Node, where: str, above: list[int], known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """How many values and levels a node stands for. Raises for a key given twice, a node inside itself, and what is too large."""
+def _weigh(
+    node: yaml.Node, where: str, above: list[int], known: dict[int, tuple[int, int]]
+) -> tuple[int, int]:
+    """How many values and levels a node stands for. Raises for a key given twice, a node inside itself, and
+    what is too large.
+    """
     line = node.start_mark.line + 1
     if id(node) in above:
-        raise ValueError(f"{where}: the value in line {line} holds itself (an alias to what it stands in); write it out")
+        raise ValueError(
+            f"{where}: the value in line {line} holds itself (an alias to what it stands in); write it out"
+        )
     if node.tag not in PLAIN:
-        raise ValueError(f"{where}: line {line} has the tag {node.tag.removeprefix(TAG)!r}; give plain words, numbers, lists and mappings")
+        raise ValueError(
+            f"{where}: line {line} has the tag {node.tag.removeprefix(TAG)!r}; give plain words, numbers,"
+            " lists and mappings"
+        )
     if id(node) not in known:
         inner = []
         if isinstance(node, yaml.MappingNode):
@@ -127,7 +154,10 @@ def _weigh(node: yaml.Node, where: str, above: list[int], known: dict[int, tuple
         sizes, levels = zip((0, 0), *(_weigh(n, where, [*above, id(node)], known) for n in inner))
         known[id(node)] = size, level = 1 + sum(sizes), 1 + max(levels)
         if size > LARGEST or level > DEEPEST:
-            raise ValueError(f"{where}: the value in line {line} stands for {size:,} values on {level} levels, its aliases written out; at most {LARGEST:,} on {DEEPEST} are read")
+            raise ValueError(
+                f"{where}: the value in line {line} stands for {size:,} values on {level} levels, its aliases"
+                f" written out; at most {LARGEST:,} on {DEEPEST} are read"
+            )
     return known[id(node)]
 
 
@@ -137,8 +167,12 @@ def _check_keys(node: yaml.MappingNode, where: str) -> None:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode) or key.tag not in (TAG + "str", TAG + "merge"):
             shown = repr(key.value)[:40] if isinstance(key, yaml.ScalarNode) else "a list or a mapping"
-            raise ValueError(f"{where}: the key in line {line} is {shown}; keys are words, so quote it or correct it")
+            raise ValueError(
+                f"{where}: the key in line {line} is {shown}; keys are words, so quote it or correct it"
+            )
         if key.value in lines:
-            raise ValueError(f"{where}: the key {key.value!r} is given twice, in lines {lines[key.value]} and {line}; keep one of them")
+            raise ValueError(
+                f"{where}: the key {key.value!r} is given twice, in lines {lines[key.value]} and {line}; keep"
+                " one of them"
+            )
         lines[key.value] = line
-

@@ -1,4 +1,5 @@
 """The blocks of an experiment and of a cell: one frozen dataclass each, checked where it is made."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -46,11 +47,14 @@ class Source:
 class Sampling:
     """How the images before and after are drawn; one setting for a whole experiment."""
 
-    sampler: str = "ddim"  # ddim | ddpm, or euler for flows; the paper names none, SISS samples DDPM in 50 steps
+    # ddim | ddpm, or euler for flows; the paper names none, SISS samples DDPM in 50 steps
+    sampler: str = "ddim"
     steps: int = 50  # network calls per image
     images: int = 10_000  # per model (IV)
     first_seed: int = 0  # image i has seed first_seed + i
-    batch: int = 64  # images per network call, which is always filled up to it; another value may round a pixel to the next level
+    # images per network call, which is always filled up to it; another value may round a pixel to the next
+    # level
+    batch: int = 64
     shards: int = 1  # files that the images of one model are drawn into; pods share them
 
     def __post_init__(self):
@@ -58,32 +62,48 @@ class Sampling:
         _at_most("sampling", self, 10_000, "steps", "shards")
         _at_most("sampling", self, 10_000_000, "images", "batch")
         if not 0 <= self.first_seed <= SEEDS - self.images:
-            raise ValueError(f"sampling.first_seed is {self.first_seed}; it and the {self.images} seeds from it on must lie in 0..{SEEDS - 1}")
+            raise ValueError(
+                f"sampling.first_seed is {self.first_seed}; it and the {self.images} seeds from it on must"
+                f" lie in 0..{SEEDS - 1}"
+            )
         if self.shards > self.images:
-            raise ValueError(f"sampling.shards is {self.shards} for {self.images} images; use at most one shard per image")
+            raise ValueError(
+                f"sampling.shards is {self.shards} for {self.images} images; use at most one shard per image"
+            )
 
 
 def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int]]:
-    """How the images of one model are shared out: first and count per shard, its number and that of all shards.
+    """How the images of one model are shared out: first and count per shard, its number and that of all
+    shards.
 
-    Shard k of n also denoises targets k, k + n, ...: the injection test is most of the work where images are few.
+    Shard k of n also denoises targets k, k + n, ...: the injection test is most of the work where images are
+    few.
 
     images_per_shard above 0 sets the number of shards by the number of images, instead of `settings.shards`.
     """
     if images_per_shard < 0:
-        raise ValueError(f"images_per_shard is {images_per_shard}; give 0 to leave the shards to the experiment, or a number of images")
+        raise ValueError(
+            f"images_per_shard is {images_per_shard}; give 0 to leave the shards to the experiment, or a"
+            " number of images"
+        )
     number = -(-settings.images // images_per_shard) if images_per_shard else settings.shards
     edges = [settings.images * i // number for i in range(number + 1)]
-    return [{"first": a, "count": b - a, "shard": i, "shards": number} for i, (a, b) in enumerate(zip(edges, edges[1:]))]
+    return [
+        {"first": a, "count": b - a, "shard": i, "shards": number}
+        for i, (a, b) in enumerate(zip(edges, edges[1:]))
+    ]
 
 
 @dataclass(frozen=True)
 class Injection:
-    """The test of forgetting: noise the target to t, denoise with the same chain noise before and after (Fig. 6)."""
+    """The test of forgetting: noise the target to t, denoise with the same chain noise before and after (Fig.
+    6).
+    """
 
     t: int = 250  # in thousandths of the process, 1..999: SISS's setting; the paper states none
     draws: int = 8  # noise draws per target
-    stride: int = 1  # thousandths per step of the chain; above 1 for small worlds, as their samplers take fewer steps too
+    # thousandths per step of the chain; above 1 for small worlds, as their samplers take fewer steps too
+    stride: int = 1
     seed: int = 0
     siss_compat: bool = False  # one seed for injected and chain noise, as the SISS code has it
 
@@ -108,24 +128,38 @@ class Networks:
 
 @dataclass(frozen=True)
 class Remember:
-    """The images to keep: the real ones, or the base model's own outputs of the prompt (V: 100 of them for SD3)."""
+    """The images to keep: the real ones, or the base model's own outputs of the prompt (V: 100 of them for
+    SD3).
+    """
 
     source: str = "real"  # real | model
     images: int = 100  # drawn from the base model
     first_seed: int = 1_000_000  # apart from the seeds that are judged
-    leave_out: tuple[str, ...] = ()  # patterns of real images to leave out too, such as "{group}-*": a target's name up to its last dash or slash
-    prompts: tuple[str, ...] = ()  # other prompts whose outputs are drawn too, as many images in all; a cell's `training.others` says how much it remembers them
-    screen: float = 0.5  # outputs whose descriptor is at least so similar to a forget image are left out, and shown; of real images, its near copies
+    # patterns of real images to leave out too, such as "{group}-*": a target's name up to its last dash or
+    # slash
+    leave_out: tuple[str, ...] = ()
+    # other prompts whose outputs are drawn too, as many images in all; a cell's `training.others` says how
+    # much it remembers them
+    prompts: tuple[str, ...] = ()
+    # outputs whose descriptor is at least so similar to a forget image are left out, and shown; of real
+    # images, its near copies
+    screen: float = 0.5
 
     def __post_init__(self):
         if self.source not in ("real", "model"):
             raise ValueError(f"remember.source: no {self.source!r}; choose from real, model")
         if self.prompts and self.source != "model":
-            raise ValueError(f"remember.prompts: {len(self.prompts)} given, whose outputs the base model draws; set remember.source to model, or leave them out")
+            raise ValueError(
+                f"remember.prompts: {len(self.prompts)} given, whose outputs the base model draws; set"
+                " remember.source to model, or leave them out"
+            )
         _positive("remember", self, "images", "screen")
         _at_most("remember", self, 1_000_000, "images")
         if not 0 <= self.first_seed <= SEEDS // 2:
-            raise ValueError(f"remember.first_seed is {self.first_seed}; it must lie in 0..{SEEDS // 2}, so that the seeds from it on have 32 bits")
+            raise ValueError(
+                f"remember.first_seed is {self.first_seed}; it must lie in 0..{SEEDS // 2}, so that the seeds"
+                " from it on have 32 bits"
+            )
 
 
 @dataclass(frozen=True)
@@ -145,12 +179,17 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Quality:
-    """When a surrogate is called doubtful. The paper states no bounds; these two call nothing doubtful that works."""
+    """When a surrogate is called doubtful. The paper states no bounds; these two call nothing doubtful that
+    works.
+    """
 
-    copy: float = 0.75  # SSCD to the target above which it is a near copy: what SSCD's authors take for a copy of a picture
-    unrelated: float = 0.1  # share of the remember images that are closer, by SSCD and by LPIPS, from which on it is unrelated
+    # SSCD to the target above which it is a near copy: what SSCD's authors take for a copy of a picture
+    copy: float = 0.75
+    # share of the remember images that are closer, by SSCD and by LPIPS, from which on it is unrelated
+    unrelated: float = 0.1
     changed: float = 0.75  # ... and share of its pixels that differ; a strong but local edit is not unrelated
-    others: int = 64  # remember images compared; bounds that are shares need no knowledge of the network's scale
+    # remember images compared; bounds that are shares need no knowledge of the network's scale
+    others: int = 64
 
     def __post_init__(self):
         _positive("quality", self, "copy", "unrelated", "changed", "others")
@@ -172,12 +211,19 @@ class Training:
     reduction: str = "mean"  # mean | sum over pixels; with sum the clip is always active, as in SISS
     t_min: int = 0  # t is uniform on the model's timesteps in thousandths t_min..t_max of its process
     t_max: int = 999
-    timesteps: str = "sample"  # sample: one t per image; shared: one t per update (Algorithm 1 shows one image)
+    # sample: one t per image; shared: one t per update (Algorithm 1 shows one image)
+    timesteps: str = "sample"
     micro_batch: int = 0  # images per backward pass; 0 is the whole batch
     precision: str = "no"  # accelerate's mixed precision: no | fp16 | bf16
-    cooldown: float = 0.0  # share of each target's updates, at their end, over which the rate falls linearly towards 0; 0 is the paper's constant rate
-    revisit: float = 0.0  # share of a batch's forget images that are earlier targets, so that these stay forgotten; 0 is the paper's plain sequence
-    others: float = 0.0  # share of a batch's remember images that are outputs of `remember.prompts`, under those prompts; 0 is the paper's, of the prompt alone
+    # share of each target's updates, at their end, over which the rate falls linearly towards 0; 0 is the
+    # paper's constant rate
+    cooldown: float = 0.0
+    # share of a batch's forget images that are earlier targets, so that these stay forgotten; 0 is the
+    # paper's plain sequence
+    revisit: float = 0.0
+    # share of a batch's remember images that are outputs of `remember.prompts`, under those prompts; 0 is the
+    # paper's, of the prompt alone
+    others: float = 0.0
     save_every: int = 60  # updates between the states that a stopped run resumes from
 
     def rate(self, update: int) -> float:
@@ -191,15 +237,36 @@ class Training:
         _at_most("training", self, 100_000, "batch", "micro_batch")
         if not all(0 <= b < 1 for b in self.betas):
             raise ValueError(f"training.betas is {self.betas}; both must lie in [0, 1)")
-        if self.reduction not in ("mean", "sum") or self.timesteps not in ("sample", "shared") or self.precision not in ("no", "fp16", "bf16"):
-            raise ValueError(f"training: reduction is {self.reduction!r} (mean or sum), timesteps {self.timesteps!r} (sample or shared), precision {self.precision!r} (no, fp16 or bf16)")
+        if (
+            self.reduction not in ("mean", "sum")
+            or self.timesteps not in ("sample", "shared")
+            or self.precision not in ("no", "fp16", "bf16")
+        ):
+            raise ValueError(
+                f"training: reduction is {self.reduction!r} (mean or sum), timesteps {self.timesteps!r}"
+                f" (sample or shared), precision {self.precision!r} (no, fp16 or bf16)"
+            )
         if not 0 <= self.t_min <= self.t_max <= 999:
-            raise ValueError(f"training: t_min {self.t_min} and t_max {self.t_max} must satisfy 0 <= t_min <= t_max <= 999")
+            raise ValueError(
+                f"training: t_min {self.t_min} and t_max {self.t_max} must satisfy 0 <= t_min <= t_max <= 999"
+            )
         if min(self.micro_batch, self.max_grad_norm, self.weight_decay) < 0:
-            raise ValueError(f"training: micro_batch is {self.micro_batch}, max_grad_norm {self.max_grad_norm}, weight_decay {self.weight_decay}; none may be below 0")
+            raise ValueError(
+                f"training: micro_batch is {self.micro_batch}, max_grad_norm {self.max_grad_norm},"
+                f" weight_decay {self.weight_decay}; none may be below 0"
+            )
         if not 0 <= self.cooldown <= 1:
-            raise ValueError(f"training.cooldown is {self.cooldown}; it is a share of the updates, 0 (a constant rate) to 1")
+            raise ValueError(
+                f"training.cooldown is {self.cooldown}; it is a share of the updates, 0 (a constant rate)"
+                " to 1"
+            )
         if not 0 <= self.revisit < 1:
-            raise ValueError(f"training.revisit is {self.revisit}; it is a share of the forget images, from 0 (the present target alone) to below 1")
+            raise ValueError(
+                f"training.revisit is {self.revisit}; it is a share of the forget images, from 0 (the present"
+                " target alone) to below 1"
+            )
         if not 0 <= self.others <= 1 or self.others and not round(self.others * self.batch):
-            raise ValueError(f"training.others is {self.others}; it is a share of the {self.batch} remember images of a batch, 0 (the prompt's own alone) to 1, and at least one image where above 0")
+            raise ValueError(
+                f"training.others is {self.others}; it is a share of the {self.batch} remember images of a"
+                " batch, 0 (the prompt's own alone) to 1, and at least one image where above 0"
+            )

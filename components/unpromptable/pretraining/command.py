@@ -1,4 +1,7 @@
-"""The command line of a miniature network's training: where to write, how many steps, a line of progress now and then."""
+"""The command line of a miniature network's training: where to write, how many steps, a line of progress now
+and then.
+"""
+
 from __future__ import annotations
 
 import argparse

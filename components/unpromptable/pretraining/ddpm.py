@@ -1,4 +1,7 @@
-"""Train an unconditional DDPM from scratch: the miniature world's, or one on a folder of your own pictures."""
+"""Train an unconditional DDPM from scratch: the miniature world's, or one on a folder of your own
+pictures.
+"""
+
 from __future__ import annotations
 
 import json
@@ -16,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from unpromptable.models import checkpoints
 from unpromptable import data
+from unpromptable.models import checkpoints
 
 log = logging.getLogger(__name__)
 RESUME = "resume.safetensors"  # of a stopped training, in the model's folder
@@ -37,18 +40,24 @@ class Pretraining:
     minutes: float = math.inf  # stop early, keeping what was reached
     channels: tuple[int, ...] = (32, 48, 64)
     layers: int = 1  # residual blocks per level
-    prediction: str = "epsilon"  # what the network outputs: epsilon | v_prediction | sample, as diffusers names them
+    # what the network outputs: epsilon | v_prediction | sample, as diffusers names them
+    prediction: str = "epsilon"
     save_every: int = 500
 
     def __post_init__(self):
         if self.prediction not in PREDICTIONS:
-            raise ValueError(f"pretraining.prediction: no {self.prediction!r}; choose from {', '.join(PREDICTIONS)}")
+            raise ValueError(
+                f"pretraining.prediction: no {self.prediction!r}; choose from {', '.join(PREDICTIONS)}"
+            )
         for name in ("steps", "batch", "lr", "minutes", "layers", "save_every"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"pretraining.{name} is {getattr(self, name)}; it must be above 0")
         if not self.channels or any(c < 1 or c % GROUPS for c in self.channels):
             given = ",".join(map(str, self.channels))
-            raise ValueError(f"pretraining.channels are {given or 'none'}; each must be a multiple of {GROUPS}, such as 32,48,64")
+            raise ValueError(
+                f"pretraining.channels are {given or 'none'}; each must be a multiple of {GROUPS}, such as"
+                " 32,48,64"
+            )
 
 
 def shifted_betas(size: int, steps: int = 1000, reference: int = 256) -> list[float]:
@@ -67,7 +76,9 @@ def fits(size: int, settings: Pretraining) -> None:
     """Raise ValueError where a network of so many levels cannot take pictures of `size` pixels."""
     halved = len(settings.channels) - 1
     if size % 2**halved:
-        raise ValueError(f"pretraining: {size} pixels cannot be halved {halved} times; choose a multiple of {2**halved}")
+        raise ValueError(
+            f"pretraining: {size} pixels cannot be halved {halved} times; choose a multiple of {2**halved}"
+        )
 
 
 def build(size: int, settings: Pretraining):
@@ -78,18 +89,33 @@ def build(size: int, settings: Pretraining):
     fits(size, settings)
     torch.manual_seed(settings.seed)  # diffusers draws the initial weights from the global generator
     unet = UNet2DModel(
-        sample_size=size, in_channels=3, out_channels=3, layers_per_block=settings.layers, block_out_channels=channels, norm_num_groups=GROUPS,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",), up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1))
-    scheduler = DDPMScheduler(num_train_timesteps=1000, trained_betas=shifted_betas(size), prediction_type=settings.prediction, clip_sample=True, variance_type="fixed_small")
+        sample_size=size,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=settings.layers,
+        block_out_channels=channels,
+        norm_num_groups=GROUPS,
+        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+    )
+    scheduler = DDPMScheduler(
+        num_train_timesteps=1000,
+        trained_betas=shifted_betas(size),
+        prediction_type=settings.prediction,
+        clip_sample=True,
+        variance_type="fixed_small",
+    )
     return unet, scheduler
 
 
-def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(), flip: bool = False, progress=None) -> dict:
+def pretrain(
+    images: np.ndarray, out: Path, settings: Pretraining = Pretraining(), flip: bool = False, progress=None
+) -> dict:
     """Train on `images` (uint8, N x H x W x 3) and save a diffusers DDPM pipeline folder at `out`.
 
-    A stopped training of the same settings and pictures continues from `out`/resume.safetensors. Returns what is saved as
-    `out`/pretraining.json. progress(step, total, text) is called after every logged step. Raises ValueError on a loss that
-    is not finite, and where `resumable` does.
+    A stopped training of the same settings and pictures continues from `out`/resume.safetensors. Returns what
+    is saved as `out`/pretraining.json. progress(step, total, text) is called after every logged step. Raises
+    ValueError on a loss that is not finite, and where `resumable` does.
     """
     size, out, resume = images.shape[1], Path(out), Path(out) / RESUME
     told = {**asked(settings, size, flip), "pictures": data.sha256(images)}
@@ -124,7 +150,14 @@ def pretrain(images: np.ndarray, out: Path, settings: Pretraining = Pretraining(
     unet.load_state_dict(averaged)
     kept = {**asdict(settings), "minutes": None if math.isinf(settings.minutes) else settings.minutes}
     took = round((time.monotonic() - began) / 60, 1)
-    summary = {"steps": done, "images": len(images), "size": size, "loss": loss, "minutes": took, "settings": kept}
+    summary = {
+        "steps": done,
+        "images": len(images),
+        "size": size,
+        "loss": loss,
+        "minutes": took,
+        "settings": kept,
+    }
     _finish(out, unet, scheduler, summary)
     return summary
 
@@ -152,13 +185,16 @@ def untrained(out: Path) -> None:
     """Raise ValueError where `out` holds a whole model, which would be trained over."""
     whole = any((out / name).exists() for name in ("pretraining.json", "model_index.json", "unet"))
     if whole and not (out / RESUME).exists():
-        raise ValueError(f"{out}: holds a trained model already; choose another folder, or remove it to train anew")
+        raise ValueError(
+            f"{out}: holds a trained model already; choose another folder, or remove it to train anew"
+        )
 
 
 def resumable(out: Path, told: dict[str, Any], steps: int) -> None:
     """Raise ValueError where `out` holds a stopped training that `told` and `steps` do not continue.
 
-    told: of `asked`, with or without the pictures' SHA-256. The folder is made, so that it is known that it can be.
+    told: of `asked`, with or without the pictures' SHA-256. The folder is made, so that it is known that it
+    can be.
     """
     resume, start_over = out / RESUME, "remove that file to start over, or choose another folder"
     out.mkdir(parents=True, exist_ok=True)
@@ -167,7 +203,11 @@ def resumable(out: Path, told: dict[str, Any], steps: int) -> None:
     if not resume.exists():
         return
     noted = _noted(resume)
-    other = [f"{k} {noted.get(k, 'unknown')} is now {v}" for k, v in told.items() if k != "pictures" and noted.get(k) != v]
+    other = [
+        f"{k} {noted.get(k, 'unknown')} is now {v}"
+        for k, v in told.items()
+        if k != "pictures" and noted.get(k) != v
+    ]
     if told.get("pictures", noted.get("pictures")) != noted.get("pictures"):
         other.append("the pictures are others")
     if other:
@@ -179,16 +219,21 @@ def resumable(out: Path, told: dict[str, Any], steps: int) -> None:
 
 
 def _noted(resume: Path) -> dict[str, Any]:
-    """What a stopped training was asked for, its loss and its step. Raises ValueError where the file does not say."""
+    """What a stopped training was asked for, its loss and its step. Raises ValueError where the file does not
+    say.
+    """
     try:
         with safe_open(resume, framework="pt") as file:
             return {**json.loads((file.metadata() or {})["trained"]), "step": int(file.get_tensor("step"))}
     except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{resume}: does not hold a whole stopped training ({error}); remove it to start over") from error
+        raise ValueError(
+            f"{resume}: does not hold a whole stopped training ({error}); remove it to start over"
+        ) from error
 
 
 def _step(unet, optimizer, data: Tensor, abar: Tensor, settings: Pretraining, step: int, flip: bool) -> float:
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)  # a resumed run draws what an unbroken one draws
+    # a resumed run draws what an unbroken one draws
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     x0 = data[torch.randint(len(data), (settings.batch,), generator=generator)].float() / 127.5 - 1
     if flip:
         x0 = torch.where(torch.rand(len(x0), 1, 1, 1, generator=generator) < 0.5, x0.flip(-1), x0)
@@ -199,7 +244,9 @@ def _step(unet, optimizer, data: Tensor, abar: Tensor, settings: Pretraining, st
     x_t = (signal * x0 + noise * eps).to(memory_format=torch.channels_last)
     loss = torch.nn.functional.mse_loss(unet(x_t, t).sample, wanted)
     if not torch.isfinite(loss):
-        raise ValueError(f"pretraining: the loss is {loss.item()} at step {step}; lower pretraining.lr ({settings.lr})")
+        raise ValueError(
+            f"pretraining: the loss is {loss.item()} at step {step}; lower pretraining.lr ({settings.lr})"
+        )
     decay = 0.1 + 0.45 * (1 + math.cos(math.pi * step / settings.steps))
     for group in optimizer.param_groups:
         group["lr"] = settings.lr * min(1, (step + 1) / 200) * decay
@@ -213,8 +260,12 @@ def _step(unet, optimizer, data: Tensor, abar: Tensor, settings: Pretraining, st
 def snapshot(step: int, unet, averaged: dict, optimizer) -> dict[str, Tensor]:
     """What a stopped training continues from: step, weights, averaged weights and the optimiser's moments."""
     moments = optimizer.state_dict()["state"]
-    return {"step": torch.tensor(step), **{f"now.{k}": v.contiguous().clone() for k, v in unet.state_dict().items()}, **{f"ema.{k}": v.contiguous().clone() for k, v in averaged.items()},
-            **{f"adam.{i}.{k}": v.contiguous().clone() for i, s in moments.items() for k, v in s.items()}}
+    return {
+        "step": torch.tensor(step),
+        **{f"now.{k}": v.contiguous().clone() for k, v in unet.state_dict().items()},
+        **{f"ema.{k}": v.contiguous().clone() for k, v in averaged.items()},
+        **{f"adam.{i}.{k}": v.contiguous().clone() for i, s in moments.items() for k, v in s.items()},
+    }
 
 
 def continue_from(state: dict[str, Tensor], unet, averaged: dict, optimizer) -> int:

@@ -1,15 +1,19 @@
-"""Train the miniature world's DDPM again: `python -m unpromptable.pretraining.portraits_ddpm --out FOLDER`."""
+"""Train the miniature world's DDPM again: `python -m unpromptable.pretraining.portraits_ddpm --out
+FOLDER`.
+"""
+
 from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
-from unpromptable.storage import store
-from .ddpm import Pretraining, pretrain
 from unpromptable.miniature import portraits
+from unpromptable.storage import store
 
-SETTINGS = Pretraining(steps=10_000, channels=(16, 32, 64))  # 0.7 M parameters, so that 240 unlearning steps take half a minute
+from .ddpm import Pretraining, pretrain
+
+# 0.7 M parameters, so that 240 unlearning steps take half a minute
+SETTINGS = Pretraining(steps=10_000, channels=(16, 32, 64))
 
 
 def main() -> None:

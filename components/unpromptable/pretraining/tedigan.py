@@ -1,9 +1,12 @@
-"""The miniature world's generator and encoder: `python -m unpromptable.pretraining.tedigan --out FOLDER` trains them again.
+"""The miniature world's generator and encoder: `python -m unpromptable.pretraining.tedigan --out FOLDER`
+trains them again.
 
-People whom the base model never saw (as TediGAN's pair saw FFHQ, not CelebA-HQ), 2 pictures each. The pair is trained
-together to give each picture back from its code under noise, in pixels and in the descriptor's layers; then the mapping
-learns the distribution of the codes by sliced distances, so that random z give portraits too.
+People whom the base model never saw (as TediGAN's pair saw FFHQ, not CelebA-HQ), 2 pictures each. The pair is
+trained together to give each picture back from its code under noise, in pixels and in the descriptor's
+layers; then the mapping learns the distribution of the codes by sliced distances, so that random z give
+portraits too.
 """
+
 from __future__ import annotations
 
 import json
@@ -18,22 +21,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpromptable.editing.tedigan import encoder as encoding
-from .ddpm import continue_from, snapshot
 from unpromptable.editing.tedigan import stylegan
 from unpromptable.miniature import descriptor, portraits
+
+from .ddpm import continue_from, snapshot
 
 SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)
 PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
 BATCH = 16
-NOISE = (0.1, 0.5)  # most deviation on the codes, whose own is 1: in the first two fifths of the training, for features to be learned fast,
-# and, after a rise, in the last fifth, so that codes between and beside those of people are people too, and an edit stays one
+# most deviation on the codes, whose own is 1: in the first two fifths of the training, for features to be
+# learned fast,
+NOISE = (0.1, 0.5)
+# and, after a rise, in the last fifth, so that codes between and beside those of people are people too, and
+# an edit stays one
 FOLDER = Path(str(resources.files("unpromptable") / "miniature" / "tedigan"))
-RATES = {"generator": 3e-2, "encoder": 2e-3}  # the generator's weights have deviation 1 and are scaled when it runs, so they bear a large step
+# the generator's weights have deviation 1 and are scaled when it runs, so they bear a large step
+RATES = {"generator": 3e-2, "encoder": 2e-3}
 
 
 def shipped() -> tuple[stylegan.Generator, encoding.Encoder]:
     """The trained pair that ships, frozen."""
-    return encoding.load(FOLDER / "generator.safetensors", FOLDER / "encoder.safetensors", stylegan.Shape(**json.loads((FOLDER / "shape.json").read_text())))
+    return encoding.load(
+        FOLDER / "generator.safetensors",
+        FOLDER / "encoder.safetensors",
+        stylegan.Shape(**json.loads((FOLDER / "shape.json").read_text())),
+    )
 
 
 def pictures() -> np.ndarray:
@@ -47,18 +59,29 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
 
     torch.manual_seed(seed)  # initial weights come from the global generator
     generator, encoder = stylegan.Generator(SHAPE), encoding.Encoder(SHAPE)
-    encoder.get_submodule(f"block{encoder.count - 1}").bn.bn.requires_grad_(False)  # codes have variance 1, which the noise is measured by
+    # codes have variance 1, which the noise is measured by
+    encoder.get_submodule(f"block{encoder.count - 1}").bn.bn.requires_grad_(False)
     data = torch.from_numpy(pictures()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
     resume = out / "resume.safetensors"
     parts = nn.ModuleDict({"generator": generator, "encoder": encoder}).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam([{"params": [p for p in m.parameters() if p.requires_grad], "lr": RATES[k]} for k, m in parts.items()], betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [p for p in m.parameters() if p.requires_grad], "lr": RATES[k]}
+            for k, m in parts.items()
+        ],
+        betas=(0.9, 0.99),
+    )
     start = continue_from(load_file(resume), parts, {}, optimizer) if resume.exists() else 0
     eyes = descriptor.load()
     for step in range(start, steps):
         g = torch.Generator().manual_seed(seed * 1_000_003 + step)
         for group, rate in zip(optimizer.param_groups, RATES.values()):
-            group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-        x = data[torch.randint(len(data), (BATCH,), generator=g)].contiguous(memory_format=torch.channels_last)
+            group["lr"] = (
+                rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
+            )
+        x = data[torch.randint(len(data), (BATCH,), generator=g)].contiguous(
+            memory_format=torch.channels_last
+        )
         loss = reconstruction(generator, encoder, x, g, eyes, noise(step / steps))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -81,7 +104,9 @@ def noise(part: float) -> float:
 
 
 def reconstruction(generator, encoder, x: Tensor, g: torch.Generator, eyes, most: float) -> Tensor:
-    """How badly pictures come back from codes under noise of deviation up to `most`: absolute pixels plus the descriptor's layers."""
+    """How badly pictures come back from codes under noise of deviation up to `most`: absolute pixels plus the
+    descriptor's layers.
+    """
     z = encoder(x)
     strength = most * torch.rand((len(z), 1, 1), generator=g)
     y = generator(z + strength * torch.randn(z.shape, generator=g))
@@ -95,7 +120,9 @@ def codes(encoder, data: Tensor) -> Tensor:
 
 
 def learn_mapping(generator, real: Tensor, seed: int, progress=None, steps: int = 1500) -> None:
-    """Fit the mapping network to the codes' distribution by the sliced Wasserstein distance, and keep their mean."""
+    """Fit the mapping network to the codes' distribution by the sliced Wasserstein distance, and keep their
+    mean.
+    """
     mapping, g = generator.mapping, torch.Generator().manual_seed(seed + 1)
     optimizer = torch.optim.Adam(mapping.parameters(), lr=2e-3)
     flat = real.flatten(1)
@@ -114,12 +141,17 @@ def learn_mapping(generator, real: Tensor, seed: int, progress=None, steps: int 
 
 
 def save(out: Path, generator, encoder, training: dict) -> None:
-    """generator.safetensors, encoder.safetensors (half precision: the miniature world is small in git) and shape.json."""
+    """generator.safetensors, encoder.safetensors (half precision: the miniature world is small in git) and
+    shape.json.
+    """
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
     for name, network in (("generator", generator), ("encoder", encoder)):
-        state = {k: (v.half() if v.is_floating_point() else v).contiguous().clone() for k, v in network.state_dict().items()}
+        state = {
+            k: (v.half() if v.is_floating_point() else v).contiguous().clone()
+            for k, v in network.state_dict().items()
+        }
         save_file(state, out / f"{name}.safetensors", metadata={"training": json.dumps(training)})
     (out / "shape.json").write_text(json.dumps(asdict(SHAPE), indent=1))
 

@@ -1,4 +1,5 @@
 """Pictures of a run: grids of seeds, the injected target, intervals, curves; PNG files."""
+
 from __future__ import annotations
 
 import io
@@ -9,28 +10,46 @@ from typing import Any
 import numpy as np
 
 from unpromptable import data
-from . import groups
 from unpromptable.planning import plugins
 
-SEEDS, DRAWS, SHOWN = 7, 4, 64  # unrelated seeds and injection draws shown; pixels a side to which small pictures grow
+from . import groups
+
+# unrelated seeds and injection draws shown; pixels a side to which small pictures grow
+SEEDS, DRAWS, SHOWN = 7, 4, 64
 INK, GRID, BLUE, RED = "#444", "#ddd", "#2563eb", "#dc2626"
 
 
 def comparison(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per target (Fig. 11): the target, and per model its surrogate, the denoised draws and unrelated seeds, uint8 (n, H, W, 3).
+    """Per target (Fig. 11): the target, and per model its surrogate, the denoised draws and unrelated seeds,
+    uint8 (n, H, W, 3).
 
-    The surrogate is None where the model never saw it; the seeds are None where an earlier target's part shows them.
+    The surrogate is None where the model never saw it; the seeds are None where an earlier target's part
+    shows them.
     """
     real, manifest = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
     parts, seen = [], set()
     for target, image in zip(manifest["forget_names"], real["forget"]):
         own = [r for r in finished(rows) if any(s["target"] == target for s in r["surrogates"])]
-        models = [{"name": "Before", "surrogate": None, "draws": before[f"injected/{target}"][:DRAWS], "seeds": before["samples"][:SEEDS]}]
+        models = [
+            {
+                "name": "Before",
+                "surrogate": None,
+                "draws": before[f"injected/{target}"][:DRAWS],
+                "seeds": before["samples"][:SEEDS],
+            }
+        ]
         for row in own:
             after, _ = data.load(store / row["folder"] / "after.safetensors")
             name = groups.member(lines, row)["name"]
-            models.append({"name": name, "surrogate": surrogate(store, row, target), "draws": after[f"injected/{target}"][:DRAWS], "seeds": None if row["name"] in seen else after["samples"][:SEEDS]})
+            models.append(
+                {
+                    "name": name,
+                    "surrogate": surrogate(store, row, target),
+                    "draws": after[f"injected/{target}"][:DRAWS],
+                    "seeds": None if row["name"] in seen else after["samples"][:SEEDS],
+                }
+            )
             seen.add(row["name"])
         parts.append({"target": target, "image": image, "models": models})
     return parts
@@ -47,13 +66,43 @@ def surrogate(store: Path, row: dict[str, Any], target: str) -> np.ndarray | Non
 def surrogates(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]]) -> dict[str, Any]:
     """The targets with their surrogates by setting (Figs. 5 and 9).
 
-    columns: the settings. targets: per target its picture and, per column, the surrogate with its distances, or None.
+    columns: the settings. targets: per target its picture and, per column, the surrogate with its distances,
+    or None.
     """
     real, manifest = data.load(store / "shared" / "data.safetensors")
-    shown = [(line, {t: (r, s) for r in finished(rows) if r["name"] in line["members"] for s in r["surrogates"] for t in [s["target"]]}) for line in lines]
-    shown = [(line, cells) for line, cells in shown if any(surrogate(store, r, t) is not None for t, (r, _) in cells.items())]
-    targets = [{"target": target, "image": image, "cells": [{"image": surrogate(store, cells[target][0], target), **cells[target][1]} if target in cells else None for _, cells in shown]}
-               for target, image in zip(manifest["forget_names"], real["forget"])]
+    shown = [
+        (
+            line,
+            {
+                t: (r, s)
+                for r in finished(rows)
+                if r["name"] in line["members"]
+                for s in r["surrogates"]
+                for t in [s["target"]]
+            },
+        )
+        for line in lines
+    ]
+    shown = [
+        (line, cells)
+        for line, cells in shown
+        if any(surrogate(store, r, t) is not None for t, (r, _) in cells.items())
+    ]
+    targets = [
+        {
+            "target": target,
+            "image": image,
+            "cells": [
+                (
+                    {"image": surrogate(store, cells[target][0], target), **cells[target][1]}
+                    if target in cells
+                    else None
+                )
+                for _, cells in shown
+            ],
+        }
+        for target, image in zip(manifest["forget_names"], real["forget"])
+    ]
     return {"columns": groups.short([line["name"] for line, _ in shown]), "targets": targets}
 
 
@@ -68,7 +117,9 @@ def png(image: np.ndarray) -> bytes:
 
     factor = max(1, SHOWN // image.shape[0])
     buffer = io.BytesIO()
-    Image.fromarray(image).resize((image.shape[1] * factor, image.shape[0] * factor), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
+    Image.fromarray(image).resize(
+        (image.shape[1] * factor, image.shape[0] * factor), Image.Resampling.NEAREST
+    ).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -97,16 +148,33 @@ def forgetting_plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
         axis.plot(ceiling["mean"], y, "o", mfc="none", mec=INK, ms=7)
     axis.axvline(0.4, color=RED, ls="--", lw=1)
     axis.text(0.41, len(done) - 0.45, "forgotten below 0.4", color=RED, fontsize=8)
-    axis.set(yticks=range(len(done)), xlim=(-0.3, 1.05), ylim=(-0.6, len(done) - 0.1), xlabel="denoised target, before against after (hollow: target against before)")
+    axis.set(
+        yticks=range(len(done)),
+        xlim=(-0.3, 1.05),
+        ylim=(-0.6, len(done) - 0.1),
+        xlabel="denoised target, before against after (hollow: target against before)",
+    )
     axis.set_yticklabels([words(r["name"]) for r in reversed(done)])
     return _save(folder, figure, axis, "forgetting")
 
 
-def curves_plot(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]], folder: Path) -> Path | None:
-    """Losses, cosine and share of conflicts over the updates, mean of each line's cells, smoothed over 20; None without history."""
+def curves_plot(
+    store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]], folder: Path
+) -> Path | None:
+    """Losses, cosine and share of conflicts over the updates, mean of each line's cells, smoothed over 20;
+    None without history.
+    """
     plt = pyplot()
-    keys = (("remember", "remember loss"), ("forget", "forget loss"), ("cosine", "cosine of the two gradients"), ("conflict", "share of conflicting updates"))
-    kept = {line["name"]: [h for r in rows if r["name"] in line["members"] for h in [history(store, r)] if h] for line in lines}
+    keys = (
+        ("remember", "remember loss"),
+        ("forget", "forget loss"),
+        ("cosine", "cosine of the two gradients"),
+        ("conflict", "share of conflicting updates"),
+    )
+    kept = {
+        line["name"]: [h for r in rows if r["name"] in line["members"] for h in [history(store, r)] if h]
+        for line in lines
+    }
     if not any(kept.values()):
         return None
     colours = plt.cm.tab10.colors if len(kept) <= 10 else plt.cm.viridis(np.linspace(0, 0.95, len(kept)))
@@ -125,7 +193,14 @@ def curves_plot(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, A
         axis.grid(color=GRID, lw=0.5)
         axis.tick_params(labelsize=8)
         open_corner(axis)
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=min(len(handles), 7), frameon=False, fontsize=8)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="lower center",
+        ncol=min(len(handles), 7),
+        frameon=False,
+        fontsize=8,
+    )
     figure.tight_layout(rect=(0, 0.05 * -(-len(handles) // 7), 1, 1))
     return write(folder, figure, "curves")
 

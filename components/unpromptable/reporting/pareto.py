@@ -1,4 +1,7 @@
-"""Forgetting against integrity (Fig. 10): SSCD against SSIM and LPIPS, the threshold, and the Pareto front."""
+"""Forgetting against integrity (Fig. 10): SSCD against SSIM and LPIPS, the threshold, and the Pareto
+front.
+"""
+
 from __future__ import annotations
 
 import os
@@ -13,7 +16,9 @@ APART = 12.0  # points between the baselines of two labels that would overlap
 
 
 def front(rows: list[dict[str, Any]], key: str, sign: int) -> list[str]:
-    """Names of the rows that no other beats in both: a lower SSCD and a better `key` (sign 1: higher is better), by rising SSCD."""
+    """Names of the rows that no other beats in both: a lower SSCD and a better `key` (sign 1: higher is
+    better), by rising SSCD.
+    """
     best, kept = None, []
     for row in sorted(rows, key=lambda r: (r["sscd"]["mean"], -sign * r[key]["mean"])):
         if best is None or sign * row[key]["mean"] > best:
@@ -23,7 +28,9 @@ def front(rows: list[dict[str, Any]], key: str, sign: int) -> list[str]:
 
 
 def plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    """Two panels; points on the front are filled and joined, each point has its name or, in a sweep, its value."""
+    """Two panels; points on the front are filled and joined, each point has its name or, in a sweep, its
+    value.
+    """
     plt = figures.pyplot()
     done = figures.finished(rows)
     names = dict(zip([r["name"] for r in done], groups.short([r["name"] for r in done])))
@@ -35,7 +42,19 @@ def plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
         for row in done:
             on = row["name"] in chosen
             x, y = row["sscd"], row[key]
-            axis.errorbar(x["mean"], y["mean"], xerr=_sides(x), yerr=_sides(y), fmt="o", ms=7, color=figures.BLUE if on else figures.INK, mfc=figures.BLUE if on else "white", elinewidth=0.7, ecolor="#bbb", zorder=2)
+            axis.errorbar(
+                x["mean"],
+                y["mean"],
+                xerr=_sides(x),
+                yerr=_sides(y),
+                fmt="o",
+                ms=7,
+                color=figures.BLUE if on else figures.INK,
+                mfc=figures.BLUE if on else "white",
+                elinewidth=0.7,
+                ecolor="#bbb",
+                zorder=2,
+            )
         axis.axvline(tables.THRESHOLD, color=figures.RED, ls="--", lw=1)
         axis.set(xlabel="SSCD (forgotten left of the dashed line)", ylabel=title)
         axis.margins(0.14)
@@ -48,7 +67,11 @@ def plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def _sides(value: dict[str, Any]) -> list[list[float]] | None:
-    return None if value["low"] is None else [[max(value["mean"] - value["low"], 0)], [max(value["high"] - value["mean"], 0)]]
+    return (
+        None
+        if value["low"] is None
+        else [[max(value["mean"] - value["low"], 0)], [max(value["high"] - value["mean"], 0)]]
+    )
 
 
 def _common(rows: list[dict[str, Any]]) -> str | None:
@@ -58,7 +81,9 @@ def _common(rows: list[dict[str, Any]]) -> str | None:
 
 
 def _names(axis: Any, points: list[tuple[float, float, str]], side: int) -> None:
-    """A label to the right of each point, above (side 1) or below it (-1): off the front, and pushed on where it would lie on another."""
+    """A label to the right of each point, above (side 1) or below it (-1): off the front, and pushed on where
+    it would lie on another.
+    """
     to_screen, scale = axis.transData.transform, 72 / axis.figure.dpi
     placed: list[tuple[float, float, float]] = []
     for x, y, text in sorted(points, key=lambda p: side * p[1]):
@@ -68,4 +93,13 @@ def _names(axis: Any, points: list[tuple[float, float, str]], side: int) -> None
             lift += 2 * side
         placed.append((left, bottom + lift, width))
         line = {"arrowstyle": "-", "lw": 0.4, "color": "#aaa"} if abs(lift - NEAR[side]) > 7 else None
-        axis.annotate(figures.words(text), (x, y), xytext=(7, lift), textcoords="offset points", fontsize=8.5, color=figures.INK, arrowprops=line, bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.4})
+        axis.annotate(
+            figures.words(text),
+            (x, y),
+            xytext=(7, lift),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=figures.INK,
+            arrowprops=line,
+            bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.4},
+        )

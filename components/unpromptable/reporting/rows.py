@@ -1,4 +1,5 @@
 """One row per cell: its settings as flat keys, its numbers, or what failed."""
+
 from __future__ import annotations
 
 import json
@@ -21,7 +22,11 @@ def flat(spec: dict[str, Any]) -> dict[str, Any]:
         else:
             out[path] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
-    common = {k: v for k, v in spec["experiment"].items() if k in ("world", "model", "sampling", "injection", "networks", "real")}
+    common = {
+        k: v
+        for k, v in spec["experiment"].items()
+        if k in ("world", "model", "sampling", "injection", "networks", "real")
+    }
     cell = spec["cell"]
     walk({**common, **{k: cell[k] for k in ("training", "forget")}}, "")
     for kind in ("method", "editor"):
@@ -41,7 +46,9 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
 
 
 def collect(where: str, folder: str = "") -> list[dict[str, Any]]:
-    """A row per planned cell, or of the one in this folder, in the experiment's order, failed and missing ones included."""
+    """A row per planned cell, or of the one in this folder, in the experiment's order, failed and missing
+    ones included.
+    """
     target = store.fetch(Path(where) / "experiment.json")
     specs = json.loads(target.read_text())["cells"] if target.is_file() else []
     found = []
@@ -49,12 +56,18 @@ def collect(where: str, folder: str = "") -> list[dict[str, Any]]:
         if folder and Path(spec["folder"]).name != folder:
             continue
         path = store.place(where, spec, "row.json")
-        found.append(_finished(json.loads(path.read_text()), spec) if store.finished(path, spec["row_key"]) else failed(spec, where))
+        found.append(
+            _finished(json.loads(path.read_text()), spec)
+            if store.finished(path, spec["row_key"])
+            else failed(spec, where)
+        )
     return found
 
 
 def _finished(row: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
-    """A row with what the present experiment says of its cell: a group may be renamed without measuring anew."""
+    """A row with what the present experiment says of its cell: a group may be renamed without measuring
+    anew.
+    """
     told = head(spec)
     return {**row, **told, "run_id": told["run_id"] or row.get("run_id")}
 
@@ -65,7 +78,13 @@ def failed(spec: dict[str, Any], where: str) -> dict[str, Any]:
     waits = {"step": "", "error": f"did not run, since {shared['step']} failed" if shared else UNFINISHED}
     error = json.loads(note.read_text()) if note.is_file() else waits
     text = f"{error['step']}: {error['error']}".strip(": ")
-    return {**head(spec), "status": "failed", "error": text, **tries(spec, where), **{m["name"]: None for m in spec["experiment"]["metrics"]}}
+    return {
+        **head(spec),
+        "status": "failed",
+        "error": text,
+        **tries(spec, where),
+        **{m["name"]: None for m in spec["experiment"]["metrics"]},
+    }
 
 
 def tries(spec: dict[str, Any], where: str) -> dict[str, list[str]]:
@@ -77,5 +96,14 @@ def tries(spec: dict[str, Any], where: str) -> dict[str, list[str]]:
 def head(spec: dict[str, Any]) -> dict[str, Any]:
     """What every row says of its cell, with or without a result."""
     settings = {k: v for k, v in flat(spec).items() if k not in ("slug", "name", "key")}
-    return {"name": spec["name"], "group": spec["cell"].get("group", ""), "cell": slug(spec), "folder": spec["folder"], "method": spec["cell"]["method"]["name"], "editor": spec["cell"]["editor"]["name"],
-            "networks": spec["experiment"]["networks"]["name"], "settings": settings, "run_id": spec.get("run_id")}
+    return {
+        "name": spec["name"],
+        "group": spec["cell"].get("group", ""),
+        "cell": slug(spec),
+        "folder": spec["folder"],
+        "method": spec["cell"]["method"]["name"],
+        "editor": spec["cell"]["editor"]["name"],
+        "networks": spec["experiment"]["networks"]["name"],
+        "settings": settings,
+        "run_id": spec.get("run_id"),
+    }

@@ -1,10 +1,17 @@
 """Rows in the paper's form, and what they say in words."""
+
 from __future__ import annotations
 
 from typing import Any
 
 THRESHOLD = 0.4  # SSCD below it is forgotten (IV)
-COLUMNS = (("sscd", "SSCD < 0.4", 0), ("lpips", "LPIPS ↓", -1), ("ssim", "SSIM ↑", 1), ("fid_pre", "FID_pre ↓", -1), ("fid_real", "FID_real ↓", -1))
+COLUMNS = (
+    ("sscd", "SSCD < 0.4", 0),
+    ("lpips", "LPIPS ↓", -1),
+    ("ssim", "SSIM ↑", 1),
+    ("fid_pre", "FID_pre ↓", -1),
+    ("fid_real", "FID_real ↓", -1),
+)
 
 
 def forgets(row: dict[str, Any]) -> bool:
@@ -31,29 +38,54 @@ def show(value: dict[str, Any] | None) -> str:
 
 def cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One finished row's columns: text, whether best among those that forget, and the mark of the first."""
-    return [{"text": show(row[key]), "best": best(rows, key) == row["name"], "mark": ("✓" if forgets(row) else "✗") if key == "sscd" else ""} for key, _, _ in COLUMNS]
+    return [
+        {
+            "text": show(row[key]),
+            "best": best(rows, key) == row["name"],
+            "mark": ("✓" if forgets(row) else "✗") if key == "sscd" else "",
+        }
+        for key, _, _ in COLUMNS
+    ]
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
     """The result in a few sentences."""
     done, able = [r for r in rows if r["status"] == "done"], [r for r in rows if forgets(r)]
-    target, it = ("the targets", "them") if any(len(r.get("members", ())) > 1 for r in rows) else ("the target", "it")
+    target, it = (
+        ("the targets", "them") if any(len(r.get("members", ())) > 1 for r in rows) else ("the target", "it")
+    )
     if not done:
         return "No cell finished, so there is nothing to compare."
     sure = [r["name"] for r in able if _whole(r)]
     close = [r["name"] for r in able if not _whole(r)]
     kept = [r["name"] for r in done if not forgets(r)]
-    words = [f"{_list(sure)} forgot {target}: the similarity's whole interval lies below 0.4." if sure else f"No method forgot {target} beyond doubt."]
-    words += [f"{_list(close)} fell below 0.4 on average, with an interval that reaches above it."] if close else []
+    words = [
+        (
+            f"{_list(sure)} forgot {target}: the similarity's whole interval lies below 0.4."
+            if sure
+            else f"No method forgot {target} beyond doubt."
+        )
+    ]
+    words += (
+        [f"{_list(close)} fell below 0.4 on average, with an interval that reaches above it."]
+        if close
+        else []
+    )
     words += [f"{_list(kept)} did not forget {it}."] if kept else []
     wins: dict[str, list[str]] = {}
     for key, title, sign in COLUMNS:
         if sign and able:
             wins.setdefault(best(rows, key) or "", []).append(title.split()[0])
     if len(able) > 1:
-        words += ["Of those that forgot, " + "; ".join(f"{name} keeps the model best by {_list(keys)}" for name, keys in wins.items()) + "."]
+        words += [
+            "Of those that forgot, "
+            + "; ".join(f"{name} keeps the model best by {_list(keys)}" for name, keys in wins.items())
+            + "."
+        ]
     ceiling = done[0].get("sscd_ceiling")
-    words += [f"Before unlearning {target} came back with similarity {ceiling['mean']:.2f}."] if ceiling else []
+    words += (
+        [f"Before unlearning {target} came back with similarity {ceiling['mean']:.2f}."] if ceiling else []
+    )
     return " ".join(words)
 
 
@@ -63,11 +95,18 @@ def _whole(row: dict[str, Any]) -> bool:
 
 
 def doubts(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """(row, target, note) of every surrogate that a method read and that is a near copy, unrelated, or a random image by intention."""
+    """(row, target, note) of every surrogate that a method read and that is a near copy, unrelated, or a
+    random image by intention.
+    """
     from unpromptable.planning import plugins
 
     reads = lambda r: getattr(plugins.module("method", r["method"]).Method, "reads_surrogate", True)
-    return [(r["name"], s["target"], s["note"]) for r in rows for s in r.get("surrogates") or () if s.get("note") and reads(r)]
+    return [
+        (r["name"], s["target"], s["note"])
+        for r in rows
+        for s in r.get("surrogates") or ()
+        if s.get("note") and reads(r)
+    ]
 
 
 def differing(rows: list[dict[str, Any]]) -> list[str]:

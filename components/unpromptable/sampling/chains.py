@@ -1,14 +1,17 @@
 """Seeds to images: DDIM and ancestral DDPM, in shards, and the injection test."""
+
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable.planning.settings import Sampling
 from unpromptable import equations
+from unpromptable.planning.settings import Sampling
 
-DRAWS = 8  # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last bit
+# noise draws denoised at once, always so many: a network may round other batch sizes differently in the last
+# bit
+DRAWS = 8
 
 
 def filled(items: list, size: int) -> list:
@@ -23,17 +26,21 @@ def generator(*seeds: int) -> torch.Generator:
 
 
 def draw(generators: list[torch.Generator], shape: tuple[int, ...]) -> Tensor:
-    """One standard normal per generator, (B, *shape), drawn on the CPU so that every device sees the same noise."""
+    """One standard normal per generator, (B, *shape), drawn on the CPU so that every device sees the same
+    noise.
+    """
     return torch.stack([torch.randn(shape, generator=g) for g in generators])
 
 
-def sample(model, settings: Sampling, first: int, count: int, progress=None, asked: tuple[str, ...] = ()) -> tuple[np.ndarray, list[int]]:
+def sample(
+    model, settings: Sampling, first: int, count: int, progress=None, asked: tuple[str, ...] = ()
+) -> tuple[np.ndarray, list[int]]:
     """Images first .. first+count of the run, uint8 (count, H, W, 3), and their seeds.
 
     Image i depends on its seed and the weights alone, wherever a shard begins: every batch is filled up to
-    `settings.batch`, or to the run's images in eights where they are fewer, since a network's rounding may depend on
-    the size of its batch. progress(done_calls, total_calls). asked: prompts in turn over the seeds, instead of the
-    model's own.
+    `settings.batch`, or to the run's images in eights where they are fewer, since a network's rounding may
+    depend on the size of its batch. progress(done_calls, total_calls). asked: prompts in turn over the seeds,
+    instead of the model's own.
     """
     seeds = [settings.first_seed + first + i for i in range(count)]
     size = min(settings.batch, settings.images + -settings.images % DRAWS)
@@ -41,7 +48,11 @@ def sample(model, settings: Sampling, first: int, count: int, progress=None, ask
     for number, start in enumerate(batches):
         part = seeds[start : start + size]
         whole = filled(part, size)
-        step = None if progress is None else lambda k: progress(number * settings.steps + k, len(batches) * settings.steps)
+        step = (
+            None
+            if progress is None
+            else lambda k: progress(number * settings.steps + k, len(batches) * settings.steps)
+        )
         told = model.told([asked[s % len(asked)] for s in whole]) if asked else model
         images.append(chain(told, settings, whole, step)[: len(part)])
     return np.concatenate(images), seeds
@@ -53,7 +64,10 @@ def chain(model, settings: Sampling, seeds: list[int], progress=None) -> np.ndar
     scheduler = model.sampler(settings.sampler)
     scheduler.set_timesteps(settings.steps)
     with model.inference():
-        x = draw(generators, model.noise_shape()).to(model.device) * getattr(scheduler, "init_noise_sigma", 1.0)  # flows start from plain noise
+        # flows start from plain noise
+        x = draw(generators, model.noise_shape()).to(model.device) * getattr(
+            scheduler, "init_noise_sigma", 1.0
+        )
         for k, t in enumerate(scheduler.timesteps):
             x = step(model, scheduler, x, t.item(), generators)
             if progress:
@@ -62,27 +76,47 @@ def chain(model, settings: Sampling, seeds: list[int], progress=None) -> np.ndar
 
 
 def step(model, scheduler, x: Tensor, t: int | float, generators: list[torch.Generator]) -> Tensor:
-    """One call of the network and one of the scheduler; each image's chain noise comes from its own generator."""
+    """One call of the network and one of the scheduler; each image's chain noise comes from its own
+    generator.
+    """
     output = model.denoise(x, torch.full((len(x),), t, device=x.device))
     return scheduler.step(output, t, x, generator=generators).prev_sample
 
 
-def inject(model, image: np.ndarray, t: int, draws: int, seed: int, siss_compat: bool = False, progress=None, stride: int = 1) -> np.ndarray:
-    """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-stride, ..., 0): uint8 (draws, H, W, 3).
+def inject(
+    model,
+    image: np.ndarray,
+    t: int,
+    draws: int,
+    seed: int,
+    siss_compat: bool = False,
+    progress=None,
+    stride: int = 1,
+) -> np.ndarray:
+    """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-stride, ..., 0):
+    uint8 (draws, H, W, 3).
 
-    t and stride are in thousandths of the process, rounded down to the model's own steps, of which there is at least one.
-    Draw k uses the same injected and chain noise for every model, and does not depend on `draws`. `siss_compat` gives both the same generator
-    seed, so that the first chain noise equals the injected noise, as in the SISS code.
+    t and stride are in thousandths of the process, rounded down to the model's own steps, of which there is
+    at least one. Draw k uses the same injected and chain noise for every model, and does not depend on
+    `draws`. `siss_compat` gives both the same generator seed, so that the first chain noise equals the
+    injected noise, as in the SISS code.
     """
     if not 0 < t < 1000:
         raise ValueError(f"injection.t is {t}; it must lie in 1..999")
     t, stride = (equations.own_step(x, model.timesteps) for x in (t, stride))
-    show = lambda first: None if progress is None else lambda k, n: progress(first // DRAWS * n + k, -(-draws // DRAWS) * n)
-    parts = [_denoised(model, image, t, range(first, first + DRAWS), (seed, siss_compat), show(first), stride) for first in range(0, draws, DRAWS)]
+    show = lambda first: (
+        None if progress is None else lambda k, n: progress(first // DRAWS * n + k, -(-draws // DRAWS) * n)
+    )
+    parts = [
+        _denoised(model, image, t, range(first, first + DRAWS), (seed, siss_compat), show(first), stride)
+        for first in range(0, draws, DRAWS)
+    ]
     return np.concatenate(parts)[:draws]
 
 
-def _denoised(model, image: np.ndarray, t: int, which: range, seeds: tuple[int, bool], progress, stride: int) -> np.ndarray:
+def _denoised(
+    model, image: np.ndarray, t: int, which: range, seeds: tuple[int, bool], progress, stride: int
+) -> np.ndarray:
     seed, siss_compat = seeds
     injected = [generator(seed, k, 0) for k in which]
     chained = [generator(seed, k, 0 if siss_compat else 1) for k in which]
@@ -90,7 +124,9 @@ def _denoised(model, image: np.ndarray, t: int, which: range, seeds: tuple[int, 
     with model.inference():
         x0 = model.encode(np.stack([image] * len(which)))
         signal, noise = model.schedule(torch.full((len(which),), t, device=model.device))
-        x = signal.view(-1, 1, 1, 1) * x0 + noise.view(-1, 1, 1, 1) * draw(injected, model.noise_shape()).to(model.device)
+        x = signal.view(-1, 1, 1, 1) * x0 + noise.view(-1, 1, 1, 1) * draw(injected, model.noise_shape()).to(
+            model.device
+        )
         for k, now in enumerate(times):
             x = step(model, scheduler, x, now, chained)
             if progress:

@@ -1,9 +1,10 @@
 """The exact log-likelihood of a picture by a model's probability-flow ODE, whatever its network predicts.
 
-Its output implies a noise, eps.
-With l = log(noise/signal) as time, dx/dl = noise*eps(x, l) - noise^2*x, and the log-density changes by minus the
-divergence, estimated by Hutchinson's probes. The model's steps are joined by interpolating its timesteps in l.
+Its output implies a noise, eps. With l = log(noise/signal) as time, dx/dl = noise*eps(x, l) - noise^2*x, and
+the log-density changes by minus the divergence, estimated by Hutchinson's probes. The model's steps are
+joined by interpolating its timesteps in l.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -26,7 +27,9 @@ def times(model: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(model.timesteps, dtype=np.float64)[some], np.log(noise[some] / signal[some])
 
 
-def log_likelihood(model: Any, x0: Tensor, probes: list[torch.Generator], tolerance: float = 1e-5) -> np.ndarray:
+def log_likelihood(
+    model: Any, x0: Tensor, probes: list[torch.Generator], tolerance: float = 1e-5
+) -> np.ndarray:
     """log p(x0) in nats by each probe (P,). x0: (C, H, W), model space.
 
     Raises ValueError for a family without `noise_of`, such as one of latents.
@@ -35,9 +38,13 @@ def log_likelihood(model: Any, x0: Tensor, probes: list[torch.Generator], tolera
 
     x0 = x0.to(model.device)
     if not hasattr(model, "noise_of"):
-        raise ValueError("likelihood: the model's family has no `noise_of`, since its space is not that of pictures; "
-                         "leave the metric out")
-    signs = torch.stack([torch.randint(0, 2, x0.shape, generator=g) * 2.0 - 1 for g in probes]).to(model.device)
+        raise ValueError(
+            "likelihood: the model's family has no `noise_of`, since its space is not that of pictures; "
+            "leave the metric out"
+        )
+    signs = torch.stack([torch.randint(0, 2, x0.shape, generator=g) * 2.0 - 1 for g in probes]).to(
+        model.device
+    )
     steps, grid = times(model)
     number = len(signs)
 
@@ -49,9 +56,12 @@ def log_likelihood(model: Any, x0: Tensor, probes: list[torch.Generator], tolera
     start = np.concatenate([np.zeros(number), np.tile(x0.double().flatten().cpu().numpy(), number)])
     end = solve_ivp(slope, (grid[0], grid[-1]), start, method="RK45", rtol=tolerance, atol=tolerance)
     if not end.success:
-        raise ValueError(f"likelihood: the ODE could not be solved ({end.message}); raise likelihood.tolerance")
+        raise ValueError(
+            f"likelihood: the ODE could not be solved ({end.message}); raise likelihood.tolerance"
+        )
     final = end.y[number:, -1].reshape(number, -1)
-    variance = 1 / (1 + np.exp(-2 * grid[-1]))  # of noise at the last step; the rest of x is the picture's, next to nothing
+    # of noise at the last step; the rest of x is the picture's, next to nothing
+    variance = 1 / (1 + np.exp(-2 * grid[-1]))
     return -0.5 * (final**2 / variance + np.log(2 * np.pi * variance)).sum(1) + end.y[:number, -1]
 
 

@@ -1,4 +1,5 @@
 """A cell's evidence, its metrics, and the row they make."""
+
 from __future__ import annotations
 
 import json
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from unpromptable import data
+from unpromptable.planning import plan, plugins
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Injection, Pictures, Training
-from unpromptable import data
-from . import metric_networks
-from unpromptable.planning import plan, plugins
 from unpromptable.storage import fingerprints, store
+
+from . import metric_networks
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,17 @@ def estimate(values: np.ndarray) -> Estimate:
     """Mean and normal interval of independent values (n,); one value has an interval of no width."""
     values = np.asarray(values, np.float64).ravel()
     half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values))
+    return Estimate(
+        float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values)
+    )
 
 
 def over_targets(values: list[np.ndarray]) -> Estimate:
-    """Mean over targets of each one's mean, values one array per target: of its noise draws, or of one number.
+    """Mean over targets of each one's mean, values one array per target: of its noise draws, or of one
+    number.
 
-    The interval is over targets, which are what was drawn from the world: draws of one target are alike. A single
-    target's is over its draws. n is the number of what the interval is over.
+    The interval is over targets, which are what was drawn from the world: draws of one target are alike. A
+    single target's is over its draws. n is the number of what the interval is over.
     """
     if len(values) == 1:
         return estimate(values[0])
@@ -66,16 +71,22 @@ class Models:
     def identity(self) -> str:
         """What the model 'before' is: its files, and all that the experiment says of it."""
         asked = (self.experiment.model, self.experiment.prompt, self.experiment.other_prompts)
-        return fingerprints.digest([[str(a) for a in asked], fingerprints.tree(store.fetch(self.before), time=False)])
+        return fingerprints.digest(
+            [[str(a) for a in asked], fingerprints.tree(store.fetch(self.before), time=False)]
+        )
 
     def load(self, which: str) -> Any:
         """The model 'before' or 'after', a copy of the caller's own."""
-        return plugins.module("model", self.experiment.model.name).Model.load(store.fetch(getattr(self, which)), self.device, self.experiment, store.fetch(self.before))
+        return plugins.module("model", self.experiment.model.name).Model.load(
+            store.fetch(getattr(self, which)), self.device, self.experiment, store.fetch(self.before)
+        )
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What metrics measure. Arrays are uint8 (n, H, W, 3); before and after are pairs by seed; dicts are by target."""
+    """What metrics measure. Arrays are uint8 (n, H, W, 3); before and after are pairs by seed; dicts are by
+    target.
+    """
 
     before: np.ndarray
     after: np.ndarray
@@ -98,27 +109,45 @@ class Evidence:
     asked: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
 
     def features(self, which: str, eyes: metric_networks.Networks) -> np.ndarray:
-        """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where shared."""
+        """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where
+        shared.
+        """
         if which not in self.kept:
             images = getattr(self, which)
-            key = fingerprints.digest([eyes.name, eyes.inception, data.sha256(images), plan.code_digest()])[:16]
-            path = self.cache / f"features-{which}-{key}.safetensors" if self.cache and which != "after" else None
+            key = fingerprints.digest([eyes.name, eyes.inception, data.sha256(images), plan.code_digest()])[
+                :16
+            ]
+            path = (
+                self.cache / f"features-{which}-{key}.safetensors"
+                if self.cache and which != "after"
+                else None
+            )
             self.kept[which] = _features(path, images, eyes)
         return self.kept[which]
 
     def model(self, which: str) -> Any:
-        """The model 'before' or 'after', a copy that the metric may change. Raises ValueError where the evidence is images alone."""
+        """The model 'before' or 'after', a copy that the metric may change. Raises ValueError where the
+        evidence is images alone.
+        """
         if self.models is None:
-            raise ValueError(f"metrics: this one runs the model {which} unlearning, but the evidence holds images alone")
+            raise ValueError(
+                f"metrics: this one runs the model {which} unlearning, but the evidence holds images alone"
+            )
         return self.models.load(which)
 
-    def shared(self, name: str, settings: Any, compute: Callable[[], dict[str, list[float]]]) -> dict[str, list[float]]:
-        """`compute()` of the model 'before' and the targets, once for all cells that ask for `name` with the same settings.
+    def shared(
+        self, name: str, settings: Any, compute: Callable[[], dict[str, list[float]]]
+    ) -> dict[str, list[float]]:
+        """`compute()` of the model 'before' and the targets, once for all cells that ask for `name` with the
+        same settings.
 
-        Kept under all that it depends on: settings, targets, the model with its files, prompt and settings, and this code.
+        Kept under all that it depends on: settings, targets, the model with its files, prompt and settings,
+        and this code.
         """
         targets = {t: data.sha256(i) for t, i in self.forget.items()}
-        key = fingerprints.digest([name, settings, targets, self.models.identity() if self.models else "", plan.code_digest()])[:16]
+        key = fingerprints.digest(
+            [name, settings, targets, self.models.identity() if self.models else "", plan.code_digest()]
+        )[:16]
         path = self.cache / f"{name}-{key}.json" if self.cache else None
         if path is not None and store.fetch(path).exists():
             return json.loads(path.read_text())
@@ -128,22 +157,62 @@ class Evidence:
         return found
 
 
-def score(cell: Cell, experiment: Experiment, data_path: str, before_path: str, after_path: str, surrogates_path: str, cache: Path, models: Models) -> dict[str, Any]:
-    """The measured part of a cell's row: the experiment's metrics, labels, surrogate distances, identities of inputs."""
+def score(
+    cell: Cell,
+    experiment: Experiment,
+    data_path: str,
+    before_path: str,
+    after_path: str,
+    surrogates_path: str,
+    cache: Path,
+    models: Models,
+) -> dict[str, Any]:
+    """The measured part of a cell's row: the experiment's metrics, labels, surrogate distances, identities of
+    inputs.
+    """
     arrays, manifest = data.load(data_path)
-    (before, before_made), (after, after_made), (painted, painted_made) = (data.load(p) for p in (before_path, after_path, surrogates_path))
+    (before, before_made), (after, after_made), (painted, painted_made) = (
+        data.load(p) for p in (before_path, after_path, surrogates_path)
+    )
     if before_made["seeds"] != after_made["seeds"]:
-        raise ValueError("before and after were drawn from other seeds; remove the cell's after.safetensors and run again")
+        raise ValueError(
+            "before and after were drawn from other seeds; remove the cell's after.safetensors and run again"
+        )
     injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
     forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget}
-    evidence = Evidence(before["samples"], after["samples"], arrays["real"], *injected, forget, dict(zip(cell.forget, painted["images"])), cache, tuple(manifest["names"]), models, cell.training, experiment.injection, experiment.pictures,
-                        remember=data.remember(arrays, manifest), others_before=before.get("others"), others_after=after.get("others"),
-                        seeds=tuple(before_made["seeds"]), asked=experiment.other_prompts)
+    evidence = Evidence(
+        before["samples"],
+        after["samples"],
+        arrays["real"],
+        *injected,
+        forget,
+        dict(zip(cell.forget, painted["images"])),
+        cache,
+        tuple(manifest["names"]),
+        models,
+        cell.training,
+        experiment.injection,
+        experiment.pictures,
+        remember=data.remember(arrays, manifest),
+        others_before=before.get("others"),
+        others_after=after.get("others"),
+        seeds=tuple(before_made["seeds"]),
+        asked=experiment.other_prompts,
+    )
     eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
-    values = {key: asdict(e) for m in experiment.metrics for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, eyes).items()}
+    values = {
+        key: asdict(e)
+        for m in experiment.metrics
+        for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, eyes).items()
+    }
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
-    return {**values, "labels": eyes.labels, "surrogates": painted_made["distances"], "seconds": {"edit": painted_made["seconds"], "sample": after_made["seconds"]},
-            "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()}}
+    return {
+        **values,
+        "labels": eyes.labels,
+        "surrogates": painted_made["distances"],
+        "seconds": {"edit": painted_made["seconds"], "sample": after_made["seconds"]},
+        "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()},
+    }
 
 
 def _features(path: Path | None, images: np.ndarray, eyes: metric_networks.Networks) -> np.ndarray:

@@ -1,4 +1,5 @@
 """The Frechet distance between two sets of features, without a matrix square root that can turn complex."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ def statistics(features: np.ndarray) -> Statistics:
 
 
 def distance(a: Statistics, b: Statistics) -> float:
-    """|mu_a - mu_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^1/2), the root by two symmetric eigenproblems; never below 0, as rounding may be."""
+    """|mu_a - mu_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^1/2), the root by two symmetric eigenproblems.
+
+    Never below 0, as rounding may be.
+    """
     root = _root(a.covariance)
     eigenvalues = np.linalg.eigvalsh(root @ b.covariance @ root)
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * np.sqrt(eigenvalues.clip(0)).sum()
@@ -34,9 +38,11 @@ def distance(a: Statistics, b: Statistics) -> float:
 
 
 def interval(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float, float, float]:
-    """The distance of features a and b with a 95 % interval, from leaving out a tenth of the images at a time.
+    """The distance of features a and b with a 95 % interval, from leaving out a tenth of the images at a
+    time.
 
-    Paired sets leave out the same images on both sides; otherwise b is taken as it is, since its n is far larger.
+    Paired sets leave out the same images on both sides; otherwise b is taken as it is, since its n is far
+    larger.
     """
     whole, fixed = distance(statistics(a), statistics(b)), None if paired else statistics(b)
     groups = min(GROUPS, len(a) // 2)

@@ -1,4 +1,5 @@
 """The metric networks of a world: what SSCD, LPIPS and FID see. Images are uint8 (N, H, W, 3) arrays."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -15,8 +16,17 @@ from unpromptable.storage import fingerprints
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 LABELS = {
     "paper": {"sscd": "SSCD (disc_mixup)", "lpips": "LPIPS (AlexNet, v0.1)", "fid": "FID (Inception 2015)"},
-    "flags": {"sscd": "similarity by our miniature descriptor of flags", "lpips": "perceptual distance by our miniature descriptor of flags", "fid": "Fréchet distance by our miniature descriptor of flags", "classify": "designs named by our miniature descriptor of flags"},
-    "miniature": {"sscd": "similarity by our miniature descriptor", "lpips": "perceptual distance by our miniature descriptor", "fid": "Fréchet distance by our miniature descriptor"},
+    "flags": {
+        "sscd": "similarity by our miniature descriptor of flags",
+        "lpips": "perceptual distance by our miniature descriptor of flags",
+        "fid": "Fréchet distance by our miniature descriptor of flags",
+        "classify": "designs named by our miniature descriptor of flags",
+    },
+    "miniature": {
+        "sscd": "similarity by our miniature descriptor",
+        "lpips": "perceptual distance by our miniature descriptor",
+        "fid": "Fréchet distance by our miniature descriptor",
+    },
 }
 
 
@@ -28,7 +38,8 @@ class Networks:
     descriptor: Callable[[np.ndarray], Tensor]  # unit embeddings (N, D)
     perceptual: Callable[[np.ndarray, np.ndarray], Tensor]  # distance of each pair, (N,)
     features: Callable[[np.ndarray], Tensor]  # Frechet features (N, F)
-    classify: Callable[[np.ndarray], Tensor] | None = None  # what each picture shows, (N,) integers; none where nothing was trained to tell
+    # what each picture shows, (N,) integers; none where nothing was trained to tell
+    classify: Callable[[np.ndarray], Tensor] | None = None
     inception: str = ""  # identity of the weights behind `features`; those that ship are part of the code
 
     @property
@@ -55,9 +66,14 @@ def unit(images: np.ndarray) -> Tensor:
 @torch.no_grad()
 def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64) -> Tensor:
     """`function` over [0, 1] batches of `size`, concatenated on the CPU."""
-    found = torch.cat([function(*(unit(a[i : i + size]) for a in images)).cpu() for i in range(0, len(images[0]), size)])
+    found = torch.cat(
+        [function(*(unit(a[i : i + size]) for a in images)).cpu() for i in range(0, len(images[0]), size)]
+    )
     if found.is_floating_point() and not found.isfinite().all():
-        raise ValueError("networks: a metric network gives values that are not finite; its weights are damaged, so fetch them again")
+        raise ValueError(
+            "networks: a metric network gives values that are not finite; its weights are damaged, so fetch"
+            " them again"
+        )
     return found
 
 
@@ -66,14 +82,22 @@ def _miniature(name: str) -> Networks:
 
     network = flag_descriptor.load() if name == "flags" else descriptor.load()
     classify = (lambda x: batched(network.classify, x)) if name == "flags" else None
-    return Networks(name, lambda x: batched(network, x), lambda a, b: batched(network.distance, a, b), lambda x: batched(network.features, x), classify)
+    return Networks(
+        name,
+        lambda x: batched(network, x),
+        lambda a, b: batched(network.distance, a, b),
+        lambda x: batched(network.features, x),
+        classify,
+    )
 
 
 def _paper(folder: str | Path | None) -> Networks:
     from unpromptable.models import published
 
     device = devices.best()
-    sscd, trunk, inception = (network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder)))
+    sscd, trunk, inception = (
+        network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder))
+    )
     return Networks(
         "paper",
         lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x),
@@ -84,11 +108,16 @@ def _paper(folder: str | Path | None) -> Networks:
 
 
 def prepare_sscd(x: Tensor) -> Tensor:
-    """[0, 1] pictures to SSCD's input: short side 288, bilinear with antialias, ImageNet mean and deviation."""
+    """[0, 1] pictures to SSCD's input: short side 288, bilinear with antialias, ImageNet mean and
+    deviation.
+    """
     scale = 288 / min(x.shape[-2:])
     size = [round(s * scale) for s in x.shape[-2:]]
     x = torch.nn.functional.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
-    mean, deviation = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    mean, deviation = (
+        torch.tensor(v, device=x.device).view(1, 3, 1, 1)
+        for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     return (x - mean) / deviation
 
 
@@ -98,8 +127,11 @@ def _sscd(folder: str | Path | None) -> torch.nn.Module:
     path = published.find("sscd_disc_mixup.torchscript.pt", folder)
     try:
         return torch.jit.load(path, map_location="cpu")
-    except RuntimeError as error:  # torch's word for half an archive; the publisher gives no checksum that would tell
-        raise ValueError(f"{path}: not a TorchScript network ({str(error).splitlines()[0]}); remove it and fetch it again") from error
+    # torch's word for half an archive; the publisher gives no checksum that would tell
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path}: not a TorchScript network ({str(error).splitlines()[0]}); remove it and fetch it again"
+        ) from error
 
 
 def _lpips(folder: str | Path | None) -> torch.nn.Module:
@@ -111,18 +143,31 @@ def _lpips(folder: str | Path | None) -> torch.nn.Module:
 
     from unpromptable.models import published
 
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # lpips prints, torchvision warns of its argument
+    # lpips prints, torchvision warns of its argument
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net="alex", pnet_rand=True)
-    state = torch.load(published.find("alexnet-owt-7be5be79.pth", folder), map_location="cpu", weights_only=True)
+    state = torch.load(
+        published.find("alexnet-owt-7be5be79.pth", folder), map_location="cpu", weights_only=True
+    )
     names = dict(_trunk_names(network.net))
-    network.net.load_state_dict({f"{ours}.{part}": state[f"features.{i}.{part}"] for i, ours in names.items() for part in ("weight", "bias")})
+    network.net.load_state_dict(
+        {
+            f"{ours}.{part}": state[f"features.{i}.{part}"]
+            for i, ours in names.items()
+            for part in ("weight", "bias")
+        }
+    )
     return network
 
 
 def _trunk_names(trunk: torch.nn.Module) -> list[tuple[str, str]]:
-    """torchvision's layer number and lpips' name of every convolution of the trunk: lpips keeps the number."""
-    return [(key.split(".")[1], key.rsplit(".", 1)[0]) for key in trunk.state_dict() if key.endswith(".weight")]
+    """torchvision's layer number and lpips' name of every convolution of the trunk: lpips keeps the
+    number.
+    """
+    return [
+        (key.split(".")[1], key.rsplit(".", 1)[0]) for key in trunk.state_dict() if key.endswith(".weight")
+    ]
 
 
 def _inception(folder: str | Path | None) -> torch.nn.Module:
@@ -131,7 +176,10 @@ def _inception(folder: str | Path | None) -> torch.nn.Module:
     from unpromptable.models import published
 
     path = published.find(INCEPTION, folder)
-    fetch, inception.load_state_dict_from_url = inception.load_state_dict_from_url, lambda *_, **__: torch.load(path, map_location="cpu", weights_only=True)
+    fetch, inception.load_state_dict_from_url = (
+        inception.load_state_dict_from_url,
+        lambda *_, **__: torch.load(path, map_location="cpu", weights_only=True),
+    )
     try:
         return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
     finally:

@@ -1,10 +1,13 @@
-"""A step that fails for a reason that is not its input's runs again in its own pod, in a new process, and resumes.
+"""A step that fails for a reason that is not its input's runs again in its own pod, in a new process, and
+resumes.
 
-Kubeflow's stock engine makes a lost pod anew, but does not run a container again that failed. So a step works in a
-child, which its parent watches: a fault that may pass (CUDA's, memory's, the store's) is told by the child, a kill is
-seen. Kubernetes lets the kernel kill all of a container at once, the parent with it; so the parent ends the child
-just before memory is full. A parent that has torch's threads cannot fork and does the work itself.
+Kubeflow's stock engine makes a lost pod anew, but does not run a container again that failed. So a step works
+in a child, which its parent watches: a fault that may pass (CUDA's, memory's, the store's) is told by the
+child, a kill is seen. Kubernetes lets the kernel kill all of a container at once, the parent with it; so the
+parent ends the child just before memory is full. A parent that has torch's threads cannot fork and does the
+work itself.
 """
+
 from __future__ import annotations
 
 import json
@@ -23,7 +26,8 @@ from typing import Any
 from . import store
 
 log = logging.getLogger(__name__)
-TIMES, VARIABLE = 2, "UNPROMPTABLE_RETRIES"  # further attempts, and the pod's variable that says another number
+# further attempts, and the pod's variable that says another number
+TIMES, VARIABLE = 2, "UNPROMPTABLE_RETRIES"
 PAUSE, LOOK = 5.0, 0.2  # seconds before another attempt, and between two looks at memory
 FULL = 0.98  # of the container's memory, at which the child is ended
 CGROUP = Path("/sys/fs/cgroup")
@@ -68,7 +72,11 @@ def passing(error: BaseException) -> bool:
 
 def _memory(error: BaseException) -> bool:
     text = str(error)
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "t allocate memory" in text
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "t allocate memory" in text
+    )
 
 
 def retry(error: BaseException) -> None:
@@ -78,8 +86,11 @@ def retry(error: BaseException) -> None:
         raise Fault(f"{type(error).__name__}: {text}".removesuffix(": "), _memory(error)) from error
 
 
-def persist(step: str, folder: Path, start: Callable[[Attempt], Any], conclude: Callable[[Attempt], Any]) -> Any:
-    """What `start` returns, tried so often; a step that is killed each time ends with what `conclude` makes of it.
+def persist(
+    step: str, folder: Path, start: Callable[[Attempt], Any], conclude: Callable[[Attempt], Any]
+) -> Any:
+    """What `start` returns, tried so often; a step that is killed each time ends with what `conclude` makes
+    of it.
 
     Every attempt that failed is said in the log and in the cell's folder.
     """
@@ -135,7 +146,9 @@ def value(told: dict[str, Any]) -> Any:
 
 
 def child(function: Callable, args: tuple[Any, ...], attempt: Attempt) -> Any:
-    """The step's work in a forked process. Raises Fault where that is killed, or had to be ended for memory."""
+    """The step's work in a forked process. Raises Fault where that is killed, or had to be ended for
+    memory.
+    """
     if "torch" in sys.modules:  # its threads would be missing in a fork
         return within(function, args, attempt)
     fork = multiprocessing.get_context("fork")
@@ -152,7 +165,9 @@ def child(function: Callable, args: tuple[Any, ...], attempt: Attempt) -> Any:
         return value(ours.recv())
     except EOFError as error:
         process.join()
-        raise Fault(ended or _cause(process.exitcode), bool(ended) or process.exitcode == -signal.SIGKILL) from error
+        raise Fault(
+            ended or _cause(process.exitcode), bool(ended) or process.exitcode == -signal.SIGKILL
+        ) from error
     finally:
         process.kill()
         process.join()
@@ -161,7 +176,11 @@ def child(function: Callable, args: tuple[Any, ...], attempt: Attempt) -> Any:
 def _cause(code: int) -> str:
     if code == -signal.SIGKILL:
         return f"killed, most likely for memory{f' (limit {_limit() / 2**30:g}Gi)' if _limit() else ''}"
-    return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended without an answer (exit code {code})"
+    return (
+        f"ended by {signal.Signals(-code).name}"
+        if code < 0
+        else f"ended without an answer (exit code {code})"
+    )
 
 
 def _limit() -> int:

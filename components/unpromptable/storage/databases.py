@@ -1,4 +1,7 @@
-"""The databases that MLflow may write to: what can be told of them before it does, in one line and within seconds."""
+"""The databases that MLflow may write to: what can be told of them before it does, in one line and within
+seconds.
+"""
+
 from __future__ import annotations
 
 import re
@@ -7,14 +10,17 @@ from contextlib import closing
 from pathlib import Path
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # where a database listens that names no port
-PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where a driver is not named as its package
+# where a driver is not named as its package
+PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 NO_FOLDER = "?#%"  # what MLflow takes for a part of an address, so that the file would lie elsewhere
 
 
 def check(told: str, address: str) -> None:
-    """Raise ValueError where no run can be kept there: no driver, or a file that is damaged or cannot be written.
+    """Raise ValueError where no run can be kept there: no driver, or a file that is damaged or cannot be
+    written.
 
-    told: who named the address. A server that does not answer now may answer later, and one of HTTP is none of these.
+    told: who named the address. A server that does not answer now may answer later, and one of HTTP is none
+    of these.
     """
     if _kind(address) not in ("sqlite", *PORTS):
         return
@@ -27,10 +33,14 @@ def check(told: str, address: str) -> None:
         engine = sqlalchemy.create_engine(address)
     except ImportError as error:
         remedy = f"pip install {PACKAGES.get(error.name, error.name)}, or name another server"
-        raise ValueError(f"{told}: {shown(address)} needs the driver {error.name}, which is not installed; {remedy}") from error
+        raise ValueError(
+            f"{told}: {shown(address)} needs the driver {error.name}, which is not installed; {remedy}"
+        ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         remedy = "give it as dialect://user:password@host:port/database"
-        raise ValueError(f"{told}: {shown(address)} is no database's address ({line(error)}); {remedy}") from error
+        raise ValueError(
+            f"{told}: {shown(address)} is no database's address ({line(error)}); {remedy}"
+        ) from error
     if engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:"):
         _check_file(told, Path(engine.url.database))
 
@@ -49,14 +59,18 @@ def _check_file(told: str, path: Path) -> None:
     except (sqlite3.OperationalError, OSError) as error:
         if "locked" not in str(error):  # by another program, for a while
             remedy = "make it writable, or choose another place"
-            raise ValueError(f"{told}: MLflow's database {path} cannot be written ({line(error)}); {remedy}") from error
+            raise ValueError(
+                f"{told}: MLflow's database {path} cannot be written ({line(error)}); {remedy}"
+            ) from error
     except sqlite3.DatabaseError as error:
         remedy = "move it away and run again: what the runs hold is sent anew"
         raise ValueError(f"{told}: {path} is no whole SQLite database ({line(error)}); {remedy}") from error
 
 
 def reach(address: str) -> None:
-    """Raise OSError or SQLAlchemyError where a database server is away or refuses: MLflow itself would try for 101 s."""
+    """Raise OSError or SQLAlchemyError where a database server is away or refuses: MLflow itself would try
+    for 101 s.
+    """
     if _kind(address) not in PORTS:
         return
     import sqlalchemy

@@ -1,9 +1,12 @@
-"""What a file holds, in a few letters: the identity of every input and of everything that is kept for the next run.
+"""What a file holds, in a few letters: the identity of every input and of everything that is kept for the
+next run.
 
-A file of up to 64 MiB is read whole (SHA-256). A larger one, such as a model's weights, is told by its size, the time of its
-last change and 64 blocks of 64 KiB spread evenly from its first byte to its last; `time=False` leaves the time out, for
-copies. What was read once is not read again while size, times and inode stay as they are (`kept`).
+A file of up to 64 MiB is read whole (SHA-256). A larger one, such as a model's weights, is told by its size,
+the time of its last change and 64 blocks of 64 KiB spread evenly from its first byte to its last;
+`time=False` leaves the time out, for copies. What was read once is not read again while size, times and inode
+stay as they are (`kept`).
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -29,10 +32,22 @@ def of(path: str | Path, time: bool = True) -> str:
     """The identity of a file. Raises FileNotFoundError where there is none."""
     path, known = Path(path), _known.get()
     stat = path.stat()
-    now, name = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino], f"{path.absolute()}{'' if time else ':timeless'}"
+    now, name = (
+        [
+            stat.st_size,
+            stat.st_mtime_ns,
+            stat.st_ctime_ns,
+            stat.st_ino,
+        ],
+        f"{path.absolute()}{'' if time else ':timeless'}",
+    )
     if known is not None and name in known and known[name][:-1] == now:
         return known[name][-1]
-    found = _whole(path) if stat.st_size <= WHOLE else _sampled(path, stat.st_size, stat.st_mtime_ns if time else 0)
+    found = (
+        _whole(path)
+        if stat.st_size <= WHOLE
+        else _sampled(path, stat.st_size, stat.st_mtime_ns if time else 0)
+    )
     if known is not None and clock.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED:
         known[name] = [*now, found]
     return found
@@ -47,7 +62,13 @@ def tree(folder: str | Path, time: bool = True) -> list[str]:
 def code() -> str:
     """Identity of all of the package, its pages included."""
     root = Path(__file__).parents[1]
-    return digest([f"{p.relative_to(root)}:{of(p)}" for p in sorted(root.rglob("*")) if p.is_file() and p.suffix != ".pyc"])
+    return digest(
+        [
+            f"{p.relative_to(root)}:{of(p)}"
+            for p in sorted(root.rglob("*"))
+            if p.is_file() and p.suffix != ".pyc"
+        ]
+    )
 
 
 def digest(value: Any) -> str:

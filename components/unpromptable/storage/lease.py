@@ -1,12 +1,13 @@
 """One owner at a time for what is made in a store: a lease, its heartbeat, and a taker when that has stopped.
 
 The lease of NAME is the file .NAME.lease-N with the greatest N, and whoever made that file owns it. Only its
-owner writes it again. To take over a dead one's lease, or one that was given back, is to make N + 1, which the
-store grants to one alone: a volume by O_EXCL, S3 by a put with If-None-Match (`store.create` says what holds
-elsewhere). Clocks need not agree: dead is a lease whose file has not changed for DEAD seconds of the waiting
-one's own clock, and at once one whose process was started on this machine and is gone. An owner that was held
-up for so long finds out before it goes on, stops, and waits in its turn.
+owner writes it again. To take over a dead one's lease, or one that was given back, is to make N + 1, which
+the store grants to one alone: a volume by O_EXCL, S3 by a put with If-None-Match (`store.create` says what
+holds elsewhere). Clocks need not agree: dead is a lease whose file has not changed for DEAD seconds of the
+waiting one's own clock, and at once one whose process was started on this machine and is gone. An owner that
+was held up for so long finds out before it goes on, stops, and waits in its turn.
 """
+
 from __future__ import annotations
 
 import json
@@ -31,7 +32,8 @@ class Lost(Exception):
 
 
 class Lease:
-    """Around the making of `path`: entered when nobody else makes it; `say` hears who is waited for or taken over.
+    """Around the making of `path`: entered when nobody else makes it; `say` hears who is waited for or taken
+    over.
 
     A fault of an owner that was overtaken leaves the block as Lost, since it is not the work's.
     """
@@ -117,7 +119,9 @@ class Lease:
                 self.seen = time.monotonic()
 
     def _overtaken(self) -> bool:
-        """Whether there is a greater lease, or another's of this number, as in a store that knows no conditions."""
+        """Whether there is a greater lease, or another's of this number, as in a store that knows no
+        conditions.
+        """
         if self._greatest() > self.number:
             return True
         return _parsed(store.read(self._file(self.number))).get("owner", self.owner) != self.owner
@@ -139,14 +143,18 @@ class Lease:
 
 def left(folder: Path) -> dict[str, str]:
     """What is begun in a folder and neither finished nor given back, and the owner of each."""
-    names = sorted({name[1:].rpartition(".lease-")[0] for name in store.names(folder) if ".lease-" in name} - {""})
+    names = sorted(
+        {name[1:].rpartition(".lease-")[0] for name in store.names(folder) if ".lease-" in name} - {""}
+    )
     leases = [Lease(folder / name) for name in names]
     last = {one.path.name: _parsed(store.read(one._file(one._greatest()))) for one in leases}
     return {name: _name(owner) for name, owner in last.items() if owner.get("state") == "held"}
 
 
 def machine() -> str:
-    """Where a process's number means something: one start of a kernel and one space of numbers, else the host."""
+    """Where a process's number means something: one start of a kernel and one space of numbers, else the
+    host.
+    """
     boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     known = boot.is_file() and space.is_symlink()
     return f"{boot.read_text().strip()} {os.readlink(space)}" if known else socket.gethostname()

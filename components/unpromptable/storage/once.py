@@ -1,9 +1,12 @@
-"""A step's output is made once: skipped when finished, written under a temporary name, and its failure written down.
+"""A step's output is made once: skipped when finished, written under a temporary name, and its failure
+written down.
 
-Failures are of three kinds. Bad input, a full disk and a cell's foreseeable failure would come again: they are written
-into failed.json, the step ends well, and the steps that need it pass by, so that no engine tries again; `prepare` and
-`score` then fail, which are not tried again either. A fault that may pass, such as a lost connection, is written down and raised, and so is a bug: the engine tries again.
+Failures are of three kinds. Bad input, a full disk and a cell's foreseeable failure would come again: they
+are written into failed.json, the step ends well, and the steps that need it pass by, so that no engine tries
+again; `prepare` and `score` then fail, which are not tried again either. A fault that may pass, such as a
+lost connection, is written down and raised, and so is a bug: the engine tries again.
 """
+
 from __future__ import annotations
 
 import errno
@@ -18,21 +21,32 @@ from . import attempts, lease, progress, store
 
 log = logging.getLogger(__name__)
 FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError)  # of a cell; else it is a bug
-BAD_INPUT = (ValueError, FloatingPointError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+BAD_INPUT = (
+    ValueError,
+    FloatingPointError,
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
 PASSING = (ConnectionError, TimeoutError, InterruptedError)  # another attempt may succeed
 ORDER = ("plan", "prepare", "edit", "unlearn", "sample", "gather", "score")
 SHARED = {"folder": "shared", "name": "before"}
 
 
 def failure(where: str | Path) -> dict[str, Any] | None:
-    """What stopped a step that all cells share in this run: its `step`, its `error`, and `again` where the engine tries again."""
+    """What stopped a step that all cells share in this run: its `step`, its `error`, and `again` where the
+    engine tries again.
+    """
     return _noted(str(where), SHARED)
 
 
 class Shared:
-    """Around the work of a step that all cells share: a failure is written down where `failure` finds it, and shown once.
+    """Around the work of a step that all cells share: a failure is written down where `failure` finds it, and
+    shown once.
 
-    Bad input ends the block without an error, after `outputs` got empty files; other faults are raised on. Where one failed already, `stopped` is true.
+    Bad input ends the block without an error, after `outputs` got empty files; other faults are raised on.
+    Where one failed already, `stopped` is true.
     """
 
     def __init__(self, where: str, step: str, outputs: tuple[str, ...] = ()):
@@ -68,7 +82,9 @@ def lasting(error: BaseException) -> bool:
 
 
 def guarded(spec: str, where: str, step: str, name: str, to: str, build: Callable) -> None:
-    """`make`, but a failure that would come again is written down, and the later steps of the cell, or of all cells, pass by."""
+    """`make`, but a failure that would come again is written down, and the later steps of the cell, or of all
+    cells, pass by.
+    """
     whole = json.loads(spec)
     if _stops(failure(where), where) or _stops(_noted(where, whole), where, step):
         return _hand_on_nothing(to)
@@ -86,7 +102,9 @@ def guarded(spec: str, where: str, step: str, name: str, to: str, build: Callabl
 
 
 def _stops(told: dict[str, Any] | None, where: str, step: str = "") -> bool:
-    """Whether a failure bars this step: not one that may pass, nor a later step's, nor of what another made."""
+    """Whether a failure bars this step: not one that may pass, nor a later step's, nor of what another
+    made.
+    """
     if not told or told["again"] or _before(step, told["step"]):
         return False
     return "made" not in told or not store.finished(Path(where) / told["made"][0], told["made"][1])
@@ -109,7 +127,9 @@ def _note(where: str, spec: dict[str, Any], step: str, error: Exception, again: 
     told = {"step": step, "error": text, "again": again, **more}
     if _noted(where, spec) != told:  # a second attempt that fails alike is not told again
         store.write_text(store.place(where, spec, "failed.json"), json.dumps(told))
-        progress.event(where, spec["name"], step, "failed", text, bad=spec["folder"] == "shared" and lasting(error))
+        progress.event(
+            where, spec["name"], step, "failed", text, bad=spec["folder"] == "shared" and lasting(error)
+        )
 
 
 def _words(error: Exception) -> str:

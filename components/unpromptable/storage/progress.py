@@ -1,4 +1,7 @@
-"""Which step of which cell is at work, how far it is, how long it will take: events in one file, shown by `watch`."""
+"""Which step of which cell is at work, how far it is, how long it will take: events in one file, shown by
+`watch`.
+"""
+
 from __future__ import annotations
 
 import json
@@ -13,11 +16,16 @@ EVERY, SAY = 0.5, 10.0  # seconds between events of one bar in the file, and bet
 
 
 def event(store: str, cell: str, step: str, kind: str, text: str = "", **more: Any) -> None:
-    """Append one event: kind is start, progress, done, skipped or failed. A line is one write, so steps do not mix."""
+    """Append one event: kind is start, progress, done, skipped or failed. A line is one write, so steps do
+    not mix.
+    """
     path = Path(store) / "progress.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        file.write(json.dumps({"time": time.time(), "cell": cell, "step": step, "kind": kind, "text": text, **more}) + "\n")
+        file.write(
+            json.dumps({"time": time.time(), "cell": cell, "step": step, "kind": kind, "text": text, **more})
+            + "\n"
+        )
     if kind != "progress":
         log.info("%s %s: %s %s", cell, step, kind, text)
 
@@ -41,7 +49,9 @@ class Progress:
 
 
 def watch(store: str, process: subprocess.Popen, console: Any) -> list[dict[str, Any]]:
-    """Show events until `process` ends: live bars in a terminal, plain lines elsewhere. Returns the failed ones."""
+    """Show events until `process` ends: live bars in a terminal, plain lines elsewhere. Returns the failed
+    ones.
+    """
     reader, failed = _Reader(Path(store) / "progress.jsonl"), []
     show = _Bars(console) if console.is_terminal else _Lines(console)
     with show:
@@ -102,7 +112,12 @@ class _Lines:
         else:
             text = f"{one['kind']} {_reason(one)}".strip()
         self.said[key] = (began, one["time"])
-        self.console.print(f"{one['cell'] or 'run':<12} {one['step']:<10} {text}", highlight=False, soft_wrap=True, markup=False)
+        self.console.print(
+            f"{one['cell'] or 'run':<12} {one['step']:<10} {text}",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 class _Bars:
@@ -110,7 +125,14 @@ class _Bars:
 
     def __init__(self, console: Any):
         from rich.markup import escape
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self.escape = escape  # a cell's name and an error are text, whatever brackets are in them
         names = TextColumn("{task.fields[cell]:<12} {task.fields[step]:<10}", markup=False)
@@ -130,11 +152,21 @@ class _Bars:
         key = (one["cell"], one["step"])
         if one["kind"] in ("start", "progress"):
             if key not in self.at_work:
-                self.at_work[key] = self.bars.add_task("", cell=one["cell"] or "run", step=one["step"], total=None)
-            self.bars.update(self.at_work[key], description=one["text"], completed=one.get("done", 0), total=one.get("total"))
+                self.at_work[key] = self.bars.add_task(
+                    "", cell=one["cell"] or "run", step=one["step"], total=None
+                )
+            self.bars.update(
+                self.at_work[key],
+                description=one["text"],
+                completed=one.get("done", 0),
+                total=one.get("total"),
+            )
             return
         if key in self.at_work:
             self.bars.remove_task(self.at_work.pop(key))
         mark = {"done": "[green]✓[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[/]"}[one["kind"]]
-        text = f"{one['cell'] or 'run':<12} {one['step']:<10} {'already finished' if one['kind'] == 'skipped' else _reason(one)}"
+        text = (
+            f"{one['cell'] or 'run':<12} {one['step']:<10}"
+            f" {'already finished' if one['kind'] == 'skipped' else _reason(one)}"
+        )
         self.bars.console.print(f"{mark} {self.escape(text)}", highlight=False, soft_wrap=True)

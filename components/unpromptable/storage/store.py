@@ -1,8 +1,11 @@
-"""What is finished is not done again: files under one folder, each with a mark that says which inputs made it.
+"""What is finished is not done again: files under one folder, each with a mark that says which inputs made
+it.
 
-The store is a folder (a laptop's, or a mounted volume), or an object store's address such as s3://bucket/prefix.
-For the latter a step works in a local mirror: what it needs is fetched, what it finishes is published, mark last.
+The store is a folder (a laptop's, or a mounted volume), or an object store's address such as
+s3://bucket/prefix. For the latter a step works in a local mirror: what it needs is fetched, what it finishes
+is published, mark last.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -29,14 +32,18 @@ REMOTE = ".remote"  # in the root of a mirror: the address it mirrors
 
 
 def named(word: str) -> Path:
-    """A path of a command line. Raises ArgumentTypeError where it is empty, which would be the current folder."""
+    """A path of a command line. Raises ArgumentTypeError where it is empty, which would be the current
+    folder.
+    """
     if not word.strip():
         raise argparse.ArgumentTypeError("is empty; name a folder")
     return Path(word)
 
 
 def opened(function: Callable) -> Callable:
-    """Let a step's function, one of whose arguments is `where`, see a folder: the store itself or its mirror."""
+    """Let a step's function, one of whose arguments is `where`, see a folder: the store itself or its
+    mirror.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -49,7 +56,9 @@ def opened(function: Callable) -> Callable:
 
 
 def located(arguments: dict[str, Any]) -> str:
-    """The folder that a step's argument `where` stands for. Raises ValueError or OSError where it cannot be told."""
+    """The folder that a step's argument `where` stands for. Raises ValueError or OSError where it cannot be
+    told.
+    """
     where = arguments["where"]
     return mirror(where.replace("{name}", _name(arguments)) if "{name}" in where else where)
 
@@ -77,7 +86,10 @@ def mirror(where: str) -> str:
     try:
         fsspec.url_to_fs(where)
     except (ImportError, ValueError) as error:
-        raise ValueError(f"store: {where} cannot be used ({error}); give a folder, or s3://bucket/prefix with the package's s3 extra installed") from error
+        raise ValueError(
+            f"store: {where} cannot be used ({error}); give a folder, or s3://bucket/prefix with the"
+            " package's s3 extra installed"
+        ) from error
     root = Path(tempfile.gettempdir()) / f"unpromptable-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
     root.mkdir(parents=True, exist_ok=True)
     (root / REMOTE).write_text(where.rstrip("/"))
@@ -145,13 +157,19 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for whoever holds it; a volume that knows no locks is said and not waited for."""
+    """Hold the lock file `path`, waiting for whoever holds it; a volume that knows no locks is said and not
+    waited for.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
-            log.warning("%s: this volume has no locks (%s), so work may be done twice; the result is the same", path.parent, error)
+            log.warning(
+                "%s: this volume has no locks (%s), so work may be done twice; the result is the same",
+                path.parent,
+                error,
+            )
         yield
 
 
@@ -163,8 +181,9 @@ def own(path: Path) -> Path:
 def create(path: Path, text: str) -> bool:
     """Make a file in the store where there is none, in one act; false where another was first.
 
-    A volume grants it to one by O_EXCL, S3 and its like by a put with a condition. An object store that ignores
-    the condition lets the last writer win: that is found out, said, and after a pause the text decides.
+    A volume grants it to one by O_EXCL, S3 and its like by a put with a condition. An object store that
+    ignores the condition lets the last writer win: that is found out, said, and after a pause the text
+    decides.
     """
     remote, target = _remote(path)
     if remote is None:
@@ -175,8 +194,12 @@ def create(path: Path, text: str) -> bool:
     if not made():
         return False
     if made():
-        log.warning("%s: this object store ignores If-None-Match, so two that begin in the same moment are "
-                    "told apart by what is there %g s later", address(path), SETTLES)
+        log.warning(
+            "%s: this object store ignores If-None-Match, so two that begin in the same moment are "
+            "told apart by what is there %g s later",
+            address(path),
+            SETTLES,
+        )
         time.sleep(SETTLES)
         return read(path) == text
     return True
@@ -256,7 +279,9 @@ def fetch(path: Path) -> Path:
 
 
 def refetch(path: Path) -> Path:
-    """`path` as it is in the object store now, where another pod may have changed it since; a folder has nothing to fetch."""
+    """`path` as it is in the object store now, where another pod may have changed it since; a folder has
+    nothing to fetch.
+    """
     if _remote(path)[0] is not None:
         path.unlink(missing_ok=True)
     return fetch(path)

@@ -1,4 +1,5 @@
 """A batch that does not fit into the device's memory is cut in halves, and that is said."""
+
 from __future__ import annotations
 
 import logging
@@ -8,8 +9,8 @@ from typing import Any
 
 import torch
 
-from unpromptable.storage import attempts
 from unpromptable.planning.settings import Training
+from unpromptable.storage import attempts
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,15 @@ def smaller(settings: Training) -> Training:
     return replace(settings, micro_batch=now)
 
 
-def fitting(method: Any, model: Any, settings: Training, fresh: Callable) -> tuple[dict[str, float], Training]:
-    """One update of `method` on the batch that `fresh()` draws, in ever smaller micro-batches while memory runs out.
+def fitting(
+    method: Any, model: Any, settings: Training, fresh: Callable
+) -> tuple[dict[str, float], Training]:
+    """One update of `method` on the batch that `fresh()` draws, in ever smaller micro-batches while memory
+    runs out.
 
-    The gradient is that of the whole batch whatever its parts. Returns the update's values and the settings that fit,
-    which later updates keep. Raises RuntimeError where not even one image fits, naming what to lower.
+    The gradient is that of the whole batch whatever its parts. Returns the update's values and the settings
+    that fit, which later updates keep. Raises RuntimeError where not even one image fits, naming what to
+    lower.
     """
     while True:
         short = None
@@ -38,8 +43,16 @@ def fitting(method: Any, model: Any, settings: Training, fresh: Callable) -> tup
             short = str(error).split(". ")[0]  # the error itself would keep the activations alive
         now = settings.micro_batch or settings.batch
         if now == 1:
-            raise RuntimeError(f"out of memory with one image at a time ({short}); set model.checkpointing to true where the family has it, lower model.pixels or model.rank, or take a larger device")
+            raise RuntimeError(
+                f"out of memory with one image at a time ({short}); set model.checkpointing to true where the"
+                " family has it, lower model.pixels or model.rank, or take a larger device"
+            )
         settings = replace(settings, micro_batch=now // 2)
         if model.device.type == "cuda":
             torch.cuda.empty_cache()
-        log.warning("out of memory (%s): training.micro_batch goes from %d to %d; set it there to skip this search", short, now, settings.micro_batch)
+        log.warning(
+            "out of memory (%s): training.micro_batch goes from %d to %d; set it there to skip this search",
+            short,
+            now,
+            settings.micro_batch,
+        )

@@ -1,4 +1,5 @@
 """Gradients as lists of tensors, one per trained parameter: measure, dot, project, combine (Eqs. 12-13)."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ Gradient = list[Tensor]
 
 
 def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
-    """Gradients and values of the scalar losses `term(model, batch)` returns, summed over micro-batches and processes.
+    """Gradients and values of the scalar losses `term(model, batch)` returns, summed over micro-batches and
+    processes.
 
     One graph is alive at a time. A loss is a mean over its images, so each micro-batch weighs by its share.
     """
@@ -20,7 +22,9 @@ def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
     for share, part in batch.parts():
         losses = term(model, part)
         for i, loss in enumerate(losses):
-            grads = torch.autograd.grad(loss * share, parameters, retain_graph=i + 1 < len(losses), allow_unused=True)
+            grads = torch.autograd.grad(
+                loss * share, parameters, retain_graph=i + 1 < len(losses), allow_unused=True
+            )
             grads = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, parameters)]
             if len(totals) <= i:
                 totals.append(grads), values.append(loss.item() * share)
@@ -37,7 +41,10 @@ def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
 
 def products(a: Sequence[Tensor], b: Sequence[Tensor]) -> tuple[float, float, float]:
     """(<a, a>, <a, b>, <b, b>) in double precision, each gradient read once."""
-    parts = [torch.stack([x @ x, x @ y, y @ y]) for x, y in ((x.double().flatten(), y.double().flatten()) for x, y in zip(a, b))]
+    parts = [
+        torch.stack([x @ x, x @ y, y @ y])
+        for x, y in ((x.double().flatten(), y.double().flatten()) for x, y in zip(a, b))
+    ]
     return tuple(torch.stack(parts).sum(0).tolist())
 
 
@@ -47,7 +54,9 @@ def add(a: Sequence[Tensor], b: Sequence[Tensor], scale: float = 1.0) -> Gradien
 
 
 def project(g: Sequence[Tensor], away_from: Sequence[Tensor]) -> Gradient:
-    """`g` without its component against `away_from` (Eq. 13, Algorithm 1 line 16); `g` itself where they agree."""
+    """`g` without its component against `away_from` (Eq. 13, Algorithm 1 line 16); `g` itself where they
+    agree.
+    """
     square, c, _ = products(away_from, g)
     return list(g) if c >= 0 or square == 0 else add(g, away_from, -c / square)
 
@@ -58,11 +67,20 @@ def combine(remember: Sequence[Tensor], forget: Sequence[Tensor], projection: st
     return add(kept, forget if projection == "none" else project(forget, remember))
 
 
-def conflict(remember: Sequence[Tensor], forget: Sequence[Tensor], total: Sequence[Tensor]) -> dict[str, float]:
+def conflict(
+    remember: Sequence[Tensor], forget: Sequence[Tensor], total: Sequence[Tensor]
+) -> dict[str, float]:
     """What is logged each update: norms, <g_r, g_f>, cosine, whether they conflict, and <g, g_f>."""
     rr, c, ff = products(remember, forget)
     r, f = rr**0.5, ff**0.5
-    return {"norm_remember": r, "norm_forget": f, "dot": c, "cosine": c / (r * f) if r * f > 0 else 0.0, "conflict": float(c < 0), "descent_forget": dot(total, forget)}
+    return {
+        "norm_remember": r,
+        "norm_forget": f,
+        "dot": c,
+        "cosine": c / (r * f) if r * f > 0 else 0.0,
+        "conflict": float(c < 0),
+        "descent_forget": dot(total, forget),
+    }
 
 
 def write(model, total: Sequence[Tensor]) -> None:

@@ -1,24 +1,29 @@
-"""Algorithm 1's loops: sequential targets, updates, optimiser, states to resume from, one line of history per update."""
+"""Algorithm 1's loops: sequential targets, updates, optimiser, states to resume from, one line of history per
+update.
+"""
+
 from __future__ import annotations
 
 import json
 import logging
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable.models import checkpoints
 from unpromptable import data, equations
+from unpromptable.models import checkpoints
+from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
-from unpromptable.planning import plugins
-from . import gradients, fit_memory
 from unpromptable.storage import store
+
+from . import fit_memory, gradients
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +46,8 @@ class Batch:
     reduce: Callable[[gradients.Gradient], gradients.Gradient] = list
     t_other: Tensor | None = None  # a second draw of t, for methods whose branches do not share it
     reference: Any = None  # the untouched model, for methods that say `reads_reference`
-    asked: tuple[str, ...] = ()  # the prompt of each remember image, where some are of other prompts than the experiment's
+    # the prompt of each remember image, where some are of other prompts than the experiment's
+    asked: tuple[str, ...] = ()
 
     def parts(self) -> Iterator[tuple[float, Batch]]:
         """Micro-batches with their share of the batch."""
@@ -51,13 +57,21 @@ class Batch:
             yield len(cut["t"]) / total, replace(self, **cut)
 
     def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
-        """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to `towards` (Eqs. 8-11)."""
+        """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to
+        `towards` (Eqs. 8-11).
+        """
         x_t = equations.noisy(image, self.eps, *model.schedule(self.t))
-        wanted = model.target(image, self.eps, self.t) if towards is image else model.target_of(x_t, towards, self.t)
+        wanted = (
+            model.target(image, self.eps, self.t)
+            if towards is image
+            else model.target_of(x_t, towards, self.t)
+        )
         return equations.squared_error(model.predict(x_t, self.t), wanted, self.reduction)
 
     def kept(self, model, base=None) -> Tensor:
-        """Squared error (B,) at the noised remember images, to what they show (Eq. 8) or to what `base` makes of them (distillation)."""
+        """Squared error (B,) at the noised remember images, to what they show (Eq. 8) or to what `base` makes
+        of them (distillation).
+        """
         x_t = equations.noisy(self.remember, self.eps, *model.schedule(self.t))
         if base is None:
             wanted = model.target(self.remember, self.eps, self.t)
@@ -71,12 +85,15 @@ class Batch:
         if not self.asked:
             return model
         shows_forget = [False] * len(self.asked) if forget is None else forget.tolist()
-        return model.told([model.prompt if shown else asked for asked, shown in zip(self.asked, shows_forget)])
+        return model.told(
+            [model.prompt if shown else asked for asked, shown in zip(self.asked, shows_forget)]
+        )
 
 
 @dataclass(frozen=True)
 class Images:
-    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the names.
+    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the
+    names.
 
     others (O, H, W, 3): remember images of other prompts, and which prompt each is of.
     """
@@ -94,7 +111,14 @@ class Images:
         arrays, manifest = data.load(data_path)
         painted, _ = data.load(surrogates)
         order = [manifest["forget_names"].index(t) for t in cell.forget]
-        return cls(data.remember(arrays, manifest), arrays["forget"][order], painted["images"], cell.forget, arrays.get("remember_others"), tuple(manifest.get("remember_others_prompts", ())))
+        return cls(
+            data.remember(arrays, manifest),
+            arrays["forget"][order],
+            painted["images"],
+            cell.forget,
+            arrays.get("remember_others"),
+            tuple(manifest.get("remember_others_prompts", ())),
+        )
 
 
 def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> dict[str, Any]:
@@ -109,19 +133,29 @@ def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> d
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
     method = plugins.make("method", cell.method.name, cell.method.settings)
     redraws = getattr(plugins.make("editor", cell.editor.name, cell.editor.settings), "redraws", False)
-    optimizer = torch.optim.AdamW(model.trained(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, eps=settings.eps)
+    optimizer = torch.optim.AdamW(
+        model.trained(),
+        lr=settings.lr,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        eps=settings.eps,
+    )
     total = settings.steps * len(images.targets)
     reference = model.reference() if getattr(method, "reads_reference", False) else None
     start = _resume(folder, model, optimizer)
     with (folder / "history.jsonl").open("a") as history:
         for step in range(start, total):
             which = step // settings.steps
-            fresh = lambda: replace(draw_batch(model, settings, images, which, step, redraws, accelerator), reference=reference)
+            fresh = lambda: replace(
+                draw_batch(model, settings, images, which, step, redraws, accelerator), reference=reference
+            )
             with accelerator.autocast():
                 values, settings = fit_memory.fitting(method, model, settings, fresh)
             _check_finite(values, cell, step)
             if settings.max_grad_norm:
-                values["norm"] = float(torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm))
+                values["norm"] = float(
+                    torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm)
+                )
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate(step % settings.steps)
             optimizer.step()
@@ -138,39 +172,74 @@ def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> d
     return {"steps": total, "parameters": sum(p.numel() for p in model.trained())}
 
 
-def draw_batch(model, settings: Training, images: Images, which: int, step: int, redraws: bool, accelerator=None) -> Batch:
-    """The batch of one update; every draw depends on the seed and the step alone, so a resumed run sees the same."""
+def draw_batch(
+    model, settings: Training, images: Images, which: int, step: int, redraws: bool, accelerator=None
+) -> Batch:
+    """The batch of one update; every draw depends on the seed and the step alone, so a resumed run sees the
+    same.
+    """
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     size = settings.batch
     pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
     shown, asked = _with_others(settings, images, pick(), step, getattr(model, "prompt", ""))
     remember = model.encode(shown)
     first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
-    t = torch.randint(first, last + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(size)
+    t = torch.randint(first, last + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(
+        size
+    )
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
     now = _targets(settings, which, step)
     forget = model.encode(images.forget[now])
     surrogate = model.encode(pick() if redraws else images.surrogates[now])
-    other = torch.randint(first, last + 1, (size,), generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 40)))
+    other = torch.randint(
+        first,
+        last + 1,
+        (size,),
+        generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 40)),
+    )
     t, other = (model.times(x.to(model.device)) for x in (t, other))
-    batch = Batch(remember, forget, surrogate, t, eps.to(model.device), g, settings.reduction, settings.micro_batch, t_other=other, asked=asked)
+    batch = Batch(
+        remember,
+        forget,
+        surrogate,
+        t,
+        eps.to(model.device),
+        g,
+        settings.reduction,
+        settings.micro_batch,
+        t_other=other,
+        asked=asked,
+    )
     return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)
 
 
-def _with_others(settings: Training, images: Images, remember: np.ndarray, step: int, prompt: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Remember images of which the share `others` is replaced by those of other prompts, and the prompt of each; () where none is."""
+def _with_others(
+    settings: Training, images: Images, remember: np.ndarray, step: int, prompt: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Remember images of which the share `others` is replaced by those of other prompts, and the prompt of
+    each; () where none is.
+    """
     number = round(settings.others * len(remember))
     if not number:
         return remember, ()
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 42))
     which = torch.randint(len(images.others), (number,), generator=g).numpy()
-    return np.concatenate([images.others[which], remember[number:]]), (*(images.prompts[i] for i in which), *[prompt] * (len(remember) - number))
+    return np.concatenate([images.others[which], remember[number:]]), (
+        *(images.prompts[i] for i in which),
+        *[prompt] * (len(remember) - number),
+    )
 
 
 def _targets(settings: Training, which: int, step: int) -> np.ndarray:
-    """Which target each forget image of an update shows, (B,): the present one, or with `revisit` an earlier one."""
+    """Which target each forget image of an update shows, (B,): the present one, or with `revisit` an earlier
+    one.
+    """
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + (1 << 41))
-    earlier = torch.rand(settings.batch, generator=g) < settings.revisit if which else torch.zeros(settings.batch, dtype=torch.bool)
+    earlier = (
+        torch.rand(settings.batch, generator=g) < settings.revisit
+        if which
+        else torch.zeros(settings.batch, dtype=torch.bool)
+    )
     return torch.where(earlier, torch.randint(max(which, 1), (settings.batch,), generator=g), which).numpy()
 
 
@@ -178,7 +247,10 @@ def _share(batch: Batch, accelerator) -> Batch:
     """This process's part of the batch; gradients are averaged over processes before any surgery."""
     rank, world = accelerator.process_index, accelerator.num_processes
     if len(batch.t) % world:
-        raise ValueError(f"training.batch is {len(batch.t)}, which {world} processes cannot share evenly; choose a multiple")
+        raise ValueError(
+            f"training.batch is {len(batch.t)}, which {world} processes cannot share evenly; choose a"
+            " multiple"
+        )
     cut = {k: getattr(batch, k)[rank::world] for k in SPLIT if getattr(batch, k) is not None}
     return replace(batch, **cut, reduce=lambda g: [accelerator.reduce(x, "mean") for x in g])
 
@@ -186,7 +258,10 @@ def _share(batch: Batch, accelerator) -> Batch:
 def _check_finite(values: dict[str, float], cell: Cell, step: int) -> None:
     for key, value in values.items():
         if not math.isfinite(value):
-            raise ValueError(f"{cell.name}: {key} is {value} at update {step + 1}; lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})")
+            raise ValueError(
+                f"{cell.name}: {key} is {value} at update {step + 1}; lower training.lr ({cell.training.lr})"
+                f" or training.steps ({cell.training.steps})"
+            )
 
 
 def _check_weights(model, cell: Cell, step: int) -> None:
@@ -203,9 +278,20 @@ def _line(step: int, total: int, values: dict[str, float]) -> str:
 def _save_state(folder: Path, model, optimizer, step: int) -> None:
     from safetensors.torch import save_file
 
-    moments = {f"adam.{i}.{k}": torch.as_tensor(v).cpu().contiguous() for i, s in optimizer.state_dict()["state"].items() for k, v in s.items()}
+    moments = {
+        f"adam.{i}.{k}": torch.as_tensor(v).cpu().contiguous()
+        for i, s in optimizer.state_dict()["state"].items()
+        for k, v in s.items()
+    }
     temporary = store.own(folder / "resume.safetensors")
-    save_file({"step": torch.tensor(step), **{f"model.{k}": v.clone() for k, v in model.state().items()}, **{k: v.clone() for k, v in moments.items()}}, temporary)
+    save_file(
+        {
+            "step": torch.tensor(step),
+            **{f"model.{k}": v.clone() for k, v in model.state().items()},
+            **{k: v.clone() for k, v in moments.items()},
+        },
+        temporary,
+    )
     temporary.replace(folder / "resume.safetensors")
     store.publish(folder / "history.jsonl")
     store.publish(folder / "resume.safetensors")

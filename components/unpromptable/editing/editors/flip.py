@@ -1,4 +1,5 @@
 """The surrogate is the target mirrored left to right (Table V)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """The surrogate is the target under Gaussian noise, drawn once (Table V: sigma 50 and 150)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,5 +20,8 @@ class Editor:
 
     def edit(self, scene) -> np.ndarray:
         """Noised targets, uint8 (F, H, W, 3); noise i depends on the seeds and i alone."""
-        draws = [np.random.default_rng((scene.seed, i, self.seed)).normal(0, self.sigma, f.shape) for i, f in enumerate(scene.forget)]
+        draws = [
+            np.random.default_rng((scene.seed, i, self.seed)).normal(0, self.sigma, f.shape)
+            for i, f in enumerate(scene.forget)
+        ]
         return np.clip(np.rint(scene.forget + np.stack(draws)), 0, 255).astype(np.uint8)

@@ -1,4 +1,5 @@
 """The surrogate is a picture that a person edited by hand (the paper's third way, used for its flags)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ import numpy as np
 
 from unpromptable.editing import painting
 
-UNLIKE = 0.2  # a portrait is painted anew until its similarity to the target is below half of what counts as forgotten
+# a portrait is painted anew until its similarity to the target is below half of what counts as forgotten
+UNLIKE = 0.2
 TRIES = 16
 DRAWN = ("miniature", "flags")  # whose painted pictures are drawn by code
 
@@ -17,17 +19,28 @@ DRAWN = ("miniature", "flags")  # whose painted pictures are drawn by code
 class Editor:
     """Painted files named like their targets in `folder`, or the painted portraits of the miniature world."""
 
-    folder: str = "miniature"  # miniature | flags | a folder of painted pictures named like their targets; `python -m pipelines paint` makes one
+    # miniature | flags | a folder of painted pictures named like their targets; `python -m pipelines paint`
+    # makes one
+    folder: str = "miniature"
 
     def edit(self, scene) -> np.ndarray:
-        """The painted targets, uint8 (F, H, W, 3). Raises where one is missing, unpainted, or another picture."""
+        """The painted targets, uint8 (F, H, W, 3). Raises where one is missing, unpainted, or another
+        picture.
+        """
         if self.folder in DRAWN:
             paint = {"miniature": self._portrait, "flags": self._flag}[self.folder]
             return np.stack([paint(t, f) for t, f in zip(scene.targets, scene.forget)])
-        return np.stack([painting.read_painted(p, t, f) for p, t, f in zip(self.files(scene.targets, scene.among), scene.targets, scene.forget)])
+        return np.stack(
+            [
+                painting.read_painted(p, t, f)
+                for p, t, f in zip(self.files(scene.targets, scene.among), scene.targets, scene.forget)
+            ]
+        )
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
-        """The painted file of each target. Raises where one is missing or may be another target's; among: all of the experiment's."""
+        """The painted file of each target. Raises where one is missing or may be another target's; among: all
+        of the experiment's.
+        """
         return [] if self.folder in DRAWN else painting.find(Path(self.folder), targets, among)
 
     def _flag(self, target: str, original: np.ndarray) -> np.ndarray:
@@ -38,12 +51,18 @@ class Editor:
         return painted
 
     def _portrait(self, target: str, original: np.ndarray) -> np.ndarray:
-        from unpromptable.scoring import metric_networks
         from unpromptable.miniature import portraits
+        from unpromptable.scoring import metric_networks
 
         number, index = portraits.parse(target)
-        person, seen, eyes = portraits.identity(number), portraits.nuisance(number, index), metric_networks.load("miniature")
-        tries = np.stack([portraits.draw(portraits.repaint(person, number + 1000 * k), seen) for k in range(TRIES)])
+        person, seen, eyes = (
+            portraits.identity(number),
+            portraits.nuisance(number, index),
+            metric_networks.load("miniature"),
+        )
+        tries = np.stack(
+            [portraits.draw(portraits.repaint(person, number + 1000 * k), seen) for k in range(TRIES)]
+        )
         near = (eyes.descriptor(tries) @ eyes.descriptor(original[None]).T)[:, 0].numpy()
         painted = tries[int(np.argmax(near < UNLIKE))] if (near < UNLIKE).any() else tries[int(near.argmin())]
         painting.check("paint.folder: miniature", target, painted, original)

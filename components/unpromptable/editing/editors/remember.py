@@ -1,4 +1,5 @@
 """The paper's dagger row: a remember image, drawn anew at every update, stands in for the surrogate."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

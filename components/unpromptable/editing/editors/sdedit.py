@@ -1,4 +1,5 @@
 """SDEdit: noise the target to a strength and denoise it with the base model, a variation of it."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from unpromptable import equations
 
 @dataclass(frozen=True)
 class Editor:
-    """Unprompted models start at strength * 1000 thousandths of their process and take an ancestral step for each.
+    """Unprompted models start at strength * 1000 thousandths of their process and take an ancestral step for
+    each.
 
     Prompted ones take the image-to-image pipeline.
     """
 
     strength: float = 0.6  # 0 keeps the target, 1 forgets it all; the paper states none
-    draws: int = 8  # variations per target, of which the least similar in pixels is kept; eight cost as much as one
+    # variations per target, of which the least similar in pixels is kept; eight cost as much as one
+    draws: int = 8
     seed: int = 0  # other variations under the same training seed
     prompt: str | None = None  # of prompted models; none is the experiment's own
     negative: str = ""  # prompt to be guided away from
@@ -29,10 +32,14 @@ class Editor:
         if self.draws < 1:
             raise ValueError(f"sdedit.draws is {self.draws}; it must be at least 1")
         if self.steps < 1 or self.guidance < 1:
-            raise ValueError(f"sdedit.steps is {self.steps}, sdedit.guidance {self.guidance}; both must be at least 1")
+            raise ValueError(
+                f"sdedit.steps is {self.steps}, sdedit.guidance {self.guidance}; both must be at least 1"
+            )
 
     def base_calls(self, timesteps: int) -> int:
-        """Forward passes per target of a base model of so many timesteps, draws filled up to whole batches."""
+        """Forward passes per target of a base model of so many timesteps, draws filled up to whole
+        batches.
+        """
         start = min(max(int(self.strength * 1000), 1), 999)
         start, stride = (equations.own_step(x, timesteps) for x in (start, 1))
         return (self.draws + -self.draws % 8) * (-(-start // stride) + 1)
@@ -42,8 +49,12 @@ class Editor:
         model = scene.model()
         kept = []
         for i, (target, forget) in enumerate(zip(scene.targets, scene.forget)):
-            show = lambda done, total: scene.progress(i * total + done, len(scene.forget) * total, f"varying {target}")
-            pictures = model.vary(forget, self.strength, self.draws, scene.seed + 1000 * i + 1_000_003 * self.seed, self, show)
+            show = lambda done, total: scene.progress(
+                i * total + done, len(scene.forget) * total, f"varying {target}"
+            )
+            pictures = model.vary(
+                forget, self.strength, self.draws, scene.seed + 1000 * i + 1_000_003 * self.seed, self, show
+            )
             far = np.square(pictures.astype(float) - forget).mean((1, 2, 3))
             kept.append(pictures[int(far.argmax())])
         return np.stack(kept)

@@ -1,4 +1,5 @@
 """TediGAN: the target inverted into StyleGAN's codes and moved towards a caption (Tables I, II and V)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,37 +8,55 @@ from typing import ClassVar
 
 import numpy as np
 
-BATCH = 4  # edits optimised at once, always so many: hundreds of steps amplify the last bit, in which other batch sizes differ
+# edits optimised at once, always so many: hundreds of steps amplify the last bit, in which other batch sizes
+# differ
+BATCH = 4
 
 
 @dataclass(frozen=True)
 class Editor:
-    """Its defaults are the reference code's, for the published networks; a world may have others for its own."""
+    """Its defaults are the reference code's, for the published networks; a world may have others for its
+    own.
+    """
 
-    together: ClassVar[str] = "clip_weight"  # all its values are asked for at once, so that few batches are filled up
+    # all its values are asked for at once, so that few batches are filled up
+    together: ClassVar[str] = "clip_weight"
     prompt: str = "a person with white hair"  # the paper says "fixed prompts" and gives none
     clip_weight: float = 2.0  # of 1 - cosine with the caption; Table II has 0.5 to 32
     steps: int = 200
     lr: float = 0.01  # Adam's
     pixel: float = 1.0  # of the mean squared pixel difference, in [-1, 1]
-    perceptual: float = 5e-5  # of the mean squared feature difference; tied to the network that makes the features
+    # of the mean squared feature difference; tied to the network that makes the features
+    perceptual: float = 5e-5
     latent: float = 2.0  # of the mean squared difference between the code and the encoder's code of the edit
-    spread: float = 0.0  # deviation of noise on the first code, with which every `seed` gives another edit; the reference has none
+    # deviation of noise on the first code, with which every `seed` gives another edit; the reference has none
+    spread: float = 0.0
     seed: int = 0
     folder: str = ""  # miniature | a folder with the weights; empty fetches the published ones
 
     def __post_init__(self):
         if not self.prompt.strip():
-            raise ValueError("tedigan.prompt is empty; say what the surrogate should show, such as 'a person with white hair'")
+            raise ValueError(
+                "tedigan.prompt is empty; say what the surrogate should show, such as 'a person with white"
+                " hair'"
+            )
         for name in ("clip_weight", "pixel", "perceptual", "latent", "spread"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"tedigan.{name} is {getattr(self, name)}; it must be finite and not below 0")
+                raise ValueError(
+                    f"tedigan.{name} is {getattr(self, name)}; it must be finite and not below 0"
+                )
         if self.steps < 1 or not self.lr > 0:
-            raise ValueError(f"tedigan: steps is {self.steps} and lr is {self.lr}; steps must be at least 1 and lr above 0")
+            raise ValueError(
+                f"tedigan: steps is {self.steps} and lr is {self.lr}; steps must be at least 1 and lr above 0"
+            )
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
         """The networks of `folder`, whatever the targets."""
-        return sorted(p for p in Path(self.folder).rglob("*") if p.is_file()) if self.folder not in ("", "miniature") else []
+        return (
+            sorted(p for p in Path(self.folder).rglob("*") if p.is_file())
+            if self.folder not in ("", "miniature")
+            else []
+        )
 
     def edit(self, scene) -> np.ndarray:
         """The edited targets, uint8 (F, H, W, 3)."""
@@ -47,8 +66,8 @@ class Editor:
         """The edited targets at each caption weight of `values`."""
         import torch
 
-        from unpromptable.models import device as devices
         from unpromptable.editing.tedigan import inversion
+        from unpromptable.models import device as devices
         from unpromptable.sampling import chains
 
         networks = inversion.load(self.folder, device := devices.best())
@@ -59,11 +78,22 @@ class Editor:
         for first in range(0, len(items), BATCH):
             part = items[first : first + BATCH]
             weights, which = zip(*chains.filled(part, BATCH))
-            task = inversion.Task(tuple(scene.targets[i] for _, i in part), x[list(which)], torch.tensor(weights, device=device), self.prompt)
+            task = inversion.Task(
+                tuple(scene.targets[i] for _, i in part),
+                x[list(which)],
+                torch.tensor(weights, device=device),
+                self.prompt,
+            )
             with torch.no_grad():
                 z = networks.encoder(task.x) + self.spread * noise[list(which)]
-            show = lambda step, text: scene.progress(first // BATCH * self.steps + step, -(-len(items) // BATCH) * self.steps, f"{len(part)} edits, {text}")
-            made.append(inversion.invert(inversion.Objective(networks, task, balance), z, self.steps, self.lr, show))
+            show = lambda step, text: scene.progress(
+                first // BATCH * self.steps + step,
+                -(-len(items) // BATCH) * self.steps,
+                f"{len(part)} edits, {text}",
+            )
+            made.append(
+                inversion.invert(inversion.Objective(networks, task, balance), z, self.steps, self.lr, show)
+            )
         return list(_levels(torch.cat(made)).reshape(len(values), *scene.forget.shape))
 
     def _pictures(self, scene, networks, device: str):
@@ -72,7 +102,11 @@ class Editor:
 
         size, drawn = networks.generator.shape.resolution, scene.forget.shape[1:3]
         if drawn != (size, size):
-            raise ValueError(f"tedigan: the targets are {drawn[1]} x {drawn[0]} pixels, but this generator makes {size} x {size}; name a generator of another size in editor.folder, or choose the editor sdedit or paint")
+            raise ValueError(
+                f"tedigan: the targets are {drawn[1]} x {drawn[0]} pixels, but this generator makes {size} x"
+                f" {size}; name a generator of another size in editor.folder, or choose the editor sdedit or"
+                " paint"
+            )
         return torch.from_numpy(scene.forget).permute(0, 3, 1, 2).to(device).float().div(127.5).sub(1)
 
     def _noise(self, scene, networks, device: str):
@@ -80,7 +114,10 @@ class Editor:
         import torch
 
         size = networks.generator.shape.layers, networks.generator.shape.code
-        noise = [np.random.default_rng((scene.seed, i, self.seed)).normal(size=size) for i in range(len(scene.forget))]
+        noise = [
+            np.random.default_rng((scene.seed, i, self.seed)).normal(size=size)
+            for i in range(len(scene.forget))
+        ]
         return torch.from_numpy(np.stack(noise)).to(device).float()
 
 

@@ -1,4 +1,7 @@
-"""The in-domain encoder that inverts StyleGAN, with the published names, and the loading of both networks of the pair."""
+"""The in-domain encoder that inverts StyleGAN, with the published names, and the loading of both networks of
+the pair.
+"""
+
 from __future__ import annotations
 
 import math
@@ -8,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpromptable.models import published
+
 from .stylegan import SLOPE, Generator, Scaled, Shape
 
 
@@ -39,8 +43,16 @@ class _Residual(nn.Module):
         middle = min(inside, outside)
         if inside != outside:
             self.conv, self.bn = nn.Conv2d(inside, outside, 1, bias=False), _Norm(outside)
-        self.conv1, self.wscale1, self.bn1 = nn.Conv2d(inside, middle, 3, padding=1, bias=False), Scaled(middle, 1.0), _Norm(middle)
-        self.conv2, self.wscale2, self.bn2 = nn.Conv2d(middle, outside, 3, padding=1, bias=False), Scaled(outside, 1.0), _Norm(outside)
+        self.conv1, self.wscale1, self.bn1 = (
+            nn.Conv2d(inside, middle, 3, padding=1, bias=False),
+            Scaled(middle, 1.0),
+            _Norm(middle),
+        )
+        self.conv2, self.wscale2, self.bn2 = (
+            nn.Conv2d(middle, outside, 3, padding=1, bias=False),
+            Scaled(outside, 1.0),
+            _Norm(outside),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.avg_pool2d(x, 2)
@@ -52,7 +64,11 @@ class _Residual(nn.Module):
 class _Last(nn.Module):
     def __init__(self, inside: int, outside: int):
         super().__init__()
-        self.fc, self.bn, self.gain = nn.Linear(inside, outside, bias=False), _Norm(outside), 1 / math.sqrt(inside)
+        self.fc, self.bn, self.gain = (
+            nn.Linear(inside, outside, bias=False),
+            _Norm(outside),
+            1 / math.sqrt(inside),
+        )
         nn.init.normal_(self.fc.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,8 +98,8 @@ class Encoder(nn.Module):
 def load(generator: Path, encoder: Path, shape: Shape = Shape()) -> tuple[Generator, Encoder]:
     """Both networks, frozen, from .pth files of tensors (the published ones) or .safetensors.
 
-    The generator keeps its own truncation, as the reference does. Raises ValueError naming the file and the first
-    name or shape that does not fit.
+    The generator keeps its own truncation, as the reference does. Raises ValueError naming the file and the
+    first name or shape that does not fit.
     """
     pair = Generator(shape), Encoder(shape)
     for network, path in zip(pair, (generator, encoder)):

@@ -1,10 +1,13 @@
-"""StyleGAN's generator with the published names, one half of the pair that TediGAN edits with; encoder.py is the other.
+"""StyleGAN's generator with the published names, one half of the pair that TediGAN edits with; encoder.py is
+the other.
 
 At resolution 256 with the default widths the state dicts have the names and shapes of
-styleganinv_ffhq256_generator.pth and styleganinv_ffhq256_encoder.pth as models/stylegan_generator_network.py and
-stylegan_encoder_network.py of genforce/idinvert_pytorch (ce866b0) and IIGROUP/TediGAN (a9f6828, in base/) load them, so those
-files load as they are; the miniature world's files are the same classes at 32. Pictures are (B, 3, R, R) in [-1, 1], codes (B, L, W) with L = 2 log2(R) - 2.
+styleganinv_ffhq256_generator.pth and styleganinv_ffhq256_encoder.pth as models/stylegan_generator_network.py
+and stylegan_encoder_network.py of genforce/idinvert_pytorch (ce866b0) and IIGROUP/TediGAN (a9f6828, in base/)
+load them, so those files load as they are; the miniature world's files are the same classes at 32. Pictures
+are (B, 3, R, R) in [-1, 1], codes (B, L, W) with L = 2 log2(R) - 2.
 """
+
 from __future__ import annotations
 
 import math
@@ -33,7 +36,9 @@ class Shape:
 
     def __post_init__(self):
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise ValueError(f"stylegan.resolution is {self.resolution}; it must be a power of two of at least 8")
+            raise ValueError(
+                f"stylegan.resolution is {self.resolution}; it must be a power of two of at least 8"
+            )
 
     @property
     def layers(self) -> int:
@@ -76,7 +81,9 @@ class _Mapping(nn.Module):
         super().__init__()
         self.shape = shape
         for i in range(8):
-            self.add_module(f"dense{i}", _Dense(shape.code, shape.code * (shape.layers if i == 7 else 1), GAIN, 0.01))
+            self.add_module(
+                f"dense{i}", _Dense(shape.code, shape.code * (shape.layers if i == 7 else 1), GAIN, 0.01)
+            )
 
     def forward(self, z: Tensor) -> Tensor:
         x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
@@ -151,13 +158,17 @@ class _Blur(nn.Module):
 
 
 class _Layer(nn.Module):
-    """One layer of the synthesis: a constant, a convolution, or a doubling of the resolution with a convolution."""
+    """One layer of the synthesis: a constant, a convolution, or a doubling of the resolution with a
+    convolution.
+    """
 
     def __init__(self, index: int, shape: Shape):
         super().__init__()
         resolution, channels = 4 << index // 2, shape.channels(index)
         before = shape.channels(index - 1) if index else 0
-        self.kind = "const" if index == 0 else "conv" if index % 2 else "fused" if resolution >= FUSED else "up"
+        self.kind = (
+            "const" if index == 0 else "conv" if index % 2 else "fused" if resolution >= FUSED else "up"
+        )
         self.gain = GAIN / math.sqrt(max(before, 1) * 9)
         if self.kind == "const":
             self.const = nn.Parameter(torch.randn(1, channels, 4, 4))
@@ -190,7 +201,8 @@ class _Output(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv, self.bias = nn.Conv2d(channels, 3, 1, bias=False), nn.Parameter(torch.zeros(3))  # the bias is the block's: output{k}.bias
+        # the bias is the block's: output{k}.bias
+        self.conv, self.bias = nn.Conv2d(channels, 3, 1, bias=False), nn.Parameter(torch.zeros(3))
         nn.init.normal_(self.conv.weight)
         self.gain = 1 / math.sqrt(channels)
 

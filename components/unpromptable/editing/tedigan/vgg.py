@@ -1,4 +1,7 @@
-"""VGG16 up to its tenth convolution, with the names of vgg16.pth and Caffe's weights (models/perceptual_model.py of genforce/idinvert_pytorch): what TediGAN compares pictures by."""
+"""VGG16 up to its tenth convolution, with the names of vgg16.pth and Caffe's weights
+(models/perceptual_model.py of genforce/idinvert_pytorch): what TediGAN compares pictures by.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -13,13 +16,17 @@ WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512
 
 
 class VGG(nn.Module):
-    """Pictures (B, 3, S, S) in [-1, 1] to the rectified conv4_3, (B, 512, S/8, S/8); layer i is torchvision's features.i."""
+    """Pictures (B, 3, S, S) in [-1, 1] to the rectified conv4_3, (B, 512, S/8, S/8); layer i is torchvision's
+    features.i.
+    """
 
     def __init__(self):
         super().__init__()
         self.count, before = 0, 3
         for width in WIDTHS:
-            layers = [nn.MaxPool2d(2)] if width == "pool" else [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
+            layers = (
+                [nn.MaxPool2d(2)] if width == "pool" else [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
+            )
             before = before if width == "pool" else width
             for layer in layers:
                 self.add_module(f"layer{self.count}", layer)
@@ -37,5 +44,9 @@ class VGG(nn.Module):
 def load(path: Path) -> VGG:
     """The network of vgg16.pth, frozen. The file's last three convolutions are not used."""
     network, state = VGG(), published.read(path)
-    published.fit(network, {k: v for k, v in state.items() if not k.startswith(("layer24.", "layer26.", "layer28."))}, path)
+    published.fit(
+        network,
+        {k: v for k, v in state.items() if not k.startswith(("layer24.", "layer26.", "layer28."))},
+        path,
+    )
     return network.eval().requires_grad_(False)

@@ -1,4 +1,7 @@
-"""Unconditional DDPM: diffusers' UNet2DModel with its scheduler, the shipped miniature or google/ddpm-celebahq-256."""
+"""Unconditional DDPM: diffusers' UNet2DModel with its scheduler, the shipped miniature or
+google/ddpm-celebahq-256.
+"""
+
 from __future__ import annotations
 
 import copy
@@ -9,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable.models import checkpoints, hub, process
 from unpromptable import equations
+from unpromptable.models import checkpoints, hub, process
 
 CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
@@ -22,7 +25,8 @@ class Model:
     """
 
     def __init__(self, network, scheduler, device: str | torch.device = "cpu"):
-        self.network = network.to(device, memory_format=torch.channels_last).eval()  # dropout off, as the released checkpoints train
+        # dropout off, as the released checkpoints train
+        self.network = network.to(device, memory_format=torch.channels_last).eval()
         self.scheduler, self.device = scheduler, torch.device(device)
         self.abar = scheduler.alphas_cumprod.double().to(device)
         self.timesteps, self.prediction = len(self.abar), scheduler.config.prediction_type
@@ -30,10 +34,17 @@ class Model:
         self.size = int(np.ravel(network.config.sample_size)[0])
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu", experiment=None, base: str | Path | None = None) -> Model:
+    def load(
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        experiment=None,
+        base: str | Path | None = None,
+    ) -> Model:
         """Read a diffusers folder (unet/ and scheduler/, or the flat layout of the oldest checkpoints).
 
-        experiment and base are for families with settings or adapters; this one has neither. Raises ValueError for a folder of another kind, naming what was found.
+        experiment and base are for families with settings or adapters; this one has neither. Raises
+        ValueError for a folder of another kind, naming what was found.
         """
         import diffusers
 
@@ -82,9 +93,18 @@ class Model:
         return self
 
     def encode(self, images: np.ndarray) -> Tensor:
-        """uint8 (N, H, W, 3) to model space (N, C, H, W) float32 in [-1, 1]; C is 3, or 1 where pictures are grey."""
+        """uint8 (N, H, W, 3) to model space (N, C, H, W) float32 in [-1, 1]; C is 3, or 1 where pictures are
+        grey.
+        """
         images = grey(images)[..., :1] if self.channels == 1 else images
-        return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div(127.5).sub(1).to(self.device)
+        return (
+            torch.from_numpy(np.ascontiguousarray(images))
+            .permute(0, 3, 1, 2)
+            .float()
+            .div(127.5)
+            .sub(1)
+            .to(self.device)
+        )
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Model space to uint8 (N, H, W, 3), rounded to the nearest level; grey has three equal channels."""
@@ -115,8 +135,12 @@ class Model:
         scheduler.set_timesteps(timesteps=times)
         return scheduler, times
 
-    def vary(self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None) -> np.ndarray:
-        """SDEdit without a prompt, uint8 (draws, H, W, 3): strength*1000 thousandths, an ancestral step for each."""
+    def vary(
+        self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None
+    ) -> np.ndarray:
+        """SDEdit without a prompt, uint8 (draws, H, W, 3): strength*1000 thousandths, an ancestral step for
+        each.
+        """
         from unpromptable.sampling import chains
 
         t = min(max(int(strength * 1000), 1), 999)
@@ -135,14 +159,17 @@ class Model:
         self.network.load_state_dict(state)
 
     def save(self, folder: Path) -> None:
-        """Write a pipeline's folder with safetensors: stock DDPMPipeline.from_pretrained, or DiffusionPipeline's, draws our pictures from it.
+        """Write a pipeline's folder with safetensors: stock DDPMPipeline.from_pretrained, or
+        DiffusionPipeline's, draws our pictures from it.
 
         Raises ValueError, and writes nothing, where a weight is not finite.
         """
         from diffusers import DDPMPipeline
 
         plain = copy.deepcopy(self.network).to("cpu", memory_format=torch.contiguous_format)
-        checkpoints.finite(plain.state_dict(), "model", "nothing is saved; lower training.lr or training.steps")
+        checkpoints.finite(
+            plain.state_dict(), "model", "nothing is saved; lower training.lr or training.steps"
+        )
         DDPMPipeline(unet=plain, scheduler=self.scheduler).save_pretrained(folder, safe_serialization=True)
 
     @contextmanager
@@ -158,14 +185,18 @@ def chain(t: int, stride: int = 1) -> list[int]:
 
 
 def homes(root: Path) -> tuple[Path, Path]:
-    """Where the network and its scheduler are: in unet/ and scheduler/, or in the folder itself in the oldest layout."""
+    """Where the network and its scheduler are: in unet/ and scheduler/, or in the folder itself in the oldest
+    layout.
+    """
     flat = not (root / "unet").is_dir()
-    return root if flat else root / "unet", root if flat and not (root / "scheduler").is_dir() else root / "scheduler"
+    return root if flat else root / "unet", (
+        root if flat and not (root / "scheduler").is_dir() else root / "scheduler"
+    )
 
 
 def check(folder: str | Path, experiment=None) -> None:
-    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with whole weights,
-    or its process is another. experiment: whose sampling must suit the schedule.
+    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with whole
+    weights, or its process is another. experiment: whose sampling must suit the schedule.
     """
     root = Path(folder)
     unet, home = homes(root)
@@ -185,15 +216,19 @@ def shown(folder: Path, images: np.ndarray) -> np.ndarray:
 
 
 def grey(images: np.ndarray) -> np.ndarray:
-    """uint8 (..., H, W, 3) in grey by its luma (ITU-R 601, rounded as Pillow's mode L), three equal channels."""
+    """uint8 (..., H, W, 3) in grey by its luma (ITU-R 601, rounded as Pillow's mode L), three equal
+    channels.
+    """
     luma = images.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32) + 0x8000 >> 16
     return np.repeat(luma.astype(np.uint8)[..., None], 3, -1)
 
 
 def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
-    """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or hub-name@commit.
+    """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or
+    hub-name@commit.
 
-    A hub name without a revision is resolved to its newest commit once; the resolved commit is what is recorded.
+    A hub name without a revision is resolved to its newest commit once; the resolved commit is what is
+    recorded.
     """
     files = [f"{home}*{kind}" for home in ("", "unet/") for kind in (".json", ".safetensors", ".bin")]
     identity = hub.fetch(source, Path(out), revision, shipped, check, [*files, "scheduler/*.json"])

@@ -1,4 +1,5 @@
 """report.html: one self-contained page to send to a colleague."""
+
 from __future__ import annotations
 
 import base64
@@ -8,12 +9,19 @@ from typing import Any
 import numpy as np
 
 from unpromptable import data
-from unpromptable.reporting import figures, groups, pareto, tables
 from unpromptable.planning import plugins
-from unpromptable.storage import once, store as storing
+from unpromptable.reporting import figures, groups, pareto, tables
+from unpromptable.storage import once
+from unpromptable.storage import store as storing
+
 from . import prompted
 
-MORE = (("sscd_ceiling", "target, before"), ("sscd_target", "target, after"), ("sscd_surrogate", "surrogate, after"), ("fid_real_floor", "FID_real of the base model"))
+MORE = (
+    ("sscd_ceiling", "target, before"),
+    ("sscd_target", "target, after"),
+    ("sscd_surrogate", "surrogate, after"),
+    ("fid_real_floor", "FID_real of the base model"),
+)
 
 COPIES = 12  # near copies of targets that are shown
 
@@ -25,7 +33,9 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     return path
 
 
-def render(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path) -> str:
+def render(
+    store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path
+) -> str:
     """The page of these rows, one line per group; plots are also left in `folder` as PNG."""
     return template("report").render(found(store, experiment, rows, state, folder))
 
@@ -40,47 +50,92 @@ def template(name: str) -> Any:
     import jinja2
 
     loader = jinja2.PackageLoader("unpromptable", "reporting/reports/templates")
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template(f"{name}.html.j2")
+    return jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template(f"{name}.html.j2")
 
 
-def found(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path) -> dict[str, Any]:
+def found(
+    store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path
+) -> dict[str, Any]:
     """What the templates show."""
     done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or [])
     return dict(
-        experiment=experiment, rows=rows, told=once.failure(store), done=done, lines=lines, grouped=groups.grouped(lines), state=state, verdict=tables.verdict(lines), columns=tables.COLUMNS,
-        more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)], beyond=_beyond(experiment, done), show=tables.show, cells=tables.cells, differing=tables.differing(rows), doubts=tables.doubts(done),
-        kept_out=_kept_out(store), drawn=_drawn(experiment, done), labels=done[0]["labels"] if done else {}, n=done[0]["lpips"]["n"] if done else 0, rates=_rates(store, experiment, done), **_pictures(store, done, rows, lines, folder))
+        experiment=experiment,
+        rows=rows,
+        told=once.failure(store),
+        done=done,
+        lines=lines,
+        grouped=groups.grouped(lines),
+        state=state,
+        verdict=tables.verdict(lines),
+        columns=tables.COLUMNS,
+        more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)],
+        beyond=_beyond(experiment, done),
+        show=tables.show,
+        cells=tables.cells,
+        differing=tables.differing(rows),
+        doubts=tables.doubts(done),
+        kept_out=_kept_out(store),
+        drawn=_drawn(experiment, done),
+        labels=done[0]["labels"] if done else {},
+        n=done[0]["lpips"]["n"] if done else 0,
+        rates=_rates(store, experiment, done),
+        **_pictures(store, done, rows, lines, folder),
+    )
 
 
 def _drawn(experiment: dict[str, Any], done: list[dict[str, Any]]) -> str:
-    """How the images were sampled and which timesteps each method trained on, where the codes compared with differ."""
+    """How the images were sampled and which timesteps each method trained on, where the codes compared with
+    differ.
+    """
     s = experiment["sampling"]
-    words = f"Sampled by {s['sampler']} in {s['steps']} steps" + (" (SISS's code: by ddpm)" if s["sampler"] == "ddim" else "")
+    words = f"Sampled by {s['sampler']} in {s['steps']} steps" + (
+        " (SISS's code: by ddpm)" if s["sampler"] == "ddim" else ""
+    )
     ranges: dict[str, list[str]] = {}
     for row in done:
-        span = "..".join(dict.fromkeys(str(row["settings"].get(f"training.{k}", "?")) for k in ("t_min", "t_max")))
+        span = "..".join(
+            dict.fromkeys(str(row["settings"].get(f"training.{k}", "?")) for k in ("t_min", "t_max"))
+        )
         ranges.setdefault(span, []).append(row["name"])
-    each = "; ".join(f"{span}: {', '.join(names)}" if len(ranges) > 1 else span for span, names in ranges.items())
+    each = "; ".join(
+        f"{span}: {', '.join(names)}" if len(ranges) > 1 else span for span, names in ranges.items()
+    )
     return f"{words}. Timesteps of training, in thousandths of the process (SISS's code: 999 alone): {each}."
 
 
 def _kept_out(store: Path) -> dict[str, Any]:
-    """What the folder of real images held besides, what was done to some, and the near copies of a target in it."""
+    """What the folder of real images held besides, what was done to some, and the near copies of a target in
+    it.
+    """
     file = store / "shared" / "data.safetensors"
     if not file.is_file():
         return {"said": {}, "copies": [], "more": 0}
     pictures, manifest = data.peek(file, "screened")
     copies = list(manifest.get("copies", {}).items())
-    shown = [{"name": n, "similarity": x, "picture": _uri(p)} for (n, x), p in zip(copies[:COPIES], pictures if copies else ())]
+    shown = [
+        {"name": n, "similarity": x, "picture": _uri(p)}
+        for (n, x), p in zip(copies[:COPIES], pictures if copies else ())
+    ]
     return {"said": manifest.get("said", {}), "copies": shown, "more": len(copies) - len(shown)}
 
 
 def _beyond(experiment: dict[str, Any], done: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The metrics that an experiment lists beside the paper's five and a prompted model's rates: what each is, and its values' names."""
+    """The metrics that an experiment lists beside the paper's five and a prompted model's rates: what each
+    is, and its values' names.
+    """
     shown = {key for key, _, _ in tables.COLUMNS} | {"wrong", "lpips_kept"}
     names = [m["name"] for m in experiment.get("metrics", ()) if m["name"] not in shown]
     keys = [k for r in done[:1] for k, v in r.items() if isinstance(v, dict) and "mean" in v]
-    return [{"name": n, "what": (plugins.module("metric", n).__doc__ or "").split("\n")[0], "keys": [k for k in keys if k == n or k.startswith(f"{n}_")]} for n in names]
+    return [
+        {
+            "name": n,
+            "what": (plugins.module("metric", n).__doc__ or "").split("\n")[0],
+            "keys": [k for k in keys if k == n or k.startswith(f"{n}_")],
+        }
+        for n in names
+    ]
 
 
 def _rates(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -88,14 +143,36 @@ def _rates(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) 
     if not experiment.get("prompt") or not done or "wrong" not in done[0]:
         return None
     titles, cells = prompted.table(done)
-    return {"titles": titles, "cells": cells, "prompts": prompted.prompts(experiment, done), "before": [prompted.share(done[0][k]) for k in ("wrong_before", "right_before")], "strips": [{"name": name, "picture": _uri(part)} for name, part in prompted.strips(store, experiment, done)]}
+    return {
+        "titles": titles,
+        "cells": cells,
+        "prompts": prompted.prompts(experiment, done),
+        "before": [prompted.share(done[0][k]) for k in ("wrong_before", "right_before")],
+        "strips": [
+            {"name": name, "picture": _uri(part)} for name, part in prompted.strips(store, experiment, done)
+        ],
+    }
 
 
-def _pictures(store: Path, done: list[dict[str, Any]], rows: list[dict[str, Any]], lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+def _pictures(
+    store: Path,
+    done: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    lines: list[dict[str, Any]],
+    folder: Path,
+) -> dict[str, Any]:
     curves = figures.curves_plot(store, rows, lines, folder) if rows else None
-    shown = {"curves": embedded(curves) if curves else None, "plots": [], "comparison": [], "surrogates": {"columns": [], "targets": []}}
+    shown = {
+        "curves": embedded(curves) if curves else None,
+        "plots": [],
+        "comparison": [],
+        "surrogates": {"columns": [], "targets": []},
+    }
     if done:
-        shown["plots"] = [embedded(figures.forgetting_plot(folder, lines)), embedded(pareto.plot(folder, lines))]
+        shown["plots"] = [
+            embedded(figures.forgetting_plot(folder, lines)),
+            embedded(pareto.plot(folder, lines)),
+        ]
         shown["comparison"] = _embed(figures.comparison(store, rows, lines))
         shown["surrogates"] = _embed(figures.surrogates(store, rows, lines))
     return shown

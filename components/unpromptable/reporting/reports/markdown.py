@@ -1,4 +1,5 @@
 """report.md: the table and the verdict as text, beside the figures."""
+
 from __future__ import annotations
 
 import re
@@ -6,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.reporting import figures, groups, pareto, tables
-from unpromptable.storage import once, store as storing
+from unpromptable.storage import once
+from unpromptable.storage import store as storing
 
-
-MARKS = re.compile(r"[\\`*\[\]<>|~$]|^[#>+-](?= )|(?<!\w)_|_(?!\w)")  # what Markdown reads as more than a letter
+# what Markdown reads as more than a letter
+MARKS = re.compile(r"[\\`*\[\]<>|~$]|^[#>+-](?= )|(?<!\w)_|_(?!\w)")
 
 
 def words(text: str) -> str:
@@ -35,7 +37,13 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     if figures.finished(rows):
         plots = [plot(store / "figures", lines).stem for plot in (pareto.plot, figures.forgetting_plot)]
         text += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
-    text += ["", *(f"- {words(f'{name}, {target}: {note}')}." for name, target, note in tables.doubts(figures.finished(rows)))]
+    text += [
+        "",
+        *(
+            f"- {words(f'{name}, {target}: {note}')}."
+            for name, target, note in tables.doubts(figures.finished(rows))
+        ),
+    ]
     path = store / "report.md"
     storing.write_text(path, "\n".join(text).rstrip() + "\n")
     return path
@@ -48,16 +56,40 @@ def rows_alone(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Lines in the paper's form, the paper's own under those of the same name, and what their numbers are."""
-    text = ["| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |", "|---|" + "---:|" * len(tables.COLUMNS)]
+    text = [
+        "| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |",
+        "|---|" + "---:|" * len(tables.COLUMNS),
+    ]
     for line in lines:
-        text.append(f"| {words(line['name'])} | " + (" | ".join(_cell(c) for c in tables.cells(line, lines)) if line["status"] == "done" else f"no result: {words(line['error'])} |" + " |" * (len(tables.COLUMNS) - 2)) + " |")
+        text.append(
+            f"| {words(line['name'])} | "
+            + (
+                " | ".join(_cell(c) for c in tables.cells(line, lines))
+                if line["status"] == "done"
+                else f"no result: {words(line['error'])} |" + " |" * (len(tables.COLUMNS) - 2)
+            )
+            + " |"
+        )
         if line.get("paper"):
-            text.append("| *the paper's* | " + " | ".join(f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in tables.COLUMNS) + " |")
+            text.append(
+                "| *the paper's* | "
+                + " | ".join(
+                    f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in tables.COLUMNS
+                )
+                + " |"
+            )
     done = figures.finished(lines)
     if done:
         number = max(len(line.get("members", ())) for line in done)
-        what = f"Mean over {number} targets ± half the 95 % interval over them" if number > 1 else f"Mean ± half the 95 % interval, n = {done[0]['lpips']['n']}"
-        text += ["", f"{what}; bold is best among those that forget. " + "; ".join(done[0]["labels"].values()) + "."]
+        what = (
+            f"Mean over {number} targets ± half the 95 % interval over them"
+            if number > 1
+            else f"Mean ± half the 95 % interval, n = {done[0]['lpips']['n']}"
+        )
+        text += [
+            "",
+            f"{what}; bold is best among those that forget. " + "; ".join(done[0]["labels"].values()) + ".",
+        ]
     return "\n".join(text)
 
 

@@ -1,4 +1,7 @@
-"""prompted.md and its grid: how often a prompted model was wrong before and after, what it kept, and what was screened."""
+"""prompted.md and its grid: how often a prompted model was wrong before and after, what it kept, and what was
+screened.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,16 +11,25 @@ import numpy as np
 
 from unpromptable import data
 from unpromptable.reporting import figures
+from unpromptable.reporting.tables import show
 from unpromptable.scoring import metric_networks
-from unpromptable.storage import store as storing
 from unpromptable.scoring.metrics import lpips_kept
 from unpromptable.scoring.metrics.wrong import verdicts
-from unpromptable.reporting.tables import show
+from unpromptable.storage import store as storing
+
 from .markdown import words
 
 SEEDS, OTHERS, SCREENED = 6, 12, 24  # columns of each kind
-COLUMNS = (("wrong", "wrong ↓"), ("right", "right ↑"), ("lpips_kept", "LPIPS, this prompt ↓"), ("ssim_kept", "SSIM, this prompt ↑"), ("fid_kept", "FID, this prompt ↓"),
-           ("lpips_others", "LPIPS, other prompts ↓"), ("ssim_others", "SSIM, other prompts ↑"), ("fid_others", "FID, other prompts ↓"))
+COLUMNS = (
+    ("wrong", "wrong ↓"),
+    ("right", "right ↑"),
+    ("lpips_kept", "LPIPS, this prompt ↓"),
+    ("ssim_kept", "SSIM, this prompt ↑"),
+    ("fid_kept", "FID, this prompt ↓"),
+    ("lpips_others", "LPIPS, other prompts ↓"),
+    ("ssim_others", "SSIM, other prompts ↑"),
+    ("fid_others", "FID, other prompts ↓"),
+)
 
 
 def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path | None:
@@ -27,15 +39,46 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
         return None
     picture(store, experiment, done)
     before = done[0]
-    lines = [f"# {words(experiment['title'] or experiment['name'])}: {words(repr(experiment['prompt']))}", "",
-             f"Before: wrong {share(before['wrong_before'])}, right {share(before['right_before'])}, over {before['wrong']['n']} seeds. Shares with Wilson's 95 % interval; the rest is mean ± half the 95 % interval.", ""]
+    lines = [
+        f"# {words(experiment['title'] or experiment['name'])}: {words(repr(experiment['prompt']))}",
+        "",
+        (
+            f"Before: wrong {share(before['wrong_before'])}, right {share(before['right_before'])}, over"
+            f" {before['wrong']['n']} seeds. Shares with Wilson's 95 % interval; the rest is mean ± half the"
+            " 95 % interval."
+        ),
+        "",
+    ]
     lines += _markdown(*table(done))
     taught = experiment["remember"]["prompts"]
-    lines += ["", f"Outputs of these prompts were remembered too, by the methods with `training.others`: {words(', '.join(taught))}."] if taught else []
-    lines += ["", f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other prompts: {words(', '.join(experiment['other_prompts'])) or 'none'}. {'; '.join(before['labels'].values())}.", "",
-              "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other prompts; last row: target and screened remember images](figures/prompted.png)"]
+    lines += (
+        [
+            "",
+            (
+                "Outputs of these prompts were remembered too, by the methods with `training.others`:"
+                f" {words(', '.join(taught))}."
+            ),
+        ]
+        if taught
+        else []
+    )
+    lines += [
+        "",
+        (
+            f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other"
+            f" prompts: {words(', '.join(experiment['other_prompts'])) or 'none'}."
+            f" {'; '.join(before['labels'].values())}."
+        ),
+        "",
+        (
+            "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other"
+            " prompts; last row: target and screened remember images](figures/prompted.png)"
+        ),
+    ]
     single = prompts(experiment, done)
-    lines += ["", "LPIPS of each other prompt, the most changed first:", "", *_markdown(*single)] if single else []
+    lines += (
+        ["", "LPIPS of each other prompt, the most changed first:", "", *_markdown(*single)] if single else []
+    )
     path = store / "prompted.md"
     storing.write_text(path, "\n".join(lines) + "\n")
     return path
@@ -44,19 +87,36 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
 def table(done: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Titles and, per finished row, its name and texts."""
     columns = [c for c in COLUMNS if c[0] in done[0]]
-    return ["Method", *(t for _, t in columns)], [[r["name"], *(share(r[k]) if k in ("wrong", "right") else show(r[k]) for k, _ in columns)] for r in done]
+    return ["Method", *(t for _, t in columns)], [
+        [r["name"], *(share(r[k]) if k in ("wrong", "right") else show(r[k]) for k, _ in columns)]
+        for r in done
+    ]
 
 
-def prompts(experiment: dict[str, Any], done: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]] | None:
-    """Titles and, per other prompt, its name and each finished row's LPIPS, the largest of any row first; None without other prompts."""
-    found = [(p, [r.get(lpips_kept.key(k, p)) for r in done]) for k, p in enumerate(experiment["other_prompts"])]
+def prompts(
+    experiment: dict[str, Any], done: list[dict[str, Any]]
+) -> tuple[list[str], list[list[str]]] | None:
+    """Titles and, per other prompt, its name and each finished row's LPIPS, the largest of any row first;
+    None without other prompts.
+    """
+    found = [
+        (p, [r.get(lpips_kept.key(k, p)) for r in done]) for k, p in enumerate(experiment["other_prompts"])
+    ]
     found = sorted((f for f in found if any(f[1])), key=lambda f: -max(v["mean"] for v in f[1] if v))
-    return (["Prompt", *(r["name"] for r in done)], [[p, *(show(v) for v in values)] for p, values in found]) if found else None
+    return (
+        (["Prompt", *(r["name"] for r in done)], [[p, *(show(v) for v in values)] for p, values in found])
+        if found
+        else None
+    )
 
 
 def _markdown(titles: list[str], cells: list[list[str]]) -> list[str]:
     titles, cells = [*map(words, titles)], [[*map(words, line)] for line in cells]
-    return ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1), *("| " + " | ".join(line) + " |" for line in cells)]
+    return [
+        "| " + " | ".join(titles) + " |",
+        "|---|" + "---:|" * (len(titles) - 1),
+        *("| " + " | ".join(line) + " |" for line in cells),
+    ]
 
 
 def picture(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> Path:
@@ -76,17 +136,30 @@ def grid(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) ->
     """The strips beneath each other, one picture."""
     parts = [part for _, part in strips(store, experiment, rows)]
     width = max(part.shape[1] for part in parts)
-    return np.concatenate([np.pad(part, ((0, 2), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in parts])
+    return np.concatenate(
+        [np.pad(part, ((0, 2), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in parts]
+    )
 
 
-def strips(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) -> list[tuple[str, np.ndarray]]:
-    """Names and pictures side by side: before and each cell on the same seeds, then the targets and the outputs screened from the remember set."""
+def strips(
+    store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]
+) -> list[tuple[str, np.ndarray]]:
+    """Names and pictures side by side: before and each cell on the same seeds, then the targets and the
+    outputs screened from the remember set.
+    """
     arrays, _ = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
     eyes = metric_networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
-    wrong, _ = verdicts(before["samples"], Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})), eyes)
+    wrong, _ = verdicts(
+        before["samples"],
+        Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})),
+        eyes,
+    )
     seeds = [*np.flatnonzero(wrong)[:SEEDS], *np.flatnonzero(~wrong)[:SEEDS]]
-    made = [("before", before), *((r["name"], data.load(store / r["folder"] / "after.safetensors")[0]) for r in rows)]
+    made = [
+        ("before", before),
+        *((r["name"], data.load(store / r["folder"] / "after.safetensors")[0]) for r in rows),
+    ]
     lines = [(name, _line(images, seeds)) for name, images in made]
     last = np.concatenate([arrays["forget"], arrays.get("screened", arrays["forget"][:0])[:SCREENED]])
     return [*lines, ("target, screened", figures.strip(last)[:, : lines[0][1].shape[1]])]
@@ -100,4 +173,6 @@ class Shown:
 
 
 def _line(images: dict[str, np.ndarray], seeds: list[int]) -> np.ndarray:
-    return figures.strip(np.concatenate([images["samples"][seeds], images.get("others", images["samples"][:0])[:OTHERS]]))
+    return figures.strip(
+        np.concatenate([images["samples"][seeds], images.get("others", images["samples"][:0])[:OTHERS]])
+    )

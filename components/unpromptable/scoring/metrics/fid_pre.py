@@ -1,4 +1,5 @@
 """FID_pre: the Frechet distance between the outputs after and before. Lower is better."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,11 +10,16 @@ from unpromptable.scoring.evidence import Estimate
 
 @dataclass(frozen=True)
 class Metric:
-    """Both sides have the same n, or the distance means nothing; pairs by seed make it smaller than two fresh sets would."""
+    """Both sides have the same n, or the distance means nothing; pairs by seed make it smaller than two fresh
+    sets would.
+    """
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
         """The distance with its jackknife interval. Raises ValueError where the numbers of images differ."""
         if len(evidence.before) != len(evidence.after):
-            raise ValueError(f"fid_pre: {len(evidence.before)} images before, {len(evidence.after)} after; a Frechet distance between unequal n is not comparable")
+            raise ValueError(
+                f"fid_pre: {len(evidence.before)} images before, {len(evidence.after)} after; a Frechet"
+                " distance between unequal n is not comparable"
+            )
         before, after = (evidence.features(w, networks) for w in ("before", "after"))
         return {"fid_pre": Estimate(*frechet.interval(after, before, paired=True), len(after))}

@@ -1,20 +1,25 @@
-"""Likelihood: how probable the target itself is under the model, in bits per dimension; larger is less probable.
+"""Likelihood: how probable the target itself is under the model, in bits per dimension; larger is less
+probable.
 
-Beyond the paper; the convention is that of the SISS code (no dequantisation, + 7 bits), its solver RK45 at 1e-5.
+Beyond the paper; the convention is that of the SISS code (no dequantisation, + 7 bits), its solver RK45 at
+1e-5.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from unpromptable.sampling import likelihood_ode, chains
+from unpromptable.sampling import chains, likelihood_ode
 from unpromptable.scoring.evidence import Estimate, over_targets
 
 
 @dataclass(frozen=True)
 class Metric:
-    """The probability-flow ODE of each target, its divergence by Hutchinson's probes; the interval is over targets, or over one target's probes."""
+    """The probability-flow ODE of each target, its divergence by Hutchinson's probes; the interval is over
+    targets, or over one target's probes.
+    """
 
     probes: int = 8  # Rademacher probes per target, in one batch
     tolerance: float = 1e-5  # of the solver, relative and absolute
@@ -22,19 +27,32 @@ class Metric:
 
     def __post_init__(self):
         if self.probes < 1 or not 0 < self.tolerance < 1:
-            raise ValueError(f"likelihood: probes are {self.probes} (at least 1), tolerance {self.tolerance} (strictly between 0 and 1)")
+            raise ValueError(
+                f"likelihood: probes are {self.probes} (at least 1), tolerance {self.tolerance} (strictly"
+                " between 0 and 1)"
+            )
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """likelihood: the targets after; likelihood_before: before; likelihood_change: after minus before with the same probes."""
-        before = evidence.shared("likelihood", vars(self), lambda: self._bits(evidence.model("before"), evidence.forget))
+        """likelihood: the targets after; likelihood_before: before; likelihood_change: after minus before
+        with the same probes.
+        """
+        before = evidence.shared(
+            "likelihood", vars(self), lambda: self._bits(evidence.model("before"), evidence.forget)
+        )
         after = self._bits(evidence.model("after"), evidence.forget)
         a, b = ([np.array(side[t]) for t in evidence.forget] for side in (after, before))
-        return {"likelihood": over_targets(a), "likelihood_before": over_targets(b), "likelihood_change": over_targets([x - y for x, y in zip(a, b)])}
+        return {
+            "likelihood": over_targets(a),
+            "likelihood_before": over_targets(b),
+            "likelihood_change": over_targets([x - y for x, y in zip(a, b)]),
+        }
 
     def _bits(self, model, forget: dict[str, np.ndarray]) -> dict[str, list[float]]:
         found = {}
         for target, image in forget.items():
             x0 = model.encode(image[None])[0]
-            nats = likelihood_ode.log_likelihood(model, x0, [chains.generator(self.seed, k, 2) for k in range(self.probes)], self.tolerance)
+            nats = likelihood_ode.log_likelihood(
+                model, x0, [chains.generator(self.seed, k, 2) for k in range(self.probes)], self.tolerance
+            )
             found[target] = likelihood_ode.bits(nats, x0.numel()).tolist()
         return found

@@ -1,4 +1,7 @@
-"""LPIPS of the images before and after from the same seed: how much unrelated outputs changed. Lower is better."""
+"""LPIPS of the images before and after from the same seed: how much unrelated outputs changed. Lower is
+better.
+"""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What a prompted model kept: the prompt's seeds that were not wrong before, and other prompts, before and after."""
+"""What a prompted model kept: the prompt's seeds that were not wrong before, and other prompts, before and
+after.
+"""
+
 from __future__ import annotations
 
 import re
@@ -8,8 +11,9 @@ import numpy as np
 
 from unpromptable.scoring import frechet
 from unpromptable.scoring.evidence import Estimate, estimate
-from .wrong import verdicts
+
 from .ssim import similarity
+from .wrong import verdicts
 
 
 @dataclass(frozen=True)
@@ -17,9 +21,14 @@ class Metric:
     """LPIPS and SSIM by pairs, and the Frechet distance between the two sets."""
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts, of `_others`, LPIPS also of each."""
+        """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts,
+        of `_others`, LPIPS also of each.
+        """
         kept = ~verdicts(evidence.before, evidence, networks)[0]
-        sides = {"kept": (evidence.before[kept], evidence.after[kept]), "others": (evidence.others_before, evidence.others_after)}
+        sides = {
+            "kept": (evidence.before[kept], evidence.after[kept]),
+            "others": (evidence.others_before, evidence.others_after),
+        }
         found = {}
         for name, (before, after) in sides.items():
             if before is not None and len(before) > 1:
@@ -34,7 +43,9 @@ class Metric:
 
 
 def each(distances: np.ndarray, seeds: tuple[int, ...], asked: tuple[str, ...]) -> dict[str, Estimate]:
-    """Each prompt's own mean of distances (n,), one per seed, since the mean over all hides a neighbour that is lost."""
+    """Each prompt's own mean of distances (n,), one per seed, since the mean over all hides a neighbour that
+    is lost.
+    """
     found = {}
     for k, prompt in enumerate(asked):
         own = distances[np.asarray(seeds) % len(asked) == k]  # as sampling asks them
@@ -44,5 +55,7 @@ def each(distances: np.ndarray, seeds: tuple[int, ...], asked: tuple[str, ...]) 
 
 
 def key(k: int, prompt: str) -> str:
-    """The name of prompt k's value as every tracking server takes it: letters, digits and a few signs, in a folder of no metric's name."""
+    """The name of prompt k's value as every tracking server takes it: letters, digits and a few signs, in a
+    folder of no metric's name.
+    """
     return f"lpips_prompts/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', prompt)[:80]}".strip()

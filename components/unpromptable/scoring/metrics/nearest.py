@@ -1,4 +1,7 @@
-"""Nearest: does any of the model's ordinary samples show the target? Beyond the paper, whose SSCD starts from the target itself."""
+"""Nearest: does any of the model's ordinary samples show the target? Beyond the paper, whose SSCD starts from
+the target itself.
+"""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,11 +13,22 @@ from unpromptable.scoring.evidence import Estimate, over_targets
 
 @dataclass(frozen=True)
 class Metric:
-    """The descriptor similarity of the closest of all samples to each target; a maximum, so compare equal numbers of samples alone. n counts targets."""
+    """The descriptor similarity of the closest of all samples to each target; a maximum, so compare equal
+    numbers of samples alone. n counts targets.
+    """
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """nearest: after; nearest_before: the base model's; nearest_real: of the remember images, what an unrelated picture can reach."""
+        """nearest: after; nearest_before: the base model's; nearest_real: of the remember images, what an
+        unrelated picture can reach.
+        """
         targets = networks.descriptor(np.stack(list(evidence.forget.values())))
-        others = evidence.real[~np.isin(evidence.names, list(evidence.forget))] if evidence.names else evidence.real
+        others = (
+            evidence.real[~np.isin(evidence.names, list(evidence.forget))]
+            if evidence.names
+            else evidence.real
+        )
         seen = {"nearest": evidence.after, "nearest_before": evidence.before, "nearest_real": others}
-        return {key: over_targets(list((networks.descriptor(images) @ targets.T).max(0).values.numpy()[:, None])) for key, images in seen.items()}
+        return {
+            key: over_targets(list((networks.descriptor(images) @ targets.T).max(0).values.numpy()[:, None]))
+            for key, images in seen.items()
+        }

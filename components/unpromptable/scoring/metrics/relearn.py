@@ -1,7 +1,9 @@
-"""Relearning: how many updates on a few other pictures of the person bring the target back; what is truly gone takes long.
+"""Relearning: how many updates on a few other pictures of the person bring the target back; what is truly
+gone takes long.
 
 Beyond the paper. The updates are plain training (Eq. 2) with the cell's optimiser.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,16 +13,20 @@ import numpy as np
 import torch
 
 from unpromptable import data, equations, pictures
+from unpromptable.reporting.tables import THRESHOLD
 from unpromptable.sampling import chains
 from unpromptable.scoring.evidence import Estimate, over_targets
-from unpromptable.reporting.tables import THRESHOLD
 
 
 @dataclass(frozen=True)
 class Metric:
-    """Updates until the denoised target is again like the base model's, looked at every few; the base model itself needs 0."""
+    """Updates until the denoised target is again like the base model's, looked at every few; the base model
+    itself needs 0.
+    """
 
-    folder: str = ""  # of other pictures of the person; empty takes the real images whose names begin like the target's, 0004-0 for 0004-3
+    # of other pictures of the person; empty takes the real images whose names begin like the target's, 0004-0
+    # for 0004-3
+    folder: str = ""
     updates: int = 100  # at most
     every: int = 20  # updates between two looks
     draws: int = 8  # noise draws per look
@@ -29,10 +35,15 @@ class Metric:
 
     def __post_init__(self):
         if min(self.updates, self.every, self.draws) < 1 or self.updates % self.every or self.lr < 0:
-            raise ValueError(f"relearn: updates {self.updates}, every {self.every}, draws {self.draws}, lr {self.lr}; every must divide updates, and none may be below 1 but lr, which may be 0")
+            raise ValueError(
+                f"relearn: updates {self.updates}, every {self.every}, draws {self.draws}, lr {self.lr};"
+                " every must divide updates, and none may be below 1 but lr, which may be 0"
+            )
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """relearn: updates until SSCD is 0.4 or more, `updates` where it never is; relearn_sscd: the SSCD it ends with."""
+        """relearn: updates until SSCD is 0.4 or more, `updates` where it never is; relearn_sscd: the SSCD it
+        ends with.
+        """
         found = [self._target(evidence, networks, t) for t in evidence.forget]
         steps, ends = np.array(found).T[..., None]
         return {"relearn": over_targets(list(steps)), "relearn_sscd": over_targets(list(ends))}
@@ -42,13 +53,30 @@ class Metric:
         return list(pictures.find(self.folder, what="relearn.folder").files) if self.folder else []
 
     def _target(self, evidence, networks, target: str) -> tuple[float, float]:
-        model, wanted = evidence.model("after"), networks.descriptor(evidence.injected_before[target][: self.draws])
+        model, wanted = (
+            evidence.model("after"),
+            networks.descriptor(evidence.injected_before[target][: self.draws]),
+        )
         pictures, settings = self._pictures(evidence, target), evidence.training
-        optimizer = torch.optim.AdamW(model.trained(), lr=self.lr or settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, eps=settings.eps)
+        optimizer = torch.optim.AdamW(
+            model.trained(),
+            lr=self.lr or settings.lr,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            eps=settings.eps,
+        )
         for done in range(0, self.updates + 1):
             if done % self.every == 0:
                 test = evidence.injection
-                seen = chains.inject(model, evidence.forget[target], test.t, len(wanted), test.seed, test.siss_compat, stride=test.stride)
+                seen = chains.inject(
+                    model,
+                    evidence.forget[target],
+                    test.t,
+                    len(wanted),
+                    test.seed,
+                    test.siss_compat,
+                    stride=test.stride,
+                )
                 alike = float((networks.descriptor(seen) * wanted).sum(1).mean())
                 if alike >= THRESHOLD:
                     break
@@ -72,9 +100,18 @@ class Metric:
     def _pictures(self, evidence, target: str) -> np.ndarray:
         """Other pictures of the person, (K, H, W, 3). Raises ValueError where there are none."""
         if self.folder:
-            return data.read_folder(self.folder, evidence.real.shape[1], evidence.pictures, "relearn.folder")[0]
+            return data.read_folder(self.folder, evidence.real.shape[1], evidence.pictures, "relearn.folder")[
+                0
+            ]
         person = target.rpartition("-")[0]
-        mine = [i for i, n in enumerate(evidence.names) if person and n.rpartition("-")[0] == person and n not in evidence.forget]
+        mine = [
+            i
+            for i, n in enumerate(evidence.names)
+            if person and n.rpartition("-")[0] == person and n not in evidence.forget
+        ]
         if not mine:
-            raise ValueError(f"relearn: no other picture of {target} among the real images; name a folder of some as relearn.folder")
+            raise ValueError(
+                f"relearn: no other picture of {target} among the real images; name a folder of some as"
+                " relearn.folder"
+            )
         return evidence.real[mine]

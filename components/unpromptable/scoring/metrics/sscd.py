@@ -1,4 +1,7 @@
-"""SSCD: is the target gone? Similarity of the denoised target before and after (Fig. 6); below 0.4 is forgotten."""
+"""SSCD: is the target gone? Similarity of the denoised target before and after (Fig. 6); below 0.4 is
+forgotten.
+"""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,14 +13,23 @@ from unpromptable.scoring.evidence import Estimate, over_targets
 
 @dataclass(frozen=True)
 class Metric:
-    """Dot products of unit descriptors: means over noise draws, and the interval over targets, or over one target's draws."""
+    """Dot products of unit descriptors: means over noise draws, and the interval over targets, or over one
+    target's draws.
+    """
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """sscd: before against after, the paper's. The ceiling is the target against before; then after against target and surrogate."""
+        """sscd: before against after, the paper's. The ceiling is the target against before; then after
+        against target and surrogate.
+        """
         pairs = {"sscd": [], "sscd_ceiling": [], "sscd_target": [], "sscd_surrogate": []}
         for target, image in evidence.forget.items():
-            before, after = (networks.descriptor(side[target]) for side in (evidence.injected_before, evidence.injected_after))
+            before, after = (
+                networks.descriptor(side[target])
+                for side in (evidence.injected_before, evidence.injected_after)
+            )
             own, other = networks.descriptor(np.stack([image, evidence.surrogates[target]]))
-            for key, values in zip(pairs, ((before * after).sum(1), before @ own, after @ own, after @ other)):
+            for key, values in zip(
+                pairs, ((before * after).sum(1), before @ own, after @ own, after @ other)
+            ):
                 pairs[key].append(values.numpy())
         return {key: over_targets(values) for key, values in pairs.items()}

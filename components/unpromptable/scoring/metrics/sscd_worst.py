@@ -1,4 +1,7 @@
-"""SSCD at its worst: the most that any noise draw at any of several injection times brings back of the target."""
+"""SSCD at its worst: the most that any noise draw at any of several injection times brings back of the
+target.
+"""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,10 +14,12 @@ from unpromptable.scoring.evidence import Estimate, over_targets
 
 @dataclass(frozen=True)
 class Metric:
-    """The paper's test, repeated over times and draws. The paper states neither; its single value is a mean at t = 250.
+    """The paper's test, repeated over times and draws. The paper states neither; its single value is a mean
+    at t = 250.
 
-    At small t even a model that never saw the target is handed it by the injected picture, so times start where a
-    picture's features are gone; sscd_worst_ceiling, the base model's, tells whether a time can find anything.
+    At small t even a model that never saw the target is handed it by the injected picture, so times start
+    where a picture's features are gone; sscd_worst_ceiling, the base model's, tells whether a time can find
+    anything.
     """
 
     times: tuple[int, ...] = (200, 250, 300, 400)  # injection times, in thousandths of the process
@@ -23,20 +28,38 @@ class Metric:
 
     def __post_init__(self):
         if not self.times or min(self.times) < 1 or self.draws < 1:
-            raise ValueError(f"sscd_worst: times are {self.times}, draws {self.draws}; give times of at least 1 and at least one draw")
+            raise ValueError(
+                f"sscd_worst: times are {self.times}, draws {self.draws}; give times of at least 1 and at"
+                " least one draw"
+            )
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
-        """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before; sscd_worst_tT: mean before-after at T. n counts targets."""
-        before, after = (self._denoised(evidence.model(which), evidence.forget, evidence.injection.stride) for which in ("before", "after"))
+        """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before;
+        sscd_worst_tT: mean before-after at T. n counts targets.
+        """
+        before, after = (
+            self._denoised(evidence.model(which), evidence.forget, evidence.injection.stride)
+            for which in ("before", "after")
+        )
         own = {t: networks.descriptor(image[None])[0] for t, image in evidence.forget.items()}
-        found: dict[str, list[np.ndarray]] = {key: [] for key in ("sscd_worst", "sscd_worst_ceiling", *(f"sscd_worst_t{t}" for t in self.times))}
+        found: dict[str, list[np.ndarray]] = {
+            key: [] for key in ("sscd_worst", "sscd_worst_ceiling", *(f"sscd_worst_t{t}" for t in self.times))
+        }
         for target in evidence.forget:
-            old, new = ({t: networks.descriptor(side[target, t]) for t in self.times} for side in (before, after))
+            old, new = (
+                {t: networks.descriptor(side[target, t]) for t in self.times} for side in (before, after)
+            )
             for key, side in (("sscd_worst", new), ("sscd_worst_ceiling", old)):
                 found[key].append(np.array([max(float((z @ own[target]).max()) for z in side.values())]))
             for t in self.times:
                 found[f"sscd_worst_t{t}"].append((old[t] * new[t]).sum(1).numpy())
         return {key: over_targets(values) for key, values in found.items()}
 
-    def _denoised(self, model, forget: dict[str, np.ndarray], stride: int) -> dict[tuple[str, int], np.ndarray]:
-        return {(name, t): chains.inject(model, image, t, self.draws, self.seed, stride=stride) for name, image in forget.items() for t in self.times}
+    def _denoised(
+        self, model, forget: dict[str, np.ndarray], stride: int
+    ) -> dict[tuple[str, int], np.ndarray]:
+        return {
+            (name, t): chains.inject(model, image, t, self.draws, self.seed, stride=stride)
+            for name, image in forget.items()
+            for t in self.times
+        }

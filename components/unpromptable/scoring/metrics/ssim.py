@@ -1,4 +1,5 @@
 """SSIM of the images before and after from the same seed (Wang 2004). Higher is better."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from unpromptable.scoring.evidence import Estimate, estimate
 
 @dataclass(frozen=True)
 class Metric:
-    """Wang's own: 11 x 11 Gaussian of 1.5 pixels, K1 0.01, K2 0.03, range [0, 1], windows that lie in the picture alone.
+    """Wang's own: 11 x 11 Gaussian of 1.5 pixels, K1 0.01, K2 0.03, range [0, 1], windows that lie in the
+    picture alone.
 
-    The mean of the RGB channels, as scikit-image's with `gaussian_weights`. torchmetrics' value also counts windows over
-    mirrored borders, and is another number. The paper names no variant.
+    The mean of the RGB channels, as scikit-image's with `gaussian_weights`. torchmetrics' value also counts
+    windows over mirrored borders, and is another number. The paper names no variant.
     """
 
     def measure(self, evidence, networks) -> dict[str, Estimate]:
@@ -27,8 +29,22 @@ def similarity(a: np.ndarray, b: np.ndarray, batch: int = 256) -> np.ndarray:
 
     from unpromptable.scoring.metric_networks import unit
 
-    settings = {"gaussian_kernel": True, "sigma": 1.5, "kernel_size": 11, "k1": 0.01, "k2": 0.03, "data_range": 1.0, "reduction": "none", "return_full_image": True}
+    settings = {
+        "gaussian_kernel": True,
+        "sigma": 1.5,
+        "kernel_size": 11,
+        "k1": 0.01,
+        "k2": 0.03,
+        "data_range": 1.0,
+        "reduction": "none",
+        "return_full_image": True,
+    }
     if min(a.shape[1:3]) < 11:
-        raise ValueError(f"ssim: pictures of {a.shape[2]} x {a.shape[1]} pixels are smaller than its 11 x 11 window")
-    maps = (ssim(unit(a[i : i + batch]), unit(b[i : i + batch]), **settings)[1] for i in range(0, len(a), batch))
-    return np.concatenate([m[..., 5:-5, 5:-5].mean((1, 2, 3)).numpy() for m in maps])  # valid windows alone; torchmetrics also counts mirrored borders
+        raise ValueError(
+            f"ssim: pictures of {a.shape[2]} x {a.shape[1]} pixels are smaller than its 11 x 11 window"
+        )
+    maps = (
+        ssim(unit(a[i : i + batch]), unit(b[i : i + batch]), **settings)[1] for i in range(0, len(a), batch)
+    )
+    # valid windows alone; torchmetrics also counts mirrored borders
+    return np.concatenate([m[..., 5:-5, 5:-5].mean((1, 2, 3)).numpy() for m in maps])

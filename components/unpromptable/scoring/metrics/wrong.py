@@ -1,4 +1,5 @@
 """How often the prompt gives the output to be forgotten, and how often the right one, before and after."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ class Metric:
         found = {}
         for suffix, images in (("", evidence.after), ("_before", evidence.before)):
             wrong, right = verdicts(images, evidence, networks, self.alike)
-            found |= {f"wrong{suffix}": wilson(int(wrong.sum()), len(wrong)), f"right{suffix}": wilson(int(right.sum()), len(right))}
+            found |= {
+                f"wrong{suffix}": wilson(int(wrong.sum()), len(wrong)),
+                f"right{suffix}": wilson(int(right.sum()), len(right)),
+            }
         return found
 
 

@@ -1,4 +1,7 @@
-"""EraseDiff as the SISS code runs it for the paper's comparison: towards uniform noise, with an adaptive weight."""
+"""EraseDiff as the SISS code runs it for the paper's comparison: towards uniform noise, with an adaptive
+weight.
+"""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,14 +15,17 @@ from unpromptable.unlearning import gradients
 
 @dataclass(frozen=True)
 class Method:
-    """g = g_r + w*g_f, w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was U[0, 1).
+    """g = g_r + w*g_f, w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was
+    U[0, 1).
 
-    A network that outputs the picture is told of no noise; the picture would teach what is to go, so U[0, 1) replaces it.
+    A network that outputs the picture is told of no noise; the picture would teach what is to go, so U[0, 1)
+    replaces it.
     """
 
     reads_surrogate: ClassVar[bool] = False
     passes: ClassVar[tuple[int, int]] = (2, 2)  # of the network per image and update: forward, backward
-    eta: float = 1e-3  # the least descent asked of the forget loss; the SISS code's value, the paper states none
+    # the least descent asked of the forget loss; the SISS code's value, the paper states none
+    eta: float = 1e-3
 
     def __post_init__(self):
         if self.eta < 0:
@@ -33,7 +39,12 @@ class Method:
         weight = max(self.eta - c / square, 0.0) if square else 0.0
         total = gradients.add(g_r, g_f, weight)
         gradients.write(model, total)
-        return {"remember": remember, "forget": forget, "weight": weight, **gradients.conflict(g_r, g_f, total)}
+        return {
+            "remember": remember,
+            "forget": forget,
+            "weight": weight,
+            **gradients.conflict(g_r, g_f, total),
+        }
 
     @staticmethod
     def _towards_noise(model, b):

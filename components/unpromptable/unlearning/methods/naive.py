@@ -1,4 +1,5 @@
 """Naive deletion: keep training on the remember images and hope that the rest fades (SISS's `naive_del`)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """NegGrad: ascend the loss of the forget image, alone or beside the remember loss."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ class Method:
 
     def update(self, model, batch) -> dict[str, float]:
         """Write the gradient that raises the forget loss."""
-        (g_f,), (forget,) = gradients.measure(model, batch, lambda m, b: (b.error(m, b.forget, b.forget).mean(),))
+        (g_f,), (forget,) = gradients.measure(
+            model, batch, lambda m, b: (b.error(m, b.forget, b.forget).mean(),)
+        )
         if self.mode == "pure":
             gradients.write(model, [-g for g in g_f])
             return {"forget": forget, "norm_forget": gradients.dot(g_f, g_f) ** 0.5}

@@ -1,4 +1,5 @@
 """SISS: one forward per batch on a mixture of remember and forget images, importance-weighted."""
+
 from __future__ import annotations
 
 import math
@@ -16,27 +17,35 @@ from unpromptable.unlearning import gradients
 class Method:
     """Subtracted importance-sampled scores: keep loss - k * forget loss, k set by the gradients' norms.
 
-    The released code draws t = 999 only, its paper the full range: `training.t_min` chooses. At small t the two
-    noised images share no likely point and the weights become 0 and 2, a coin toss between the two losses.
+    The released code draws t = 999 only, its paper the full range: `training.t_min` chooses. At small t the
+    two noised images share no likely point and the weights become 0 and 2, a coin toss between the two
+    losses.
     """
 
     reads_surrogate: ClassVar[bool] = False
     passes: ClassVar[tuple[int, int]] = (1, 2)  # of the network per image and update: forward, backward
     mixture: float = 0.5  # share of forget images in the mixture
-    scaling_norm: float = 500.0  # the norm the forget gradient is set to, with reduction sum at 256 x 256 (the SISS code)
-    relative_norm: float = 0.0  # above 0: that share of the keep gradient's norm instead (the SISS README: about 0.1)
+    # the norm the forget gradient is set to, with reduction sum at 256 x 256 (the SISS code)
+    scaling_norm: float = 500.0
+    # above 0: that share of the keep gradient's norm instead (the SISS README: about 0.1)
+    relative_norm: float = 0.0
 
     def __post_init__(self):
         if not 0 < self.mixture < 1:
             raise ValueError(f"siss.mixture is {self.mixture}; it must lie strictly between 0 and 1")
         if self.scaling_norm <= 0 or self.relative_norm < 0:
-            raise ValueError(f"siss.scaling_norm is {self.scaling_norm}, siss.relative_norm {self.relative_norm}; the first must be above 0, the second 0 or more")
+            raise ValueError(
+                f"siss.scaling_norm is {self.scaling_norm}, siss.relative_norm {self.relative_norm}; the"
+                " first must be above 0, the second 0 or more"
+            )
 
     def update(self, model, batch) -> dict[str, float]:
         """Write g_x - k*g_a, both gradients from one graph."""
         (g_x, g_a), (keep, forget) = gradients.measure(model, batch, self._losses)
         norm = gradients.dot(g_a, g_a) ** 0.5
-        wanted = self.relative_norm * gradients.dot(g_x, g_x) ** 0.5 if self.relative_norm else self.scaling_norm
+        wanted = (
+            self.relative_norm * gradients.dot(g_x, g_x) ** 0.5 if self.relative_norm else self.scaling_norm
+        )
         pull = [-g * (wanted / norm if norm > 1e-12 else 0.0) for g in g_a]
         total = gradients.add(g_x, pull)
         gradients.write(model, total)
@@ -45,14 +54,27 @@ class Method:
     def _losses(self, model, b) -> tuple[Tensor, Tensor]:
         signal, noise = model.schedule(b.t)
         pick = (torch.rand(len(b.t), generator=b.generator) < self.mixture).to(b.eps.device)
-        m = equations.noisy(torch.where(equations.over(pick, b.forget), b.forget, b.remember), b.eps, signal, noise)
+        m = equations.noisy(
+            torch.where(equations.over(pick, b.forget), b.forget, b.remember), b.eps, signal, noise
+        )
         output = b.asking(model, pick).predict(m, b.t)
         w_x, w_a = self.weights(m, b.remember, b.forget, signal, noise)
-        errors = [equations.squared_error(output, model.target_of(m, x0, b.t), b.reduction) for x0 in (b.remember, b.forget)]
+        errors = [
+            equations.squared_error(output, model.target_of(m, x0, b.t), b.reduction)
+            for x0 in (b.remember, b.forget)
+        ]
         return (w_x * errors[0]).mean(), (w_a * errors[1]).mean()
 
-    def weights(self, m: Tensor, remember: Tensor, forget: Tensor, signal: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """w_x, w_a (B,): density ratios of each component to the mixture, with w_x(1-mixture) + w_a*mixture = 1."""
-        far = [(m.double() - equations.over(signal.double(), m) * x.double()).square().flatten(1).sum(1) / (2 * noise.double() ** 2) for x in (remember, forget)]
+    def weights(
+        self, m: Tensor, remember: Tensor, forget: Tensor, signal: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """w_x, w_a (B,): density ratios of each component to the mixture, with w_x(1-mixture) + w_a*mixture =
+        1.
+        """
+        far = [
+            (m.double() - equations.over(signal.double(), m) * x.double()).square().flatten(1).sum(1)
+            / (2 * noise.double() ** 2)
+            for x in (remember, forget)
+        ]
         odds = far[1] - far[0] + math.log((1 - self.mixture) / self.mixture)
         return torch.sigmoid(odds) / (1 - self.mixture), torch.sigmoid(-odds) / self.mixture
