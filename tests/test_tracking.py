@@ -3,13 +3,11 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 import pytest
+from mlflow_server import start
 
 from unpromptable import tracking
 
@@ -325,29 +323,3 @@ def test_a_server_killed_in_the_middle_and_started_again_has_every_point(tmp_pat
         assert len(runs) == 3 and len(client.get_metric_history(ids["ours"], "train/remember")) == 20
     finally:
         server.terminate(), server.wait()
-
-
-def start(folder, port):
-    words = [
-        "server",
-        "--backend-store-uri",
-        f"sqlite:///{folder}/server.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-            return process
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise RuntimeError("the MLflow server did not start")

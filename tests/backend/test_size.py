@@ -13,8 +13,8 @@ from pipelines.cli import size
 from unpromptable.planning import plan
 
 HERE = Path(__file__).parent
-COMPILED = HERE.parent / "pipelines" / "ablation_sweep.yaml"
-DEMO = {"experiment": (HERE.parent / "pipelines" / "experiments" / "demo.yaml").read_text()}
+COMPILED = HERE.parents[1] / "pipelines" / "ablation_sweep.yaml"
+DEMO = {"experiment": (HERE.parents[1] / "pipelines" / "experiments" / "demo.yaml").read_text()}
 CELLS = [f"demo/a-cell-with-a-rather-long-name-{i:08x}" for i in range(500)]
 
 

@@ -8,7 +8,7 @@ import socket
 import cluster_server
 import pytest
 from conftest import NO_HELM
-from test_chart import HELM, render
+from helm_chart import HELM, render
 
 from pipelines.__main__ import COMPILED, main
 from pipelines.backend import driver, follow

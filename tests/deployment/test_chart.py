@@ -4,30 +4,14 @@ mistakes.
 
 import json
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 from conftest import NO_HELM
+from helm_chart import CHART, HELM, helm, render
 
-CHART = Path(__file__).parents[2] / "charts" / "unpromptable"
 CASES = sorted(p.stem for p in (CHART / "ci").glob("*.yaml"))
-HELM = shutil.which("helm")
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
-
-
-def helm(*words, check=True):
-    done = subprocess.run([HELM, *words], capture_output=True, text=True)
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def render(*words):
-    out = helm(
-        "template", "unpromptable", str(CHART), "-n", "kubeflow", "--kube-version", "1.34.0", *words
-    ).stdout
-    return [one for one in yaml.safe_load_all(out) if one]
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow_server
 import pytest
-import test_tracking
 import yaml
 from mlflow.tracking import MlflowClient
 
@@ -120,7 +120,7 @@ def server(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = test_tracking.start(tmp_path, port)
+    process = mlflow_server.start(tmp_path, port)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.wait()

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from test_chart import HELM, render
+from helm_chart import HELM, render
 
 from unpromptable import tracking
 from unpromptable.execution import probe

@@ -5,7 +5,7 @@ sweep.
 import json
 
 import pytest
-import test_reporting
+from planned_run import finish
 
 from unpromptable import tracking
 from unpromptable.execution import parts, report, work
@@ -74,7 +74,7 @@ def test_the_first_report_shows_what_is_there_and_the_last_one_closes_the_sweep(
     first, second = parts.words(2, "ab")
     planned(where, (first, second))
     for name in ("E", "B", "D"):
-        test_reporting.finish(where, specs(where)[name])
+        finish(where, specs(where)[name])
     report.report(str(where), TEXT, "COMPLETE", "", first)
     page = (where / "report.html").read_text()
     assert "Other runs of this sweep are at work" in page and "run 2 of 2 of this sweep is at work" in page
@@ -83,7 +83,7 @@ def test_the_first_report_shows_what_is_there_and_the_last_one_closes_the_sweep(
         6,
     )
     for name in ("A", "C"):
-        test_reporting.finish(where, specs(where)[name])
+        finish(where, specs(where)[name])
     report.report(str(where), TEXT, "COMPLETE", "", second)
     page = (where / "report.html").read_text()
     assert (
@@ -98,7 +98,7 @@ def test_a_cell_of_a_run_that_ended_is_not_waited_for(where):
     first, second = parts.words(2, "ab")
     planned(where, (first, second))
     for name in ("E", "B", "D", "A"):
-        test_reporting.finish(where, specs(where)[name])
+        finish(where, specs(where)[name])
     report.report(str(where), TEXT, "FAILED", "", second)
     assert "at work" not in (where / "report.html").read_text() and ends(where)[0]["t"] == "FAILED"
     report.report(str(where), TEXT, "COMPLETE", "", first)

@@ -7,8 +7,8 @@ import re
 from argparse import Namespace
 
 import pytest
+from finished_run import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 from rich.console import Console
-from test_reports import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 
 from pipelines.__main__ import override
 from pipelines.cli import paper, reuse
@@ -31,7 +31,7 @@ def fill(out, names=("good", "better", "keeps")):
     )
 
 
-def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewhere(store, tmp_path_factory):  # noqa: F811
+def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewhere(store, tmp_path_factory):
     out = tmp_path_factory.mktemp("paper")
     store.rename(out / "table4")
     fill(out / "table4")
@@ -54,7 +54,7 @@ def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewher
     )
 
 
-def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_factory, store):  # noqa: F811
+def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_factory, store):
     ran, out = [], tmp_path_factory.mktemp("paper")
 
     def local(a, console):
