@@ -6,6 +6,8 @@ from PIL import Image
 
 from unpromptable import data
 from unpromptable import pictures as reading
+from unpromptable.planning import inputs
+from unpromptable.preparing import collect
 
 
 def write(path, array):
@@ -55,9 +57,9 @@ def test_bad_images_are_named_with_what_is_wrong(tmp_path, pictures):
 
 def test_an_empty_or_missing_remember_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="real: .*nowhere is no folder"):
-        data.collect(str(tmp_path / "nowhere"), 8, [])
+        collect.collect(str(tmp_path / "nowhere"), 8, [])
     with pytest.raises(ValueError, match="holds no image .* remember set would be empty"):
-        data.collect(str(tmp_path), 8, [])
+        collect.collect(str(tmp_path), 8, [])
 
 
 def test_a_forget_image_in_the_remember_set_is_removed_and_said(tmp_path, pictures, caplog):
@@ -65,7 +67,7 @@ def test_a_forget_image_in_the_remember_set_is_removed_and_said(tmp_path, pictur
         write(tmp_path / f"{i}.png", pictures[i])
     write(tmp_path / "copy.png", pictures[1])
     caplog.set_level("INFO")
-    arrays, manifest = data.collect(str(tmp_path), 8, ["1.png"])
+    arrays, manifest = collect.collect(str(tmp_path), 8, ["1.png"])
     assert manifest["removed"] == ["1.png", "copy.png"] and len(data.remember(arrays, manifest)) == 3
     assert "removed from the remember set: 1.png, copy.png" in caplog.text
 
@@ -73,13 +75,13 @@ def test_a_forget_image_in_the_remember_set_is_removed_and_said(tmp_path, pictur
 def test_only_forget_images_leave_nothing_to_remember(tmp_path, pictures):
     write(tmp_path / "1.png", pictures[1])
     with pytest.raises(ValueError, match="remember set would be empty"):
-        data.collect(str(tmp_path), 8, ["1.png"])
+        collect.collect(str(tmp_path), 8, ["1.png"])
 
 
 def test_a_forget_image_from_elsewhere_is_brought_to_size(tmp_path, pictures):
     (tmp_path / "real").mkdir()
     write(tmp_path / "real" / "1.png", pictures[1])
-    arrays, manifest = data.collect(
+    arrays, manifest = collect.collect(
         str(tmp_path / "real"), 8, [str(write(tmp_path / "me.jpg", np.zeros((50, 30, 3), np.uint8)))]
     )
     assert arrays["forget"].shape == (1, 8, 8, 3) and manifest["removed"] == []
@@ -89,33 +91,33 @@ def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_pa
     for name, picture in zip(("s1/1", "s1/2", "s2/1", "s3/1"), pictures):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write(tmp_path / f"{name}.png", picture)
-    arrays, manifest = data.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}/*",))
+    arrays, manifest = collect.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}/*",))
     assert manifest["removed"] == ["s1/1.png", "s1/2.png"] and len(data.remember(arrays, manifest)) == 2
-    _, drawn = data.collect("miniature", 32, ["0004-3", "0104-3"], ("{group}-*",))
+    _, drawn = collect.collect("miniature", 32, ["0004-3", "0104-3"], ("{group}-*",))
     assert drawn["removed"] == [f"{n}-{k}" for n in ("0004", "0104") for k in range(6)]
     # a person may have one picture
-    assert data.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}-*",))[1]["removed"] == ["s1/1.png"]
+    assert collect.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}-*",))[1]["removed"] == ["s1/1.png"]
     with pytest.raises(ValueError, match=r"remember.leave_out: s9/\* fits none of the images"):
-        data.collect(str(tmp_path), 16, ["s1/1.png"], ("s9/*",))
+        collect.collect(str(tmp_path), 16, ["s1/1.png"], ("s9/*",))
     with pytest.raises(
         ValueError, match="left out by remember.leave_out, so the remember set would be empty"
     ):
-        data.collect(str(tmp_path), 16, ["s1/1.png"], ("*",))
+        collect.collect(str(tmp_path), 16, ["s1/1.png"], ("*",))
 
 
 def test_a_missing_forget_image_is_named(tmp_path, pictures):
     write(tmp_path / "1.png", pictures[1])
     with pytest.raises(FileNotFoundError, match="forget: me.png is neither a file nor a picture"):
-        data.fingerprint(str(tmp_path), ["me.png"], "miniature")
+        inputs.fingerprint(str(tmp_path), ["me.png"], "miniature")
 
 
 def test_a_portrait_of_a_person_outside_the_training_set_can_be_a_target():
     from unpromptable.miniature import portraits
 
     real, names = portraits.training_set()
-    (stranger,) = data.read_forget(["0404-3"], real, names, "miniature")
+    (stranger,) = collect.read_forget(["0404-3"], real, names, "miniature")
     np.testing.assert_array_equal(stranger, portraits.picture(404, 3))
     assert not (real == stranger).all((1, 2, 3)).any()
-    assert data.fingerprint("miniature", ["0404-3"], "miniature") == []
+    assert inputs.fingerprint("miniature", ["0404-3"], "miniature") == []
     with pytest.raises(FileNotFoundError, match="0804-3 is neither a file nor a picture of miniature"):
-        data.fingerprint("miniature", ["0804-3"], "miniature")
+        inputs.fingerprint("miniature", ["0804-3"], "miniature")

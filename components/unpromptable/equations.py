@@ -51,7 +51,7 @@ def implied_clean(x_t: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Te
     return (x_t - over(noise, x_t) * eps) / over(signal, x_t)
 
 
-def told(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+def network_target(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
     """What a network of this prediction should output: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0
     itself.
 
@@ -61,8 +61,11 @@ def told(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor
     return {"epsilon": lambda: eps, "v_prediction": velocity, "sample": lambda: x0}[prediction]()
 
 
-def told_noise(prediction: str, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-    """The noise that a network's output at x_t (B, ...) implies: `told` inverted; signal^2 + noise^2 = 1."""
+def network_noise(prediction: str, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """The noise that a network's output at x_t (B, ...) implies: `network_target` inverted.
+
+    signal^2 + noise^2 = 1.
+    """
     velocity = lambda: over(signal, x_t) * output + over(noise, x_t) * x_t
     clean = lambda: implied_noise(x_t, output, signal, noise)
     return {"epsilon": lambda: output, "v_prediction": velocity, "sample": clean}[prediction]()

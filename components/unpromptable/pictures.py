@@ -139,6 +139,17 @@ def read_all(folder: Folder, size: int, background: str = "white") -> tuple[np.n
     return images, said
 
 
+def read_folder(
+    folder: str | Path, size: int, links: bool = False, background: str = "white", what: str = "real"
+) -> tuple[np.ndarray, list[str]]:
+    """Every picture below `folder`, uint8 (N, size, size, 3), and their paths relative to it.
+
+    what: the setting that names it, for errors.
+    """
+    found = find(folder, links, what)
+    return read_all(found, size, background)[0], found.names
+
+
 def find(folder: str | Path, links: bool = False, what: str = "real") -> Folder:
     """The picture files below `folder`. Hidden files and folders are none; links out of it are followed where
     `links` says so.

@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .reporting import tables
+from unpromptable.scoring import verdict
+
 from .storage import databases, once
 from .storage import store as storing
 
@@ -280,7 +281,7 @@ def _register(client: Any, experiment: str, rows: list[dict[str, Any]], runs: di
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    best = tables.best(rows, "fid_pre")
+    best = verdict.best(rows, "fid_pre")
     for row in rows:
         if row["status"] != "done":
             continue

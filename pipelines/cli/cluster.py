@@ -15,6 +15,8 @@ from pipelines.cli import doctor, size, words
 from unpromptable import steps
 from unpromptable.planning import reading
 
+from .options import COMPILED, overrides
+
 WORDS = "an experiment (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
 LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one argument, of at most 128 KiB
 
@@ -145,13 +147,12 @@ def _api(context: str) -> Any:
 
 def _arguments(a: argparse.Namespace) -> tuple[dict[str, Any], doctor.Request]:
     """The pipeline's arguments and what they ask of the cluster; everything that can be checked here is."""
-    from pipelines.__main__ import override
     from unpromptable.planning import plan
 
     words.understand(a)
-    overrides = dict(override(word) for word in a.set)
+    sets = overrides(a)
     given = plan.read_yaml(a.experiment)
-    resolved = _resolve(given, a.world, overrides)
+    resolved = _resolve(given, a.world, sets)
     text = reading.write(given)
     if len(text.encode()) > LIMIT:
         raise ValueError(
@@ -179,7 +180,7 @@ def _arguments(a: argparse.Namespace) -> tuple[dict[str, Any], doctor.Request]:
     arguments = {
         "experiment": text,
         "world": a.world,
-        "overrides": json.dumps(overrides),
+        "overrides": json.dumps(sets),
         "store": a.store,
         "images_per_shard": a.images_per_shard,
         **machine,
@@ -204,11 +205,11 @@ def _request(a: argparse.Namespace, arguments: dict[str, Any], resolved: Any) ->
     )
 
 
-def _resolve(given: dict[str, Any], world: str, overrides: dict[str, Any]) -> Any:
+def _resolve(given: dict[str, Any], world: str, sets: dict[str, Any]) -> Any:
     """The plan, where its files are folders of the cluster: those are looked for there, not here."""
     from unpromptable.planning import plan
 
-    return plan.resolve(reading.write(given), world, overrides, inputs=False)
+    return plan.resolve(reading.write(given), world, sets, inputs=False)
 
 
 def _reason(error: Any) -> str:
@@ -220,7 +221,6 @@ def _reason(error: Any) -> str:
 
 def add(verbs: Any) -> None:
     """The command line of submit and doctor."""
-    from pipelines.__main__ import COMPILED
     from pipelines.pods import FOLDER
 
     for name, run, text in (

@@ -18,22 +18,16 @@ from unpromptable.planning import cost, plan
 from unpromptable.planning.experiment import Cell, to_json
 from unpromptable.planning.settings import Choice, Training, shards
 
+from .options import experiment, overrides
+
 SHARED = ("world", "real", "model", "sampling", "injection", "networks")
 TRAINING = ("steps", "lr", "batch", "seed")
 
 
-def add(verbs: Any, override: Any) -> None:
-    """The verb `plan` of the command line; `override` reads one --set."""
-    one = verbs.add_parser("plan", help="a dry run: cells, settings, seeds, shards, operations, GPU hours")
-    one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
-    one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
-    one.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, such as training.lr=1e-5; may be repeated",
-    )
+def add(verbs: Any) -> None:
+    """The command's words."""
+    text = "a dry run: cells, settings, seeds, shards, operations, GPU hours"
+    one = verbs.add_parser("plan", help=text, parents=[experiment()])
     one.add_argument(
         "--tflops",
         type=float,
@@ -47,14 +41,14 @@ def add(verbs: Any, override: Any) -> None:
         "--images-per-shard", type=int, default=0, help="as for submit; 0 leaves the shards to the experiment"
     )
     one.add_argument("--json", action="store_true", help="print the plan as JSON")
-    one.set_defaults(run=lambda a, console: show(a, console, dict(override(word) for word in a.set)))
+    one.set_defaults(run=run)
 
 
-def show(a: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> int:
+def run(a: argparse.Namespace, console: Console) -> int:
     """Print the plan. Raises ValueError for a wrong setting or rate."""
     if a.tflops <= 0:
         raise ValueError(f"--tflops is {a.tflops:g}; it must be above 0")
-    resolved = plan.resolve(a.experiment, a.world, overrides, inputs=False)
+    resolved = plan.resolve(a.experiment, a.world, overrides(a), inputs=False)
     pieces, steps = shards(resolved.experiment.sampling, a.images_per_shard), list(cost.steps(resolved))
     if a.json:
         print(

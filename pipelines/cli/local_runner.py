@@ -38,7 +38,7 @@ def main(out: str) -> None:
 def _warm(out: str, wanted: bool) -> Iterator[None]:
     """The process that imports once for all steps, while there is work to do."""
     server = (
-        subprocess.Popen([sys.executable, "-m", "unpromptable.execution.warm_client", out])
+        subprocess.Popen([sys.executable, "-m", "unpromptable.execution.warm_server", out])
         if wanted
         else None
     )

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from . import local, reuse
+from .options import overrides
+
 HERE = Path(__file__).parents[1]
 ALONE = ("demo", "several", "distilled")  # not of the paper's page
 
 
-def add(verbs: Any, local: Callable, override: Callable) -> None:
-    """The verb `paper` of the command line; `local` runs one experiment, `override` reads one KEY=VALUE."""
+def add(verbs: Any) -> None:
+    """The command's words."""
     one = verbs.add_parser(
         "paper", help="run every table and figure of the paper, and hold its claims against the results"
     )
@@ -42,7 +44,7 @@ def add(verbs: Any, local: Callable, override: Callable) -> None:
         help="override a setting in every experiment",
     )
     one.add_argument("--threads", type=int, default=0, help="threads per step, as for local")
-    one.set_defaults(run=lambda a, console: run(a, console, local, override))
+    one.set_defaults(run=run)
 
 
 def names() -> list[str]:
@@ -50,13 +52,12 @@ def names() -> list[str]:
     return sorted(p.stem for p in (HERE / "experiments").glob("*.yaml") if p.stem not in ALONE)
 
 
-def run(a: argparse.Namespace, console: Console, local: Callable, override: Callable) -> int:
+def run(a: argparse.Namespace, console: Console) -> int:
     """Run them, each in a folder of its own, and write the page after each. Finished ones are not run again.
 
     Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit
     code tells.
     """
-    from pipelines.cli import reuse
     from unpromptable.paper import claims, overview, theory
     from unpromptable.planning import plan
 
@@ -68,8 +69,8 @@ def run(a: argparse.Namespace, console: Console, local: Callable, override: Call
     codes = {"theory": theory.main(["--out", str(out / "theory")])}
     for name in a.only or known:
         began = time.monotonic()
-        reuse.bring(out, name, plan.resolve(name, a.world, dict(map(override, a.set))), console)
-        codes[name] = local(
+        reuse.bring(out, name, plan.resolve(name, a.world, overrides(a)), console)
+        codes[name] = local.run(
             argparse.Namespace(
                 experiment=name, world=a.world, set=a.set, out=str(out / name), threads=a.threads
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unpromptable.reporting import groups, tables
+from unpromptable.scoring import verdict
 
 
 def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
@@ -24,7 +25,7 @@ def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
     )
     for name in (
         "Method",
-        *(title for _, title, _ in tables.COLUMNS),
+        *(title for _, title, _ in verdict.COLUMNS),
         "targets" if groups.grouped(lines) else "n",
     ):
         shown.add_column(name, justify="left" if name == "Method" else "right")
@@ -32,8 +33,8 @@ def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
         if line["status"] != "done":
             shown.add_row(escape(line["name"]), f"[red]failed[/] {escape(line['error'])}")
             continue
-        mark = "[green]✓[/]" if tables.forgets(line) else "[red]✗[/]"
-        first, *rest = (tables.show(line[key]) for key, _, _ in tables.COLUMNS)
+        mark = "[green]✓[/]" if verdict.forgets(line) else "[red]✗[/]"
+        first, *rest = (tables.show(line[key]) for key, _, _ in verdict.COLUMNS)
         shown.add_row(
             escape(line["name"]),
             f"{mark} {first}",
@@ -47,7 +48,7 @@ def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
         if line["paper"]:
             shown.add_row(
                 "  the paper's",
-                *(str(line["paper"].get(key, "")) for key, _, _ in tables.COLUMNS),
+                *(str(line["paper"].get(key, "")) for key, _, _ in verdict.COLUMNS),
                 style="dim",
             )
     return shown

@@ -9,6 +9,8 @@ from typing import Any
 
 from pipelines.backend import argo, driver
 
+from .options import COMPILED, experiment, overrides
+
 WORKFLOW = 1 << 20  # bytes of Argo's object: its limit, which is etcd's
 ARGUMENT = 128 << 10  # bytes of one argument, or of one variable of a pod: Linux's limit
 FILL = 2 / 3  # of these is used; a retried pod is a node more, and names may be longer
@@ -36,8 +38,8 @@ def runs(package: Path | str, arguments: dict[str, Any]) -> list[dict[str, Any]]
 
     if "part" not in driver.read(package)[0]["root"]["inputDefinitions"]["parameters"]:
         raise ValueError(f"--package {package}: of another version, it takes no `part`; compile it again")
-    overrides = json.loads(arguments["overrides"])
-    resolved = plan.resolve(arguments["experiment"], arguments["world"], overrides, inputs=False)
+    sets = json.loads(arguments["overrides"])
+    resolved = plan.resolve(arguments["experiment"], arguments["world"], sets, inputs=False)
     number, _ = divide(package, arguments, identities(resolved))
     return [{**arguments, "part": word} for word in parts.words(number, uuid.uuid4().hex[:6])]
 
@@ -76,30 +78,26 @@ def _longest(cells: list[str]) -> list[str]:
     return sorted(cells, key=len, reverse=True)
 
 
-def add(verbs: Any, override: Any) -> None:
-    """The verb `size`."""
-    from pipelines.__main__ import COMPILED
-
+def add(verbs: Any) -> None:
+    """The command's words."""
     text = "nodes, pods and bytes of a sweep on Kubeflow, and how many runs it takes"
-    one = verbs.add_parser("size", help=text)
-    one.add_argument("experiment", help="a YAML file, or the name of an experiment that ships")
-    one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    one = verbs.add_parser("size", help=text, parents=[experiment()])
     one.add_argument("--cells", type=int, nargs="*", default=[], help="for sweeps of so many cells instead")
     one.add_argument("--package", default=str(COMPILED), help="the compiled pipeline")
-    one.set_defaults(run=lambda a, console: show(a, console, dict(map(override, a.set))))
+    one.set_defaults(run=run)
 
 
-def show(a: Any, console: Any, overrides: dict[str, Any]) -> int:
+def run(a: Any, console: Any) -> int:
     """Print a line per number of cells. Raises ValueError where a sweep cannot be held."""
     from unpromptable.planning import plan, reading
 
     if any(n < 1 for n in a.cells):
         raise ValueError(f"--cells {min(a.cells)}: a sweep has at least one cell")
     given = plan.read_yaml(a.experiment)
-    resolved = plan.resolve(a.experiment, a.world, overrides, inputs=False)
+    sets = overrides(a)
+    resolved = plan.resolve(a.experiment, a.world, sets, inputs=False)
     arguments = {"experiment": reading.write(given), "world": a.world}
-    arguments["overrides"] = json.dumps(overrides)
+    arguments["overrides"] = json.dumps(sets)
     ids = identities(resolved)
     table = _table()
     for number in a.cells or [len(ids)]:

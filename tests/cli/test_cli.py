@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from pipelines.__main__ import main, override
+from pipelines.__main__ import main
+from pipelines.cli.options import override
 from unpromptable.storage import progress
 
 
@@ -151,7 +152,7 @@ def test_titles_and_folders_with_brackets_reach_the_terminal_as_they_are(tmp_pat
     said = capsys.readouterr().out
     assert title in said and "Ours [/b] [y]" in said
     monkeypatch.setattr(
-        "pipelines.__main__._drive", lambda *_: (1, [{"cell": "c [/z]", "step": "s", "text": "no [x]"}])
+        "pipelines.cli.local._drive", lambda *_: (1, [{"cell": "c [/z]", "step": "s", "text": "no [x]"}])
     )
     (tmp_path / "[out]").mkdir()
     (tmp_path / "[out]" / "report.html").write_text("")

@@ -10,8 +10,9 @@ import pytest
 from conftest import NO_HELM
 from helm_chart import HELM, render
 
-from pipelines.__main__ import COMPILED, main
+from pipelines.__main__ import main
 from pipelines.backend import driver, follow
+from pipelines.cli.options import COMPILED
 
 NS = cluster_server.NS
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable.editing.engine import Scene
+from unpromptable.editing.engine import EditContext
 from unpromptable.miniature import portraits
 from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Experiment
@@ -15,7 +15,7 @@ from unpromptable.planning.experiment import Experiment
 @pytest.fixture
 def scene(tmp_path, pictures, tiny):
     tiny.save(tmp_path / "m")
-    return Scene(
+    return EditContext(
         ("0001-0", "0002-0"),
         pictures[:2],
         pictures[2:],
@@ -108,7 +108,7 @@ def test_portraits_are_painted_over_until_the_descriptor_no_longer_finds_them():
     from unpromptable.editing.editors import paint
     from unpromptable.scoring import metric_networks
 
-    eyes, targets = metric_networks.load("miniature"), ("0104-3", "0204-3", "0304-3")
+    networks, targets = metric_networks.load("miniature"), ("0104-3", "0204-3", "0304-3")
     forget = np.stack([portraits.picture(*portraits.parse(t)) for t in targets])
     first = np.stack(
         [
@@ -117,7 +117,7 @@ def test_portraits_are_painted_over_until_the_descriptor_no_longer_finds_them():
         ]
     )
     painted = plugins.make("editor", "paint", {}).edit(SimpleNamespace(targets=targets, forget=forget))
-    near = lambda x: (eyes.descriptor(forget) * eyes.descriptor(x)).sum(1)
+    near = lambda x: (networks.descriptor(forget) * networks.descriptor(x)).sum(1)
     assert (near(first) > paint.UNLIKE).all() and (near(painted) < paint.UNLIKE).all()
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipelines.__main__ import main
 from unpromptable.editing import painting
-from unpromptable.editing.engine import Scene
+from unpromptable.editing.engine import EditContext
 from unpromptable.miniature import portraits
 from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Experiment
@@ -34,7 +34,7 @@ def test_a_portrait_is_painted_over_in_a_colour_and_the_editor_takes_it(capsys, 
     assert code == 0 and "of 32 x 32 pixels changed" in said.out and "editor.folder=" in said.out
     assert (painted[:10, 4:28] == (0xC0, 0x8A, 0x5E)).all() and (painted[28:] == (0xC0, 0x8A, 0x5E)).all()
     np.testing.assert_array_equal(painted[10:28], target[10:28])
-    scene = Scene(
+    scene = EditContext(
         ("0012-3",),
         target[None],
         target[None],

@@ -157,7 +157,7 @@ def judge():
         portraits.picture(12, 3)[None],
         np.stack([portraits.picture(n, 0) for n in range(20, 90)]),
     )
-    return engine.Judge(experiment, target, remember), target, remember
+    return engine.SurrogateCheck(experiment, target, remember), target, remember
 
 
 def test_a_near_copy_and_a_random_image_are_told_from_an_edit(judge, caplog):

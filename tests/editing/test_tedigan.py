@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable.editing.engine import Scene
+from unpromptable.editing.engine import EditContext
 from unpromptable.editing.tedigan import clip as clipping
 from unpromptable.editing.tedigan import encoder as encoding
 from unpromptable.editing.tedigan import inversion, stylegan, vgg
@@ -38,7 +38,7 @@ def editor(**settings):
 def scene():
     """Three portraits of the base model's training set, which generator, encoder and CLIP never saw."""
     pictures = np.stack([portraits.picture(*map(int, n.split("-"))) for n in NAMES])
-    return Scene(NAMES, pictures, pictures, Path(), "ddpm", 0)
+    return EditContext(NAMES, pictures, pictures, Path(), "ddpm", 0)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_objective_is_its_four_terms_written_out(nets, scene):
 
 
 def test_200_steps_lower_the_objective_and_reach_the_caption_while_the_portrait_is_kept(nets, scene, edits):
-    eyes = metric_networks.load("miniature")
+    networks = metric_networks.load("miniature")
     for weight in WEIGHTS:
         reached = edits[weight]
         with torch.no_grad():
@@ -96,8 +96,8 @@ def test_200_steps_lower_the_objective_and_reach_the_caption_while_the_portrait_
             last = _without_code(measured, signed(reached))
         assert (last < first).all() and (after > before).all()
     assert float((after - before).min()) > 0.2  # at weight 32
-    distances = eyes.perceptual(scene.forget, edits[4])
-    others = eyes.perceptual(scene.forget, np.roll(scene.forget, 1, 0))
+    distances = networks.perceptual(scene.forget, edits[4])
+    others = networks.perceptual(scene.forget, np.roll(scene.forget, 1, 0))
     assert (distances < 0.5 * others).all()
 
 

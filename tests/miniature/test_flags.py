@@ -5,8 +5,9 @@ back.
 import numpy as np
 import pytest
 
-from unpromptable import data
 from unpromptable.miniature import flags
+from unpromptable.planning import inputs
+from unpromptable.preparing import collect
 
 
 def test_thirty_flags_and_three_countries_that_are_sometimes_wrong():
@@ -62,15 +63,15 @@ def test_the_real_images_of_a_country_are_its_right_ones_and_forget_images_are_n
 
     file = tmp_path / "mine.png"
     Image.fromarray(flags.picture("peru", 0)).save(file)
-    arrays, manifest = data.collect("flags/japan", 32, ["japan-0005", str(file)])
+    arrays, manifest = collect.collect("flags/japan", 32, ["japan-0005", str(file)])
     assert (
         len(arrays["real"]) == sum(not flags.is_wrong("japan", k) for k in range(100))
         and manifest["removed"] == []
     )
     np.testing.assert_array_equal(arrays["forget"][0], flags.picture("japan", 5))
     np.testing.assert_array_equal(arrays["forget"][1], flags.picture("peru", 0))
-    assert data.fingerprint("flags/japan", ["japan-0005"], "miniature") == []
+    assert inputs.fingerprint("flags/japan", ["japan-0005"], "miniature") == []
     with pytest.raises(FileNotFoundError, match="japan-0500 is neither a file nor a picture of flags/japan"):
-        data.fingerprint("flags/japan", ["japan-0500"], "miniature")
+        inputs.fingerprint("flags/japan", ["japan-0500"], "miniature")
     with pytest.raises(ValueError, match="no flag of 'atlantis'"):
-        data.collect("flags/atlantis", 32, ["japan-0005"])
+        collect.collect("flags/atlantis", 32, ["japan-0005"])

@@ -190,7 +190,7 @@ def test_a_likelihood_is_finite_and_less_for_a_picture_that_the_network_does_not
         signal, noise = (1 - square).sqrt(), square.sqrt()
         gain = equations.over(signal * 0.01 / (signal**2 * 0.01 + square), x)
         clean = x0 + gain * (x - equations.over(signal, x) * x0)
-        return equations.told(
+        return equations.network_target(
             prediction, clean, equations.implied_noise(x, clean, signal, noise), signal, noise
         )
 
@@ -279,7 +279,7 @@ def test_settings_count_thousandths_of_the_process_whatever_its_number_of_timest
     chains.inject(model, pictures(1)[0], 250, 1, 0, stride=50)
     assert asked == [*range(total // 4, 0, -(total // 20)), 0]
     asked.clear()
-    model.vary(pictures(1)[0], 0.1, 1, 0, None)
+    model.sdedit(pictures(1)[0], 0.1, 1, 0, None)
     assert asked == list(range(total // 10, -1, -max(1, total // 1000)))
     assert len(asked) * 8 == plugins.make("editor", "sdedit", {"strength": 0.1, "draws": 1}).base_calls(total)
     asked.clear()

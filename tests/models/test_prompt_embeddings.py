@@ -34,7 +34,7 @@ def test_embeddings_are_kept_beside_the_base_and_need_no_encoder_again(flag_fold
 
 
 def test_prompts_in_turn_depend_on_the_seed_alone(flag_model):
-    asked = ("flag of Palau", "flag of Laos", "flag of Peru")
-    whole, _ = chains.sample(flag_model, Sampling("euler", 2, 7, batch=8), 0, 7, asked=asked)
-    part, _ = chains.sample(flag_model, Sampling("euler", 2, 7, batch=8), 2, 5, asked=asked)
+    prompts = ("flag of Palau", "flag of Laos", "flag of Peru")
+    whole, _ = chains.sample(flag_model, Sampling("euler", 2, 7, batch=8), 0, 7, prompts=prompts)
+    part, _ = chains.sample(flag_model, Sampling("euler", 2, 7, batch=8), 2, 5, prompts=prompts)
     np.testing.assert_array_equal(part, whole[2:])

@@ -75,7 +75,7 @@ def test_stock_image_to_image_is_what_sdedit_runs(flag_model, flag_folder):
         flags.picture("japan", 5),
         plugins.make("editor", "sdedit", {"strength": 0.7, "steps": 10, "guidance": 3.0}),
     )
-    ours = flag_model.vary(picture, 0.7, 2, 3, words)
+    ours = flag_model.sdedit(picture, 0.7, 2, 3, words)
     pipe = StableDiffusion3Img2ImgPipeline.from_pipe(sd3_small.stock(flag_folder))
     pipe.set_progress_bar_config(disable=True)
     start = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255

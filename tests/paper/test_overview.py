@@ -10,8 +10,8 @@ import pytest
 from finished_run import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 from rich.console import Console
 
-from pipelines.__main__ import override
 from pipelines.cli import paper, reuse
+from pipelines.cli.options import override
 from unpromptable.paper import overview, theory
 from unpromptable.planning import plan
 from unpromptable.storage import store as files

@@ -7,6 +7,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.__main__ import main
+from unpromptable.models.families import ddpm
 from unpromptable.planning import cost, plan, plugins
 from unpromptable.planning.settings import Training
 from unpromptable.unlearning import training
@@ -46,20 +47,22 @@ def test_the_shipped_networks_constants_are_what_torch_counts():
     from unpromptable.scoring import metric_networks
 
     found, said = (
-        cost.count(resources.files("unpromptable") / "miniature" / "ddpm"),
+        ddpm.operations(resources.files("unpromptable") / "miniature" / "ddpm"),
         cost.NETWORKS["ddpm", "miniature", 32],
     )
     assert (found.forward, found.backward) == (
         pytest.approx(said.forward),
         pytest.approx(said.backward, rel=1e-4),
     )
-    eyes, pictures = metric_networks.load("miniature"), np.zeros((4, 32, 32, 3), np.uint8)
+    networks, pictures = metric_networks.load("miniature"), np.zeros((4, 32, 32, 3), np.uint8)
     counted = {
-        "sscd": flop(lambda: eyes.descriptor(pictures)),
-        "fid": flop(lambda: eyes.features(pictures)),
-        "lpips": flop(lambda: eyes.perceptual(pictures, pictures)),
+        "sscd": flop(lambda: networks.descriptor(pictures)),
+        "fid": flop(lambda: networks.features(pictures)),
+        "lpips": flop(lambda: networks.perceptual(pictures, pictures)),
     }
-    assert {k: v / 4 for k, v in counted.items()} == pytest.approx(cost.EYES["miniature"], rel=0.01)
+    assert {k: v / 4 for k, v in counted.items()} == pytest.approx(
+        cost.METRIC_NETWORKS["miniature"], rel=0.01
+    )
 
 
 def test_table_1_costs_what_its_steps_cost():

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pipelines.__main__ import main, override
+from pipelines.__main__ import main
+from pipelines.cli.options import override
 from unpromptable.planning import plan, reading
 from unpromptable.planning.experiment import METRICS, to_json
 
@@ -54,14 +55,14 @@ def test_what_was_made_for_the_pictures_that_ship_holds_for_no_folder_of_yours(f
 
 
 def test_forgetting_one_picture_of_a_folder_drops_no_other(folder):
-    from unpromptable import data
+    from unpromptable.preparing import collect
 
     resolved = resolve(
         {"real": folder, "model.source": "my-model", "editor": "flip"},
         forget=["IMG-20240501-WA0003.png"],
         inputs=True,
     )
-    _, manifest = data.collect(folder, 8, list(resolved.targets()), resolved.experiment.remember.leave_out)
+    _, manifest = collect.collect(folder, 8, list(resolved.targets()), resolved.experiment.remember.leave_out)
     assert manifest["removed"] == ["IMG-20240501-WA0003.png"]
 
 

@@ -41,9 +41,11 @@ def experiment(**change):
 def test_wrong_outputs_are_screened_and_the_set_is_filled_up():
     forget = flags.picture("japan", 5)[None]
     arrays, told = remember_set.draw(experiment(), SHIPPED, forget, "cpu")
-    eyes = metric_networks.load("flags")
+    networks = metric_networks.load("flags")
     assert len(arrays["remember"]) == 24 and len(arrays["screened"]) >= 1
-    assert (eyes.classify(arrays["remember"]) == 0).all() and (eyes.classify(arrays["screened"]) == 30).all()
+    assert (networks.classify(arrays["remember"]) == 0).all() and (
+        networks.classify(arrays["screened"]) == 30
+    ).all()
     assert (
         len(told["remember_seeds"]) == 24
         and min(told["screened_similarity"]) >= 0.55
@@ -77,10 +79,10 @@ def test_outputs_of_other_prompts_that_show_the_target_are_screened_and_shown_to
         flags.picture("japan", 5)[None],
         "cpu",
     )
-    eyes = metric_networks.load("flags")
+    networks = metric_networks.load("flags")
     assert (
-        not (eyes.classify(arrays["remember_others"]) == 30).any()
-        and (eyes.classify(arrays["screened"]) == 30).all()
+        not (networks.classify(arrays["remember_others"]) == 30).any()
+        and (networks.classify(arrays["screened"]) == 30).all()
     )
     assert any(s >= 2_000_000 for s in told["screened_seeds"]) and len(told["screened_seeds"]) == len(
         arrays["screened"]
@@ -114,16 +116,17 @@ def mixed():
 def test_each_remember_image_is_learned_under_its_own_prompt(mixed, held):
     model, b = mixed
     errors = b.kept(model, b.reference if held == "base" else None)
-    assert len(set(b.asked)) > 1 and b.asked[2:] == ("flag of Japan",) * 2
-    for k, asked in enumerate(b.asked):
+    assert len(set(b.prompts)) > 1 and b.prompts[2:] == ("flag of Japan",) * 2
+    for k, asked in enumerate(b.prompts):
         x_t = equations.noisy(b.remember[k : k + 1], b.eps[k : k + 1], *model.schedule(b.t[k : k + 1]))
         wanted = (
             model.target(b.remember[k : k + 1], b.eps[k : k + 1], b.t[k : k + 1])
             if held == "data"
-            else model.reference().told([asked]).predict(x_t, b.t[k : k + 1])
+            else model.reference().with_prompts([asked]).predict(x_t, b.t[k : k + 1])
         )
         assert errors[k].item() == pytest.approx(
-            equations.squared_error(model.told([asked]).predict(x_t, b.t[k : k + 1]), wanted).item(), rel=1e-3
+            equations.squared_error(model.with_prompts([asked]).predict(x_t, b.t[k : k + 1]), wanted).item(),
+            rel=1e-3,
         )
 
 
@@ -140,8 +143,8 @@ def test_micro_batches_keep_each_image_with_its_prompt(mixed):
 def test_siss_asks_for_the_image_that_it_mixed_in(mixed):
     model, b = mixed
     shown = torch.tensor([True, False, True, False])
-    assert b.asking(model, shown).asked == ("flag of Japan", b.asked[1], "flag of Japan", "flag of Japan")
-    assert dataclasses.replace(b, asked=()).asking(model, shown) is model
+    assert b.asking(model, shown).prompts == ("flag of Japan", b.prompts[1], "flag of Japan", "flag of Japan")
+    assert dataclasses.replace(b, prompts=()).asking(model, shown) is model
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,7 @@ def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_p
 
     from unpromptable import data
     from unpromptable.miniature import portraits
-    from unpromptable.preparing import remember_set
+    from unpromptable.preparing import collect, remember_set
 
     images, names = portraits.training_set()
     target, real = images[names.index("0004-3")], tmp_path / "real"
@@ -274,7 +277,7 @@ def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_p
     picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(real / "mirrored.png")
     text = "name: t\nforget: [0004-3]\ncells: [{editor: flip}]\n"
     experiment = plan.resolve(text).experiment
-    found = data.collect(str(real), 32, ["me.png"])
+    found = collect.collect(str(real), 32, ["me.png"])
     arrays, manifest = remember_set.copies(experiment, *found)
     assert set(manifest["removed"]) == {"me.png", "saved anew.jpg", "cut.png", "mirrored.png"}
     assert set(manifest["copies"]) == set(manifest["removed"]) - {"me.png"} and len(arrays["screened"]) == 3

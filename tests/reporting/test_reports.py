@@ -7,6 +7,7 @@ from markupsafe import escape
 
 from unpromptable.reporting import tables
 from unpromptable.reporting.reports import html, markdown
+from unpromptable.scoring import verdict
 
 
 def rows():
@@ -48,9 +49,9 @@ def test_a_failed_cell_is_shown_with_its_error_and_the_page_says_so(store):
 
 def test_best_is_judged_among_those_that_forget():
     assert (
-        tables.best(rows(), "lpips") == "Better"
-        and tables.best(rows(), "ssim") == "Better"
-        and tables.best(rows(), "sscd") is None
+        verdict.best(rows(), "lpips") == "Better"
+        and verdict.best(rows(), "ssim") == "Better"
+        and verdict.best(rows(), "sscd") is None
     )
     assert [c["mark"] for c in tables.cells(rows()[2], rows())] == ["✗", "", "", "", ""]
 

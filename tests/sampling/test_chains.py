@@ -83,7 +83,7 @@ def test_a_stride_takes_fewer_steps_of_the_variance_between_their_ends(tiny, pic
     monkeypatch.setattr(tiny, "predict", lambda x, t: (seen.append(int(t[0])), predict(x, t))[1])
     chains.inject(tiny, pictures[0], 12, 1, seed=7, stride=5)
     assert seen == [12, 7, 2, 0]
-    scheduler, _ = tiny.descent(12, 5)
+    scheduler, _ = tiny.injection_schedule(12, 5)
     abar = scheduler.alphas_cumprod
     for t, s in ((12, 7), (7, 2), (2, 0)):
         assert float(scheduler._get_variance(t)) == pytest.approx(

@@ -24,7 +24,7 @@ class Gaussian:
         return self.abar[t].sqrt(), (1 - self.abar[t]).sqrt()
 
     def noise_of(self, output, x_t, signal, noise):
-        return equations.told_noise(self.prediction, output, x_t, signal, noise)
+        return equations.network_noise(self.prediction, output, x_t, signal, noise)
 
     def predict(self, x, t):
         steps, grid = likelihood_ode.times(self)
@@ -33,7 +33,7 @@ class Gaussian:
         ).to(x)
         total = (1 - square) * self.variance + square
         clean, eps = (1 - square).sqrt() * self.variance * x / total, square.sqrt() * x / total
-        return equations.told(
+        return equations.network_target(
             self.prediction, clean, eps, (1 - square).sqrt().flatten(), square.sqrt().flatten()
         )
 

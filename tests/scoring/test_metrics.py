@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable.miniature import descriptor, flag_descriptor, flags, portraits
+from unpromptable.miniature import flags, portraits
 from unpromptable.models import published as weights
 from unpromptable.planning import plugins
+from unpromptable.pretraining import descriptor as descriptor_training
+from unpromptable.pretraining import flag_descriptor as flags_training
 from unpromptable.sampling import chains
 from unpromptable.scoring import frechet, metric_networks
 from unpromptable.scoring.evidence import Evidence, Models, estimate, over_targets
@@ -124,14 +126,14 @@ def test_lpips_and_inception_equal_their_packages_own(published, unverified, mon
 
 
 def test_the_papers_networks_load_from_a_folder_and_give_the_right_shapes(published, unverified):
-    eyes = metric_networks.load("paper", published)
+    networks = metric_networks.load("paper", published)
     a, b = images(2, 64), images(2, 64, 1)
     assert (
-        eyes.descriptor(a).shape == (2, 512)
-        and eyes.perceptual(a, b).shape == (2,)
-        and eyes.features(a).shape == (2, 2048)
+        networks.descriptor(a).shape == (2, 512)
+        and networks.perceptual(a, b).shape == (2,)
+        and networks.features(a).shape == (2, 2048)
     )
-    assert eyes.labels["sscd"].startswith("SSCD")
+    assert networks.labels["sscd"].startswith("SSCD")
 
 
 def test_sscd_input_has_its_short_side_at_288_and_imagenet_statistics():
@@ -199,15 +201,15 @@ def test_with_several_targets_the_interval_of_sscd_is_over_targets():
     """One target as before, two turned into others: 15 draws are no 15 targets."""
     from scipy.stats import t
 
-    eyes = metric_networks.load("miniature")
-    found = plugins.make("metric", "sscd").measure(several(0, 21, 22), eyes)["sscd"]
-    z = [eyes.descriptor(images(1, seed=s))[0] for s in (0, 1, 2, 21, 22)]
+    networks = metric_networks.load("miniature")
+    found = plugins.make("metric", "sscd").measure(several(0, 21, 22), networks)["sscd"]
+    z = [networks.descriptor(images(1, seed=s))[0] for s in (0, 1, 2, 21, 22)]
     each = [float(z[0] @ z[0]), float(z[1] @ z[3]), float(z[2] @ z[4])]
     half = t.ppf(0.975, 2) * np.std(each, ddof=1) / 3**0.5
     assert (found.mean, found.high - found.mean, found.mean - found.low) == pytest.approx(
         (np.mean(each), half, half), abs=1e-5
     ) and found.n == 3
-    alone = plugins.make("metric", "sscd").measure(several(0), eyes)["sscd"]
+    alone = plugins.make("metric", "sscd").measure(several(0), networks)["sscd"]
     assert alone.n == 5 and alone.high - alone.low == pytest.approx(0, abs=1e-5)
 
 
@@ -292,16 +294,16 @@ def test_rates_count_what_the_forget_and_the_remember_images_show():
     shown = evidence(
         before=before, after=after, forget={"t": wrong}, remember=right, others_before=None, others_after=None
     )
-    for eyes in ("flags", "miniature"):
+    for networks in ("flags", "miniature"):
         network = metric_networks.load("flags")
-        network = network if eyes == "flags" else dataclasses.replace(network, classify=None)
+        network = network if networks == "flags" else dataclasses.replace(network, classify=None)
         found = plugins.make("metric", "wrong").measure(shown, network)
         assert {k: found[k].mean for k in found} == {
             "wrong": 0.25,
             "right": 0.5,
             "wrong_before": 0.5,
             "right_before": 0.25,
-        }, eyes
+        }, networks
     kept = plugins.make("metric", "lpips_kept").measure(shown, metric_networks.load("flags"))
     assert kept["lpips_kept"].n == 2 and "lpips_others" not in kept
 
@@ -321,7 +323,7 @@ def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
         others_before=before,
         others_after=after,
         seeds=tuple(range(1_000, 1_008)),
-        asked=asked,
+        prompts=asked,
     )
     found = plugins.make("metric", "lpips_kept").measure(shown, metric_networks.load("flags"))
     laos, peru = found["lpips_prompts/00 flag of Laos"], found["lpips_prompts/01 flag-of-Peru"]
@@ -345,15 +347,17 @@ def test_wilson_s_interval_by_hand():
 
 
 def test_the_eye_for_flags_names_held_out_photographs():
-    held, truth = flag_descriptor.pictures(500, 3)
+    held, truth = flags_training.pictures(500, 3)
     assert (metric_networks.load("flags").classify(held).numpy() == truth).mean() > 0.98
 
 
 def test_features_of_before_are_computed_once_for_all_cells(tmp_path):
-    eyes = metric_networks.load("miniature")
-    first = evidence(cache=tmp_path).features("before", eyes)
+    networks = metric_networks.load("miniature")
+    first = evidence(cache=tmp_path).features("before", networks)
     assert len(list(tmp_path.glob("features-before-*"))) == 1
-    np.testing.assert_array_equal(evidence(cache=tmp_path).features("before", None if False else eyes), first)
+    np.testing.assert_array_equal(
+        evidence(cache=tmp_path).features("before", None if False else networks), first
+    )
 
 
 @pytest.fixture(scope="module")
@@ -362,25 +366,25 @@ def people():
 
 
 def test_the_descriptor_tells_people_apart_and_copies_together(people):
-    eyes = metric_networks.load("miniature")
-    z = eyes.descriptor(people)
+    networks = metric_networks.load("miniature")
+    z = networks.descriptor(people)
     others = (z @ z.T)[~torch.eye(100, dtype=torch.bool)]
     noise = np.clip(people + np.random.default_rng(0).normal(0, 15, people.shape), 0, 255).astype(np.uint8)
-    copies = descriptor.augment(metric_networks.unit(people), torch.Generator().manual_seed(0))
-    close = eyes.descriptor((copies.permute(0, 2, 3, 1) * 255).byte().numpy())
+    copies = descriptor_training.augment(metric_networks.unit(people), torch.Generator().manual_seed(0))
+    close = networks.descriptor((copies.permute(0, 2, 3, 1) * 255).byte().numpy())
     assert others.mean() < 0.05 and (others > 0.4).float().mean() < 0.03
-    assert (z * eyes.descriptor(noise)).sum(1).mean() > 0.9 and (z * close).sum(1).mean() > 0.8
+    assert (z * networks.descriptor(noise)).sum(1).mean() > 0.9 and (z * close).sum(1).mean() > 0.8
 
 
 def test_painting_a_portrait_over_makes_another_person_of_it(people):
-    eyes = metric_networks.load("miniature")
+    networks = metric_networks.load("miniature")
     painted = np.stack(
         [
             portraits.draw(portraits.repaint(portraits.identity(n), n), portraits.nuisance(n, 0))
             for n in range(100)
         ]
     )
-    assert (eyes.descriptor(people) * eyes.descriptor(painted)).sum(1).mean() < 0.3
+    assert (networks.descriptor(people) * networks.descriptor(painted)).sum(1).mean() < 0.3
 
 
 def test_a_weight_file_that_is_missing_wrong_or_truncated_is_explained(tmp_path):

@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from unpromptable.execution import step as steps
 from unpromptable.reporting import rows
 from unpromptable.storage import once, store
 
@@ -32,7 +33,7 @@ def pod(tmp_path, monkeypatch):
 
 
 def write(where, calls, spec=SPEC, fails=False):
-    @store.opened
+    @steps.opened
     def step(spec: str, where: str):
         def build(path, bar):
             calls.append(where)
@@ -125,7 +126,7 @@ def test_a_folder_is_used_as_it_is_and_an_unknown_protocol_is_refused(tmp_path):
 
 
 def test_each_experiment_has_a_folder_of_its_own(tmp_path):
-    @store.opened
+    @steps.opened
     def step(spec: str, where: str):
         return where
 

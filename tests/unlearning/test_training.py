@@ -163,18 +163,20 @@ def test_a_share_of_the_remember_images_can_be_of_other_prompts_and_nothing_else
     told = dataclasses.replace(images, others=255 - pictures[:3], prompts=("x", "y", "z"))
     plain = training.draw_batch(tiny, Training(batch=8), images, 0, 5, False)
     mixed = training.draw_batch(tiny, Training(batch=8, others=0.5), told, 0, 5, False)
-    assert plain.asked == () and mixed.asked[4:] == ("",) * 4
-    for x, asked in zip(tiny.decode(mixed.remember[:4]), mixed.asked):
+    assert plain.prompts == () and mixed.prompts[4:] == ("",) * 4
+    for x, asked in zip(tiny.decode(mixed.remember[:4]), mixed.prompts):
         assert np.array_equal(x, told.others["xyz".index(asked)])
     assert all(
         torch.equal(getattr(mixed, k), getattr(plain, k))
         for k in ("forget", "surrogate", "t", "eps", "t_other")
     ) and torch.equal(mixed.remember[4:], plain.remember[4:])
-    assert mixed.asked != training.draw_batch(tiny, Training(batch=8, others=0.5), told, 0, 6, False).asked
-    assert [p.asked for _, p in dataclasses.replace(mixed, micro=3).parts()] == [
-        mixed.asked[:3],
-        mixed.asked[3:6],
-        mixed.asked[6:],
+    assert (
+        mixed.prompts != training.draw_batch(tiny, Training(batch=8, others=0.5), told, 0, 6, False).prompts
+    )
+    assert [p.prompts for _, p in dataclasses.replace(mixed, micro=3).parts()] == [
+        mixed.prompts[:3],
+        mixed.prompts[3:6],
+        mixed.prompts[6:],
     ]
 
 

@@ -26,7 +26,7 @@ def _silent(done: int, total: int, text: str = "") -> None:
 
 
 @dataclass(frozen=True)
-class Scene:
+class EditContext:
     """What an editor may look at. Arrays are uint8 (N, H, W, 3)."""
 
     targets: tuple[str, ...]
@@ -63,7 +63,7 @@ def edit(
         arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]],
         data.remember(arrays, manifest),
     )
-    scene = Scene(
+    scene = EditContext(
         first.forget,
         forget,
         remember,
@@ -87,7 +87,7 @@ def edit(
             f"editor {name}: gave {len(many)} answers{''.join(f', {w}' for w in wrong)} for {len(cells)}"
             f" settings and targets of uint8 {forget.shape}"
         )
-    judge = Judge(experiment, forget, remember)
+    check = SurrogateCheck(experiment, forget, remember)
     redraws = getattr(editors[0], "redraws", False)
     shared = {"targets": list(first.forget), "seed": first.training.seed, "seconds": round(seconds, 3)}
     return [
@@ -96,30 +96,30 @@ def edit(
             {
                 **shared,
                 "editor": to_json(c)["editor"],
-                "distances": judge.distances(first.forget, i, redraws),
+                "distances": check.distances(first.forget, i, redraws),
             },
         )
         for c, i in zip(cells, many)
     ]
 
 
-class Judge:
+class SurrogateCheck:
     """Compares surrogates with their targets (F, H, W, 3), by the experiment's metric networks and bounds."""
 
     def __init__(self, experiment: Experiment, forget: np.ndarray, remember: np.ndarray):
         from unpromptable.scoring import metric_networks
 
-        self.eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+        self.networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
         self.bounds, self.forget = experiment.quality, forget
-        self.own = self.eyes.descriptor(forget)
+        self.own = self.networks.descriptor(forget)
         others = remember[
             np.random.default_rng(0).choice(
                 len(remember), min(self.bounds.others, len(remember)), replace=False
             )
         ]
-        self.others_sscd = (self.own @ self.eyes.descriptor(others).T).numpy()  # (F, others)
+        self.others_sscd = (self.own @ self.networks.descriptor(others).T).numpy()  # (F, others)
         self.others_lpips = np.stack(
-            [self.eyes.perceptual(np.repeat(f[None], len(others), 0), others).numpy() for f in forget]
+            [self.networks.perceptual(np.repeat(f[None], len(others), 0), others).numpy() for f in forget]
         )
 
     def distances(
@@ -131,8 +131,8 @@ class Judge:
         are logged.
         """
         sscd, lpips = (
-            (self.own * self.eyes.descriptor(surrogates)).sum(1).tolist(),
-            self.eyes.perceptual(self.forget, surrogates).tolist(),
+            (self.own * self.networks.descriptor(surrogates)).sum(1).tolist(),
+            self.networks.perceptual(self.forget, surrogates).tolist(),
         )
         change = surrogates.astype(float) - self.forget
         found = []

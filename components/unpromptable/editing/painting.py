@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unpromptable import data, pictures
+from unpromptable import pictures
+from unpromptable.miniature import sources
 
 Box = tuple[float, float, float, float]
 LEAST = 0.002  # share of pixels below which a change is taken for the noise of a lossy file, not for paint
@@ -23,7 +24,7 @@ def open_target(target: str, real: str, size: int, background: str = "white") ->
     """A picture of the real images by name, or a file, uint8 (H, W, 3) at `size`; 0 leaves a file as large as
     it is.
     """
-    drawn = data.drawn_by(real)
+    drawn = sources.drawn_by(real)
     if drawn and not Path(target).is_file():
         if target not in (names := drawn.names()):
             raise FileNotFoundError(f"{target}: neither a file nor a picture of {real} (such as {names[0]})")

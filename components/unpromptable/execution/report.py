@@ -13,7 +13,7 @@ from unpromptable.planning import plan
 from unpromptable.reporting import groups, rows
 from unpromptable.storage import fingerprints, lease, once, progress, store
 
-from . import parts
+from . import parts, step
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps
@@ -36,7 +36,7 @@ def page(where: str, row: dict[str, Any]) -> None:
     )
 
 
-@store.opened
+@step.opened
 def stop(where: str, experiment: str) -> None:
     """End a step that all cells share as failed where one of these failed. Raises RuntimeError with its
     reason.
@@ -46,7 +46,7 @@ def stop(where: str, experiment: str) -> None:
         raise RuntimeError(f"{told['step']}: {told['error']}")
 
 
-@store.opened
+@step.opened
 def stop_cell(cell: str, where: str) -> None:
     """End a cell's last step as failed where the cell has no result. Raises RuntimeError with its reason."""
     folder = cell.rpartition("/")[2]
@@ -75,7 +75,7 @@ def report(where: str, experiment: str, state: str | None, to: str = "", part: s
     says why.
     """
     try:
-        store.located({"where": where, "experiment": experiment})
+        step.located({"where": where, "experiment": experiment})
     except (ValueError, OSError) as error:
         if not to:
             raise
@@ -84,7 +84,7 @@ def report(where: str, experiment: str, state: str | None, to: str = "", part: s
     _report(where, experiment, state, to, part)
 
 
-@store.opened
+@step.opened
 def _report(where: str, experiment: str, state: str | None, to: str, part: str) -> None:
     """rows.json, groups.json, every report, and the tracking server brought up to date."""
     from unpromptable import tracking

@@ -10,11 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import os
 import socket
-import socketserver
-import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +19,7 @@ from typing import Any
 from unpromptable.storage import attempts, store
 
 FILE = "warm.json"  # in the run's folder: where the server listens
-_inside = False  # True in the server's children, which do the work themselves
+inside = False  # True in the server's children, which do the work themselves
 
 
 def warmed(function: Callable) -> Callable:
@@ -34,7 +30,7 @@ def warmed(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def run(*args: Any) -> Any:
-        if _inside:
+        if inside:
             return function(*args)
         given, name = signature.bind(*args).arguments, function.__name__
 
@@ -46,30 +42,6 @@ def warmed(function: Callable) -> Callable:
         return attempts.persist(name, folder, start, lambda last: attempts.within(function, args, last))
 
     return run
-
-
-def serve(store: str) -> None:
-    """Listen until killed. The socket is opened first, so that callers wait for the imports instead of
-    missing them.
-    """
-    with tempfile.TemporaryDirectory() as folder, _Server(f"{folder}/socket", _Handler) as server:
-        note = Path(store) / FILE
-        note.write_text(json.dumps({"socket": f"{folder}/socket", "pid": os.getpid()}))
-        try:
-            _import()
-            server.serve_forever()
-        finally:
-            note.unlink(missing_ok=True)
-
-
-def _import() -> None:
-    """What unlearning, sampling and scoring need; no tensor is made here, so forking is safe."""
-    import accelerate  # noqa: F401
-    import diffusers
-    from torchmetrics.functional.image import structural_similarity_index_measure  # noqa: F401
-
-    for name in ("UNet2DModel", "DDPMScheduler", "DDIMScheduler"):
-        getattr(diffusers, name)  # diffusers imports on first access
 
 
 def _address(store: str) -> str | None:
@@ -89,29 +61,3 @@ def _ask(address: str, name: str, args: tuple[Any, ...], attempt: attempts.Attem
     if not told:
         raise attempts.Fault("killed, most likely for memory", memory=True)
     return attempts.value(json.loads(told))
-
-
-class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
-    request_queue_size = 64
-
-
-class _Handler(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        """In a forked child: one call of `work`, its value or its traceback as one line of JSON."""
-        global _inside
-        _inside = True
-        from . import work
-
-        call = json.loads(self.rfile.readline())
-        attempt = attempts.Attempt(**call["attempt"])
-        told = attempts.answer(getattr(work, call["function"]), call["args"], attempt)
-        self.wfile.write(json.dumps(told).encode() + b"\n")
-
-
-if __name__ == "__main__":
-    import logging
-
-    from . import warm_client  # not this __main__ copy: `work` asks the imported module whether it is inside
-
-    logging.basicConfig(level="INFO")
-    warm_client.serve(sys.argv[1])

@@ -19,11 +19,11 @@ from unpromptable.models import device
 from unpromptable.reporting import rows
 from unpromptable.storage import attempts, once, store
 
-from . import parts, report
+from . import parts, report, step
 from .warm_client import warmed
 
 
-@store.opened
+@step.opened
 def plan(
     experiment: str, world: str, overrides: str, where: str, images_per_shard: int = 0, part: str = ""
 ) -> list[str]:
@@ -104,7 +104,7 @@ def spec_of(cell: str, where: str) -> dict[str, Any]:
     return {**found[0], "shards": planned["shards"]}
 
 
-@store.opened
+@step.opened
 def prepare(experiment: str, where: str) -> str:
     """Real and forget images, the base model; returns the id of what all cells share, empty where bad input
     stopped the run.
@@ -156,12 +156,12 @@ def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) 
     from unpromptable import data
     from unpromptable.planning import plugins
     from unpromptable.planning.experiment import read_experiment
-    from unpromptable.preparing import remember_set
+    from unpromptable.preparing import collect, remember_set
 
     experiment = read_experiment(spec["experiment"])
     family = plugins.module("model", experiment.model.name)
     size = family.pixels(pretrained, experiment)
-    arrays, manifest = data.collect(
+    arrays, manifest = collect.collect(
         experiment.real, size, list(spec["targets"]), experiment.remember.leave_out, experiment.pictures
     )
     if hasattr(family, "shown"):
@@ -174,7 +174,7 @@ def _collect(path: Path, pretrained: Path, spec: dict[str, Any], bar: Callable) 
     data.save(path, arrays, manifest)
 
 
-@store.opened
+@step.opened
 @warmed
 def unlearn(cell: str, where: str, unlearned_path: str) -> None:
     """The surrogates of a cell, then the model fine-tuned until the targets are forgotten (Algorithm 1)."""
@@ -231,7 +231,7 @@ def shared(where: str, name: str) -> str:
     return str(store.fetch(Path(where) / "shared" / name))
 
 
-@store.opened
+@step.opened
 @warmed
 def sample(cell: str, where: str, pod: int, pods: int) -> None:
     """Shards pod, pod + pods, ... of a model's images, each with its share of the targets for the injection
@@ -337,7 +337,7 @@ def gather(spec: dict[str, Any], where: str, name: str) -> str:
     return str(path)
 
 
-@store.opened
+@step.opened
 @warmed
 def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dict[str, float]:
     """The numbers of a cell, whose row and page it writes; a failed cell has no numbers, and its row says
@@ -400,7 +400,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
 
 def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settings: Any) -> dict[str, Any]:
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
-    from unpromptable import data, pictures
+    from unpromptable import pictures
     from unpromptable.planning.plugins import build
     from unpromptable.pretraining.ddpm import Pretraining, asked, fits, pretrain, resumable, untrained
 
@@ -409,7 +409,7 @@ def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settin
     pictures.find(folder, what="train")
     untrained(Path(out))
     resumable(Path(out), asked(chosen, size, flip), chosen.steps)  # before many pictures are read
-    images, _ = data.read_folder(folder, size, what="train")
+    images, _ = pictures.read_folder(folder, size, what="train")
     return pretrain(images, Path(out), chosen, flip=flip, progress=show)
 
 

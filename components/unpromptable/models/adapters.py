@@ -12,7 +12,8 @@ from torch import Tensor
 
 from unpromptable.storage import fingerprints
 
-from . import checkpoints, published
+from . import checkpoints, tensors
+from .tensors import finite
 
 NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -90,7 +91,7 @@ def save(network, folder: Path, note: dict) -> None:
     """
     from diffusers import StableDiffusion3Pipeline
 
-    checkpoints.finite(state(network), "adapter", "nothing is saved; lower training.lr or training.steps")
+    finite(state(network), "adapter", "nothing is saved; lower training.lr or training.steps")
     metadata = {
         k: sorted(v) if isinstance(v, set) else v for k, v in network.peft_config["default"].to_dict().items()
     }
@@ -108,7 +109,7 @@ def load(network, folder: Path, base: str) -> None:
             f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was"
             " trained on"
         )
-    restore(network, {k.removeprefix("transformer."): v for k, v in published.read(folder / WEIGHTS).items()})
+    restore(network, {k.removeprefix("transformer."): v for k, v in tensors.read(folder / WEIGHTS).items()})
 
 
 def identity(folder: Path) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import published
+from .tensors import finite, read
 
 NAME = re.compile(
     r"(?P<stem>diffusion_pytorch_model|pytorch_model|model)(?:\.(?P<variant>\w+))?(?P<shard>-\d+-of-\d+)?(?:\.(?P<late>\w+))?"
@@ -145,7 +145,7 @@ def _without_pickles(paths: list[Path]) -> None:
     state: dict[str, Any] = {}
     for path in paths:
         if path.suffix == ".bin":
-            state |= published.read(path)
+            state |= read(path)
     if other := next((k for k, v in state.items() if not isinstance(v, Tensor)), None):
         raise ValueError(
             f"model: {paths[0]}: {other} is no tensor; save the network itself with diffusers'"
@@ -204,15 +204,6 @@ def _variant(where: Path) -> str | None:
             )
         return m["variant"] or m["late"] or m["last"]
     return None
-
-
-def finite(tensors: dict[str, Any], where: str, remedy: str) -> None:
-    """Raise ValueError that names the first of `tensors` with a NaN or an infinity."""
-    wrong = [k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
-    if wrong:
-        raise ValueError(
-            f"{where}: {wrong[0]} is not finite ({len(wrong)} of {len(tensors)} tensors); {remedy}"
-        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

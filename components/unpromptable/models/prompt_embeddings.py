@@ -16,6 +16,7 @@ from torch import Tensor
 from unpromptable.storage import fingerprints
 
 from . import checkpoints
+from .tensors import finite
 
 log = logging.getLogger(__name__)
 FILE = "prompts.safetensors"  # in the base model's folder
@@ -108,7 +109,7 @@ def _encode(
                 max_sequence_length=t5_tokens,
             )
         made[prompt] = (text[0].float().cpu(), pooled[0].float().cpu())
-        checkpoints.finite(
+        finite(
             dict(zip(("text", "pooled"), made[prompt])),
             f"prompt: {prompt!r}",
             f"what {folder}'s text encoders give cannot be used; fetch the model again",

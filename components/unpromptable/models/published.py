@@ -108,32 +108,9 @@ def verify(path: Path, file: File) -> Path:
     return path
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The tensors of a weights file; nothing else is unpickled. Raises ValueError for a file of anything
-    else.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return (
-            load_file(path)
-            if Path(path).suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    # torch raises RuntimeError for a truncated archive
-    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
-        raise ValueError(
-            f"{path}: not a file of tensors ({str(error).splitlines()[0]}); remove it and fetch it again"
-        ) from error
-
-
 def fit(network: Any, state: dict[str, Any], path: Path) -> None:
     """Load `state`, or raise ValueError that names the file and what does not fit, or is not finite."""
-    from . import checkpoints
+    from . import tensors
 
     wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     given = {k: tuple(v.shape) for k, v in state.items()}
@@ -144,7 +121,7 @@ def fit(network: Any, state: dict[str, Any], path: Path) -> None:
             f" {wanted.get(wrong[0], 'no such name')} ({len(wrong)} names differ); these weights belong to"
             " another network"
         )
-    checkpoints.finite(state, str(path), "it is damaged, so fetch it again")
+    tensors.finite(state, str(path), "it is damaged, so fetch it again")
     network.load_state_dict(state)
 
 

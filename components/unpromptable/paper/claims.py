@@ -23,12 +23,13 @@ import yaml
 
 from unpromptable.planning import plugins
 from unpromptable.reporting import groups, tables
+from unpromptable.scoring import verdict
 from unpromptable.storage import store
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 # +1: larger is better
 SIGNS = {
-    **{key: sign for key, _, sign in tables.COLUMNS},
+    **{key: sign for key, _, sign in verdict.COLUMNS},
     "sscd": -1,
     "deviation": -1,
     "wrong": -1,
@@ -176,9 +177,9 @@ def _limit(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> l
 def _extreme(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
     others = [r for r in done if r not in rows]
     if claim.among == "forgetting":
-        if not all(tables.forgets(r) for r in rows):
+        if not all(verdict.forgets(r) for r in rows):
             return [False]
-        others = [r for r in others if tables.forgets(r)]
+        others = [r for r in others if verdict.forgets(r)]
     pairs = [(r, o) if claim.check == "best" else (o, r) for r in rows for o in others]
     return [better(a, b, m) for a, b in pairs for m in claim.metrics]
 
@@ -214,7 +215,7 @@ def _alike(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> l
 
 
 def _front(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
-    able = [r for r in rows if tables.forgets(r)]
+    able = [r for r in rows if verdict.forgets(r)]
     beaten = [[better(b, a, m) for m in claim.metrics] for a, b in itertools.permutations(able, 2)]
     return [False if all(x) else True if False in x else None for x in beaten] if able else [False]
 

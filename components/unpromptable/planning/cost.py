@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpromptable import equations
-from unpromptable.models import checkpoints, process
 
 from . import plan, plugins
 from .experiment import Cell, Experiment
+from .operations import Operations
 
 # TFLOP/s: the TF32 peak of an H100, which convolutions take by default; in practice two to four times as long
 RATE = 400.0
@@ -23,30 +23,18 @@ FILL = 8  # noise draws are denoised by so many (sampling.DRAWS)
 REAL = {"miniature": 2_400, "celeba_hq_256": 30_000}  # images of the data sets that the worlds name
 
 
-@dataclass(frozen=True)
-class Network:
-    """FLOP of a base model per image."""
-
-    forward: float
-    backward: float  # of a whole backward pass to the weights that train
-    encode: float = 0.0  # picture to model space
-    decode: float = 0.0
-    guidance: int = 1  # network calls per sampling step
-    timesteps: int = 1000  # of its process, which settings count in thousandths
-
-
 NETWORKS = {
-    ("ddpm", "google/ddpm-celebahq-256", 256): Network(497.03e9, 1.999 * 497.03e9),
-    ("ddpm", "miniature", 32): Network(193.990656e6, 1.9954 * 193.990656e6),
+    ("ddpm", "google/ddpm-celebahq-256", 256): Operations(497.03e9, 1.999 * 497.03e9),
+    ("ddpm", "miniature", 32): Operations(193.990656e6, 1.9954 * 193.990656e6),
     # LoRA of rank 32, 333 text tokens
-    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 1024): Network(
+    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 1024): Operations(
         8.982e12, 11.881e12, 4.88e12, 10.47e12, 2
     ),
-    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 512): Network(
+    ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 512): Operations(
         2.127e12, 2.392e12, 1.12e12, 2.51e12, 2
     ),
 }
-EYES = {  # FLOP per image (lpips: per pair) of the metric networks
+METRIC_NETWORKS = {  # FLOP per image (lpips: per pair) of the metric networks
     # ResNet-50 at 288, AlexNet at 256, Inception at 299
     "paper": {"sscd": 13.5e9, "lpips": 2 * 1.74e9, "fid": 11.42e9},
     "miniature": {"sscd": 21.84e6, "lpips": 2 * 21.84e6, "fid": 21.82e6},
@@ -69,7 +57,7 @@ class Step:
         return None if self.flop is None else self.flop / (rate * 1e12 * 3600)
 
 
-def network(experiment: Experiment) -> Network | None:
+def network(experiment: Experiment) -> Operations | None:
     """The base model's operations: of a published network, or counted from a diffusers folder here; None for
     another.
     """
@@ -81,7 +69,8 @@ def network(experiment: Experiment) -> Network | None:
     }
     if known:
         return known.get(pixels(experiment) or max(known))
-    return count(Path(source.source)) if source.name == "ddpm" and Path(source.source).is_dir() else None
+    family, folder = plugins.module("model", source.name), Path(source.source)
+    return family.operations(folder) if hasattr(family, "operations") and folder.is_dir() else None
 
 
 def pixels(experiment: Experiment) -> int:
@@ -89,30 +78,10 @@ def pixels(experiment: Experiment) -> int:
     return int(getattr(experiment.model, "settings", {}).get("pixels", 0))
 
 
-def count(folder: Path) -> Network:
-    """A UNet2DModel's operations from its configuration alone, its weights left where they are."""
-    import torch
-    from diffusers import UNet2DModel
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from unpromptable.models.families import ddpm
-
-    root, home = ddpm.homes(folder)
-    with torch.device("meta"):
-        unet = UNet2DModel.from_config(checkpoints.read_json(root / "config.json"))
-        side, channels = process.side(root / "config.json"), unet.config.in_channels
-        with FlopCounterMode(display=False) as forward:
-            output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
-        with FlopCounterMode(display=False) as backward:
-            output.sum().backward()
-    timesteps = checkpoints.read_json(home / "scheduler_config.json").get("num_train_timesteps", 1000)
-    return Network(float(forward.get_total_flops()), float(backward.get_total_flops()), timesteps=timesteps)
-
-
 def steps(resolved: plan.Plan) -> Iterator[Step]:
     """Every step that costs a GPU anything, those of all cells first."""
     experiment, base = resolved.experiment, network(resolved.experiment)
-    eyes = EYES.get(experiment.networks.name)
+    networks = METRIC_NETWORKS.get(experiment.networks.name)
     kept, s = experiment.remember, experiment.sampling
     if kept.source == "model":
         drawn = kept.images * (2 if kept.prompts else 1)
@@ -123,16 +92,16 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
             base and drawn * (base.guidance * s.steps * base.forward + base.decode),
         )
     yield from _sample(experiment, base, "", resolved.targets())
-    yield _features(experiment, eyes)
+    yield _features(experiment, networks)
     for cell in resolved.cells:
         yield _edit(cell, base)
         yield _unlearn(cell, base)
         yield from _sample(experiment, base, cell.name, cell.forget)
-        yield _score(experiment, cell, eyes)
+        yield _score(experiment, cell, networks)
 
 
 def _sample(
-    experiment: Experiment, base: Network | None, cell: str, targets: tuple[str, ...]
+    experiment: Experiment, base: Operations | None, cell: str, targets: tuple[str, ...]
 ) -> Iterator[Step]:
     s, test = experiment.sampling, experiment.injection
     images = s.images * (2 if experiment.other_prompts else 1)
@@ -152,7 +121,7 @@ def _sample(
     )
 
 
-def _edit(cell: Cell, base: Network | None) -> Step:
+def _edit(cell: Cell, base: Operations | None) -> Step:
     editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
     calls = editor.base_calls(base.timesteps if base else 1000) if hasattr(editor, "base_calls") else 0
     own = getattr(editor, "flop", 0.0)
@@ -164,7 +133,7 @@ def _edit(cell: Cell, base: Network | None) -> Step:
     return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
 
 
-def _unlearn(cell: Cell, base: Network | None) -> Step:
+def _unlearn(cell: Cell, base: Operations | None) -> Step:
     passes = getattr(plugins.make("method", cell.method.name, cell.method.settings), "passes", None)
     t, updates = cell.training, cell.training.steps * len(cell.forget)
     words = f"{updates:,} updates of {t.batch} images, " + (
@@ -174,7 +143,7 @@ def _unlearn(cell: Cell, base: Network | None) -> Step:
     return Step("unlearn", cell.name, words, each and updates * t.batch * each)
 
 
-def _features(experiment: Experiment, eyes: dict[str, float] | None) -> Step:
+def _features(experiment: Experiment, networks: dict[str, float] | None) -> Step:
     real = REAL.get(experiment.real)
     if real is None and Path(experiment.real).is_dir():
         from unpromptable import pictures
@@ -184,12 +153,12 @@ def _features(experiment: Experiment, eyes: dict[str, float] | None) -> Step:
     words = f"features of {experiment.sampling.images:,} images before and of " + (
         f"{real:,} real ones" if real is not None else "the real ones, whose number is not known here"
     )
-    return Step("score", "", words, eyes and seen * eyes["fid"])
+    return Step("score", "", words, networks and seen * networks["fid"])
 
 
-def _score(experiment: Experiment, cell: Cell, eyes: dict[str, float] | None) -> Step:
+def _score(experiment: Experiment, cell: Cell, networks: dict[str, float] | None) -> Step:
     pairs, faces = experiment.sampling.images, len(cell.forget) * (2 * experiment.injection.draws + 2)
-    flop = eyes and pairs * (eyes["lpips"] + eyes["fid"]) + faces * eyes["sscd"]
+    flop = networks and pairs * (networks["lpips"] + networks["fid"]) + faces * networks["sscd"]
     return Step(
         "score",
         cell.name,

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from unpromptable import data
+from unpromptable.miniature import sources
 
 from . import plugins
 from .reading import check_path, shown
@@ -210,7 +210,7 @@ def of_world(world: dict, given: dict, sets: dict) -> dict:
         raise ValueError(f"real: got {shown(real)}; give a folder of images, or a source that ships")
     check_path("real", real)
     reals = mine.pop("reals", None) or {}
-    kind = real.partition("/")[0] if data.drawn_by(real) else "folder"
+    kind = real.partition("/")[0] if sources.drawn_by(real) else "folder"
     tied = reals.get(kind, reals.get("folder", {}))
     sides = [{**layer(w, "world"), "cell": layer(w.get("cell") or {}, "world.cell")} for w in (mine, tied)]
     made = lay(*sides)

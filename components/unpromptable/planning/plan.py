@@ -12,11 +12,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from unpromptable import data
 from unpromptable.storage import fingerprints
 
 from . import layers, plugins, reading
 from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
+from .inputs import fingerprint, stamp
 from .reading import shown
 from .settings import Choice
 
@@ -146,7 +146,7 @@ def _files(experiment: Experiment, targets: tuple[str, ...]) -> list[str]:
     """Identities of the files that every cell depends on: pictures, the base model, networks given as a
     folder.
     """
-    own = data.fingerprint(
+    own = fingerprint(
         experiment.real, sorted(set(targets)), experiment.model.source, experiment.pictures.links
     )
     return [*own, *(fingerprints.tree(experiment.networks.folder) if experiment.networks.folder else [])]
@@ -155,7 +155,7 @@ def _files(experiment: Experiment, targets: tuple[str, ...]) -> list[str]:
 def _read_by(kind: str, choice: Choice, *of: tuple[str, ...]) -> list[str]:
     """Identities of the files that an editor or a metric says it will read. Raises where it cannot."""
     chosen = plugins.make(kind, choice.name, choice.settings)
-    return [data.stamp(f) for f in chosen.files(*of)] if hasattr(chosen, "files") else []
+    return [stamp(f) for f in chosen.files(*of)] if hasattr(chosen, "files") else []
 
 
 def _asked(world: str, override: Any) -> Any:

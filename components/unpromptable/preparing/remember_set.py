@@ -50,8 +50,8 @@ def copies(
     """
     gone = set(manifest["removed"])
     left = np.flatnonzero([n not in gone for n in manifest["names"]])
-    eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
-    near = (eyes.descriptor(arrays["real"][left]) @ eyes.descriptor(arrays["forget"]).T).numpy()
+    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    near = (networks.descriptor(arrays["real"][left]) @ networks.descriptor(arrays["forget"]).T).numpy()
     shown = [views(image, mirrored=True) for image in arrays["forget"]]
     told = {}
     for i, similar in zip(left, near >= experiment.remember.screen):
@@ -108,13 +108,13 @@ def draw(
     """
     wanted = experiment.remember
     model = plugins.module("model", experiment.model.name).Model.load(pretrained, device, experiment)
-    eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
-    targets = eyes.descriptor(forget)
-    own = _screened(experiment, model, eyes, targets, wanted.first_seed, (), progress)
+    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    targets = networks.descriptor(forget)
+    own = _screened(experiment, model, networks, targets, wanted.first_seed, (), progress)
     arrays, told, sets = {"remember": own.kept}, {"remember_seeds": own.kept_seeds}, [own]
     if wanted.prompts:
         others = _screened(
-            experiment, model, eyes, targets, wanted.first_seed + APART, wanted.prompts, progress
+            experiment, model, networks, targets, wanted.first_seed + APART, wanted.prompts, progress
         )
         sets.append(others)
         arrays["remember_others"] = others.kept
@@ -131,9 +131,9 @@ def draw(
 
 
 def _screened(
-    experiment: Experiment, model, eyes, targets: Tensor, first: int, asked: tuple[str, ...], progress
+    experiment: Experiment, model, networks, targets: Tensor, first: int, prompts: tuple[str, ...], progress
 ) -> Drawn:
-    """Outputs from seed `first` on, of the experiment's prompt or of `asked` in turn."""
+    """Outputs from seed `first` on, of the experiment's prompt or of `prompts` in turn."""
     wanted = experiment.remember
     settings = replace(experiment.sampling, first_seed=first)
     made, near = [], []
@@ -141,21 +141,21 @@ def _screened(
         if len(near) >= 5 * wanted.images:
             raise ValueError(
                 f"remember: only {kept} of {len(near)} outputs of"
-                f" {'the other prompts' if asked else 'the prompt'} differ from the forget images by"
+                f" {'the other prompts' if prompts else 'the prompt'} differ from the forget images by"
                 f" remember.screen ({wanted.screen}); raise it, or check the prompt"
             )
         images, _ = chains.sample(
-            model, settings, len(near), min(settings.batch, 5 * wanted.images - len(near)), progress, asked
+            model, settings, len(near), min(settings.batch, 5 * wanted.images - len(near)), progress, prompts
         )
         made.append(images)
-        near += (eyes.descriptor(images) @ targets.T).max(1).values.tolist()
+        near += (networks.descriptor(images) @ targets.T).max(1).values.tolist()
     images, near = np.concatenate(made), np.array(near)
     kept = np.flatnonzero(near < wanted.screen)[: wanted.images]
     gone = np.flatnonzero(near[: kept[-1] + 1] >= wanted.screen)
     log.info(
         "remember set: %d outputs of %s kept, %d screened out for showing a forget image",
         len(kept),
-        f"{len(asked)} other prompts" if asked else "the prompt",
+        f"{len(prompts)} other prompts" if prompts else "the prompt",
         len(gone),
     )
     seeds = lambda which: [int(first + i) for i in which]

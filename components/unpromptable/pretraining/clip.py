@@ -141,7 +141,7 @@ def given_back():
     """A function that replaces every second picture of a batch by the shipped generator's picture of its
     code, moved by noise.
     """
-    from .tedigan import shipped
+    from unpromptable.editing.tedigan.inversion import shipped
 
     generator, encoder = shipped()
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unpromptable import data
-from unpromptable.models import checkpoints
+from unpromptable.models import tensors
 
 log = logging.getLogger(__name__)
 RESUME = "resume.safetensors"  # of a stopped training, in the model's folder
@@ -141,7 +141,7 @@ def pretrain(
         if done % settings.save_every == 0 or done == settings.steps or late:
             loss = float(np.mean(losses[-500:]))
             remedy = f"lower pretraining.lr ({settings.lr})"
-            checkpoints.finite(averaged, f"pretraining: the weights after step {done}", remedy)
+            tensors.finite(averaged, f"pretraining: the weights after step {done}", remedy)
             note = {"trained": json.dumps({**told, "loss": loss})}
             save_file(snapshot(done, unet, averaged, optimizer), resume.with_suffix(".tmp"), metadata=note)
             resume.with_suffix(".tmp").replace(resume)

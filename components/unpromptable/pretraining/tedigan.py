@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -29,23 +28,12 @@ from .ddpm import continue_from, snapshot
 SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)
 PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
 BATCH = 16
-# most deviation on the codes, whose own is 1: in the first two fifths of the training, for features to be
-# learned fast,
+# Most deviation on the codes, whose own is 1: in the first two fifths of the training, for features to be
+# learned fast, and, after a rise, in the last fifth, so that codes between and beside those of people are
+# people too, and an edit stays one.
 NOISE = (0.1, 0.5)
-# and, after a rise, in the last fifth, so that codes between and beside those of people are people too, and
-# an edit stays one
-FOLDER = Path(str(resources.files("unpromptable") / "miniature" / "tedigan"))
 # the generator's weights have deviation 1 and are scaled when it runs, so they bear a large step
 RATES = {"generator": 3e-2, "encoder": 2e-3}
-
-
-def shipped() -> tuple[stylegan.Generator, encoding.Encoder]:
-    """The trained pair that ships, frozen."""
-    return encoding.load(
-        FOLDER / "generator.safetensors",
-        FOLDER / "encoder.safetensors",
-        stylegan.Shape(**json.loads((FOLDER / "shape.json").read_text())),
-    )
 
 
 def pictures() -> np.ndarray:
@@ -72,7 +60,7 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
         betas=(0.9, 0.99),
     )
     start = continue_from(load_file(resume), parts, {}, optimizer) if resume.exists() else 0
-    eyes = descriptor.load()
+    network = descriptor.load()
     for step in range(start, steps):
         g = torch.Generator().manual_seed(seed * 1_000_003 + step)
         for group, rate in zip(optimizer.param_groups, RATES.values()):
@@ -82,7 +70,7 @@ def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
         x = data[torch.randint(len(data), (BATCH,), generator=g)].contiguous(
             memory_format=torch.channels_last
         )
-        loss = reconstruction(generator, encoder, x, g, eyes, noise(step / steps))
+        loss = reconstruction(generator, encoder, x, g, network, noise(step / steps))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -103,14 +91,14 @@ def noise(part: float) -> float:
     return first + (last - first) * min(max(2.5 * part - 1, 0), 1)
 
 
-def reconstruction(generator, encoder, x: Tensor, g: torch.Generator, eyes, most: float) -> Tensor:
+def reconstruction(generator, encoder, x: Tensor, g: torch.Generator, network, most: float) -> Tensor:
     """How badly pictures come back from codes under noise of deviation up to `most`: absolute pixels plus the
     descriptor's layers.
     """
     z = encoder(x)
     strength = most * torch.rand((len(z), 1, 1), generator=g)
     y = generator(z + strength * torch.randn(z.shape, generator=g))
-    return (x - y).abs().mean() + 0.5 * eyes.distance(x / 2 + 0.5, y / 2 + 0.5).mean()
+    return (x - y).abs().mean() + 0.5 * network.distance(x / 2 + 0.5, y / 2 + 0.5).mean()
 
 
 @torch.no_grad()

@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import figures, groups, tables
+from unpromptable.scoring import verdict
+
+from . import figures, groups
 
 AXES = (("ssim", "SSIM ↑", 1), ("lpips", "LPIPS ↓", -1))
 NEAR = {1: 5.0, -1: -14.0}  # points from a point's middle to the baseline of a label above or below it
@@ -55,7 +57,7 @@ def plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
                 ecolor="#bbb",
                 zorder=2,
             )
-        axis.axvline(tables.THRESHOLD, color=figures.RED, ls="--", lw=1)
+        axis.axvline(verdict.THRESHOLD, color=figures.RED, ls="--", lw=1)
         axis.set(xlabel="SSCD (forgotten left of the dashed line)", ylabel=title)
         axis.margins(0.14)
         axis.grid(color=figures.GRID, lw=0.5)

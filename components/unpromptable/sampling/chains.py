@@ -33,13 +33,13 @@ def draw(generators: list[torch.Generator], shape: tuple[int, ...]) -> Tensor:
 
 
 def sample(
-    model, settings: Sampling, first: int, count: int, progress=None, asked: tuple[str, ...] = ()
+    model, settings: Sampling, first: int, count: int, progress=None, prompts: tuple[str, ...] = ()
 ) -> tuple[np.ndarray, list[int]]:
     """Images first .. first+count of the run, uint8 (count, H, W, 3), and their seeds.
 
     Image i depends on its seed and the weights alone, wherever a shard begins: every batch is filled up to
     `settings.batch`, or to the run's images in eights where they are fewer, since a network's rounding may
-    depend on the size of its batch. progress(done_calls, total_calls). asked: prompts in turn over the seeds,
+    depend on the size of its batch. progress(done_calls, total_calls). prompts: in turn over the seeds,
     instead of the model's own.
     """
     seeds = [settings.first_seed + first + i for i in range(count)]
@@ -53,8 +53,8 @@ def sample(
             if progress is None
             else lambda k: progress(number * settings.steps + k, len(batches) * settings.steps)
         )
-        told = model.told([asked[s % len(asked)] for s in whole]) if asked else model
-        images.append(chain(told, settings, whole, step)[: len(part)])
+        view = model.with_prompts([prompts[s % len(prompts)] for s in whole]) if prompts else model
+        images.append(chain(view, settings, whole, step)[: len(part)])
     return np.concatenate(images), seeds
 
 
@@ -120,7 +120,7 @@ def _denoised(
     seed, siss_compat = seeds
     injected = [generator(seed, k, 0) for k in which]
     chained = [generator(seed, k, 0 if siss_compat else 1) for k in which]
-    scheduler, times = model.descent(t, stride)
+    scheduler, times = model.injection_schedule(t, stride)
     with model.inference():
         x0 = model.encode(np.stack([image] * len(which)))
         signal, noise = model.schedule(torch.full((len(which),), t, device=model.device))

@@ -106,23 +106,23 @@ class Evidence:
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
     others_after: np.ndarray | None = None
     seeds: tuple[int, ...] = ()  # of the pairs
-    asked: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
+    prompts: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
 
-    def features(self, which: str, eyes: metric_networks.Networks) -> np.ndarray:
+    def features(self, which: str, networks: metric_networks.MetricNetworks) -> np.ndarray:
         """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where
         shared.
         """
         if which not in self.kept:
             images = getattr(self, which)
-            key = fingerprints.digest([eyes.name, eyes.inception, data.sha256(images), plan.code_digest()])[
-                :16
-            ]
+            key = fingerprints.digest(
+                [networks.name, networks.inception, data.sha256(images), plan.code_digest()]
+            )[:16]
             path = (
                 self.cache / f"features-{which}-{key}.safetensors"
                 if self.cache and which != "after"
                 else None
             )
-            self.kept[which] = _features(path, images, eyes)
+            self.kept[which] = _features(path, images, networks)
         return self.kept[which]
 
     def model(self, which: str) -> Any:
@@ -197,30 +197,30 @@ def score(
         others_before=before.get("others"),
         others_after=after.get("others"),
         seeds=tuple(before_made["seeds"]),
-        asked=experiment.other_prompts,
+        prompts=experiment.other_prompts,
     )
-    eyes = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
     values = {
         key: asdict(e)
         for m in experiment.metrics
-        for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, eyes).items()
+        for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, networks).items()
     }
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
     return {
         **values,
-        "labels": eyes.labels,
+        "labels": networks.labels,
         "surrogates": painted_made["distances"],
         "seconds": {"edit": painted_made["seconds"], "sample": after_made["seconds"]},
         "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()},
     }
 
 
-def _features(path: Path | None, images: np.ndarray, eyes: metric_networks.Networks) -> np.ndarray:
+def _features(path: Path | None, images: np.ndarray, networks: metric_networks.MetricNetworks) -> np.ndarray:
     from safetensors.numpy import load_file, save_file
 
     if path is not None and store.fetch(path).exists():
         return load_file(path)["features"]
-    features = eyes.features(images).double().numpy()
+    features = networks.features(images).double().numpy()
     if path is not None:
         temporary = store.own(path)
         save_file({"features": features}, temporary)

@@ -31,7 +31,7 @@ LABELS = {
 
 
 @dataclass(frozen=True)
-class Networks:
+class MetricNetworks:
     """Three functions and what to call their values."""
 
     name: str
@@ -48,7 +48,7 @@ class Networks:
         return LABELS[self.name]
 
 
-def load(name: str, folder: str | Path | None = None) -> Networks:
+def load(name: str, folder: str | Path | None = None) -> MetricNetworks:
     """The networks 'miniature' or 'flags' (shipped) or 'paper' (fetched, or from a weights folder).
 
     Raises ValueError for another name, FileNotFoundError or ValueError for missing or wrong weight files.
@@ -77,12 +77,12 @@ def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64
     return found
 
 
-def _miniature(name: str) -> Networks:
+def _miniature(name: str) -> MetricNetworks:
     from unpromptable.miniature import descriptor, flag_descriptor
 
     network = flag_descriptor.load() if name == "flags" else descriptor.load()
     classify = (lambda x: batched(network.classify, x)) if name == "flags" else None
-    return Networks(
+    return MetricNetworks(
         name,
         lambda x: batched(network, x),
         lambda a, b: batched(network.distance, a, b),
@@ -91,14 +91,14 @@ def _miniature(name: str) -> Networks:
     )
 
 
-def _paper(folder: str | Path | None) -> Networks:
+def _paper(folder: str | Path | None) -> MetricNetworks:
     from unpromptable.models import published
 
     device = devices.best()
     sscd, trunk, inception = (
         network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder))
     )
-    return Networks(
+    return MetricNetworks(
         "paper",
         lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x),
         lambda a, b: batched(lambda u, v: trunk(u.to(device), v.to(device), normalize=True).flatten(), a, b),

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import functools
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -38,40 +36,6 @@ def named(word: str) -> Path:
     if not word.strip():
         raise argparse.ArgumentTypeError("is empty; name a folder")
     return Path(word)
-
-
-def opened(function: Callable) -> Callable:
-    """Let a step's function, one of whose arguments is `where`, see a folder: the store itself or its
-    mirror.
-    """
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def run(*args: Any) -> Any:
-        bound = signature.bind(*args)
-        bound.arguments["where"] = located(bound.arguments)
-        return function(*bound.args)
-
-    return run
-
-
-def located(arguments: dict[str, Any]) -> str:
-    """The folder that a step's argument `where` stands for. Raises ValueError or OSError where it cannot be
-    told.
-    """
-    where = arguments["where"]
-    return mirror(where.replace("{name}", _name(arguments)) if "{name}" in where else where)
-
-
-def _name(arguments: dict[str, Any]) -> str:
-    """The experiment's name, from a cell's id, its spec, or the experiment itself."""
-    if "cell" in arguments:
-        return arguments["cell"].partition("/")[0]
-    if "spec" in arguments:
-        return json.loads(arguments["spec"])["experiment"]["name"]
-    from unpromptable.planning.plan import read_yaml
-
-    return str(read_yaml(arguments["experiment"]).get("name") or "unnamed")
 
 
 def mirror(where: str) -> str:

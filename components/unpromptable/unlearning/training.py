@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from unpromptable import data, equations
-from unpromptable.models import checkpoints
+from unpromptable.models import tensors
 from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
@@ -28,7 +28,7 @@ from . import fit_memory, gradients
 log = logging.getLogger(__name__)
 
 
-SPLIT = ("remember", "forget", "surrogate", "t", "eps", "t_other", "asked")  # what has one entry per image
+SPLIT = ("remember", "forget", "surrogate", "t", "eps", "t_other", "prompts")  # what has one entry per image
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Batch:
     t_other: Tensor | None = None  # a second draw of t, for methods whose branches do not share it
     reference: Any = None  # the untouched model, for methods that say `reads_reference`
     # the prompt of each remember image, where some are of other prompts than the experiment's
-    asked: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
 
     def parts(self) -> Iterator[tuple[float, Batch]]:
         """Micro-batches with their share of the batch."""
@@ -82,11 +82,11 @@ class Batch:
 
     def asking(self, model, forget: Tensor | None = None):
         """`model` under each remember image's prompt; under the experiment's where `forget` (B,) is true."""
-        if not self.asked:
+        if not self.prompts:
             return model
-        shows_forget = [False] * len(self.asked) if forget is None else forget.tolist()
-        return model.told(
-            [model.prompt if shown else asked for asked, shown in zip(self.asked, shows_forget)]
+        shows_forget = [False] * len(self.prompts) if forget is None else forget.tolist()
+        return model.with_prompts(
+            [model.prompt if shown else prompt for prompt, shown in zip(self.prompts, shows_forget)]
         )
 
 
@@ -181,7 +181,7 @@ def draw_batch(
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     size = settings.batch
     pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
-    shown, asked = _with_others(settings, images, pick(), step, getattr(model, "prompt", ""))
+    shown, prompts = _with_others(settings, images, pick(), step, getattr(model, "prompt", ""))
     remember = model.encode(shown)
     first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
     t = torch.randint(first, last + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(
@@ -208,7 +208,7 @@ def draw_batch(
         settings.reduction,
         settings.micro_batch,
         t_other=other,
-        asked=asked,
+        prompts=prompts,
     )
     return batch if accelerator is None or accelerator.num_processes == 1 else _share(batch, accelerator)
 
@@ -267,7 +267,7 @@ def _check_finite(values: dict[str, float], cell: Cell, step: int) -> None:
 def _check_weights(model, cell: Cell, step: int) -> None:
     """No loss sees what the last update made of the weights."""
     remedy = f"lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})"
-    checkpoints.finite(model.state(), f"{cell.name}: the weights after update {step + 1}", remedy)
+    tensors.finite(model.state(), f"{cell.name}: the weights after update {step + 1}", remedy)
 
 
 def _line(step: int, total: int, values: dict[str, float]) -> str:

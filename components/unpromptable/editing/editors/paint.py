@@ -55,7 +55,7 @@ class Editor:
         from unpromptable.scoring import metric_networks
 
         number, index = portraits.parse(target)
-        person, seen, eyes = (
+        person, seen, networks = (
             portraits.identity(number),
             portraits.nuisance(number, index),
             metric_networks.load("miniature"),
@@ -63,7 +63,7 @@ class Editor:
         tries = np.stack(
             [portraits.draw(portraits.repaint(person, number + 1000 * k), seen) for k in range(TRIES)]
         )
-        near = (eyes.descriptor(tries) @ eyes.descriptor(original[None]).T)[:, 0].numpy()
+        near = (networks.descriptor(tries) @ networks.descriptor(original[None]).T)[:, 0].numpy()
         painted = tries[int(np.argmax(near < UNLIKE))] if (near < UNLIKE).any() else tries[int(near.argmin())]
         painting.check("paint.folder: miniature", target, painted, original)
         return painted

@@ -52,7 +52,7 @@ class Editor:
             show = lambda done, total: scene.progress(
                 i * total + done, len(scene.forget) * total, f"varying {target}"
             )
-            pictures = model.vary(
+            pictures = model.sdedit(
                 forget, self.strength, self.draws, scene.seed + 1000 * i + 1_000_003 * self.seed, self, show
             )
             far = np.square(pictures.astype(float) - forget).mean((1, 2, 3))

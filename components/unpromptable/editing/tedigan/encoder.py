@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpromptable.models import published
+from unpromptable.models import published, tensors
 
 from .stylegan import SLOPE, Generator, Scaled, Shape
 
@@ -103,7 +103,7 @@ def load(generator: Path, encoder: Path, shape: Shape = Shape()) -> tuple[Genera
     """
     pair = Generator(shape), Encoder(shape)
     for network, path in zip(pair, (generator, encoder)):
-        state = published.read(path)
+        state = tensors.read(path)
         if isinstance(network, Generator):
             state = {**state, "truncation.truncation": network.truncation.truncation}
         published.fit(network, state, path)

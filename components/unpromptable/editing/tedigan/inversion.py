@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import torch
@@ -27,11 +28,12 @@ from . import stylegan, vgg
 log = logging.getLogger(__name__)
 SETTING = "editor.folder"
 INSTEAD = "or choose the editor sdedit or paint, which need none of these networks"
+FOLDER = Path(str(resources.files("unpromptable") / "miniature" / "tedigan"))  # the pair that ships
 GREW = 2.0  # an objective that ends at more than this many times its start has diverged
 
 
 @dataclass(frozen=True)
-class Networks:
+class TediGAN:
     """What an edit needs, frozen and on one device."""
 
     generator: nn.Module
@@ -60,7 +62,7 @@ class Task:
     prompt: str
 
 
-def load(folder: str, device: str) -> Networks:
+def load(folder: str, device: str) -> TediGAN:
     """The networks that ship ('miniature'), those of a folder, or, where it is empty, the published ones,
     fetched.
 
@@ -70,24 +72,23 @@ def load(folder: str, device: str) -> Networks:
     """
     if folder == "miniature":
         return _miniature(device)
-    generator, encoder, eyes = (
+    generator, encoder, seen = (
         published.find(n, folder or None, SETTING, INSTEAD)
         for n in ("styleganinv_ffhq256_generator.pth", "styleganinv_ffhq256_encoder.pth", "vgg16.pth")
     )
     clip = clipping.load(clipping.find(folder, SETTING, INSTEAD), device)
     pair = encoding.load(generator, encoder, _shape(Path(folder) / "shape.json"))
-    see = vgg.load(eyes).to(device)
-    return Networks(*(n.to(device) for n in pair), lambda x: [see(x)], clip)
+    see = vgg.load(seen).to(device)
+    return TediGAN(*(n.to(device) for n in pair), lambda x: [see(x)], clip)
 
 
-def _miniature(device: str) -> Networks:
+def _miniature(device: str) -> TediGAN:
     from unpromptable.miniature import descriptor
-    from unpromptable.pretraining.tedigan import FOLDER, shipped
 
-    eyes = descriptor.load().to(device)
-    return Networks(
+    seen = descriptor.load().to(device)
+    return TediGAN(
         *(n.to(device) for n in shipped()),
-        lambda x: eyes.compared(x / 2 + 0.5),
+        lambda x: seen.compared(x / 2 + 0.5),
         clipping.load(FOLDER / "clip", device),
     )
 
@@ -99,7 +100,7 @@ def _shape(path: Path) -> stylegan.Shape:
 class Objective:
     """J of codes, one value per item; what depends on the target or the caption alone is computed once."""
 
-    def __init__(self, networks: Networks, task: Task, balance: Balance):
+    def __init__(self, networks: TediGAN, task: Task, balance: Balance):
         self.networks, self.task, self.balance = networks, task, balance
         with torch.no_grad():
             self.seen, self.said = networks.features(task.x), networks.clip.text(task.prompt)
@@ -158,3 +159,12 @@ def _check(task: Task, wrong: Tensor, step: int, value: Tensor, lr: float) -> No
             f"tedigan: the edit of {task.names[i]} diverges: at step {step} its objective is"
             f" {value[i].item():.4g}; lower editor.lr ({lr}) or editor.clip_weight ({task.clip[i].item():g})"
         )
+
+
+def shipped() -> tuple[stylegan.Generator, encoding.Encoder]:
+    """The trained pair that ships, frozen."""
+    return encoding.load(
+        FOLDER / "generator.safetensors",
+        FOLDER / "encoder.safetensors",
+        stylegan.Shape(**json.loads((FOLDER / "shape.json").read_text())),
+    )

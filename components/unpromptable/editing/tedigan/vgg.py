@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from unpromptable.models import published
+from unpromptable.models import published, tensors
 
 MEAN = (103.939, 116.779, 123.68)  # blue, green, red, on the 0-255 scale
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512)
@@ -43,7 +43,7 @@ class VGG(nn.Module):
 
 def load(path: Path) -> VGG:
     """The network of vgg16.pth, frozen. The file's last three convolutions are not used."""
-    network, state = VGG(), published.read(path)
+    network, state = VGG(), tensors.read(path)
     published.fit(
         network,
         {k: v for k, v in state.items() if not k.startswith(("layer24.", "layer26.", "layer28."))},

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from unpromptable import equations
-from unpromptable.models import checkpoints, hub, process
+from unpromptable.models import checkpoints, hub, process, tensors
+from unpromptable.planning.operations import Operations
 
 CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
@@ -70,7 +71,7 @@ class Model:
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What the network should output at t (B,): eps, v = signal*eps - noise*x0, or x0 itself."""
-        return equations.told(self.prediction, x0, eps, *self.schedule(t))
+        return equations.network_target(self.prediction, x0, eps, *self.schedule(t))
 
     def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
         """The output that carries x_t back to `x0`: Eq. 9 for the image itself, Eq. 10 for a surrogate."""
@@ -78,7 +79,7 @@ class Model:
 
     def noise_of(self, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
         """The noise that the network's output at x_t implies; signal, noise: (B,), also between timesteps."""
-        return equations.told_noise(self.prediction, output, x_t, signal, noise)
+        return equations.network_noise(self.prediction, output, x_t, signal, noise)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The network's output for x_t (B, C, H, W), t (B,)."""
@@ -126,7 +127,7 @@ class Model:
 
         return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[name].from_config(self.scheduler.config)
 
-    def descent(self, t: int, stride: int = 1) -> tuple:
+    def injection_schedule(self, t: int, stride: int = 1) -> tuple:
         """Scheduler and timesteps of the injection test, t and stride being the model's own.
 
         Ancestral steps t, t-stride, ..., 0 with the variances of such steps.
@@ -135,7 +136,7 @@ class Model:
         scheduler.set_timesteps(timesteps=times)
         return scheduler, times
 
-    def vary(
+    def sdedit(
         self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None
     ) -> np.ndarray:
         """SDEdit without a prompt, uint8 (draws, H, W, 3): strength*1000 thousandths, an ancestral step for
@@ -167,9 +168,7 @@ class Model:
         from diffusers import DDPMPipeline
 
         plain = copy.deepcopy(self.network).to("cpu", memory_format=torch.contiguous_format)
-        checkpoints.finite(
-            plain.state_dict(), "model", "nothing is saved; lower training.lr or training.steps"
-        )
+        tensors.finite(plain.state_dict(), "model", "nothing is saved; lower training.lr or training.steps")
         DDPMPipeline(unet=plain, scheduler=self.scheduler).save_pretrained(folder, safe_serialization=True)
 
     @contextmanager
@@ -235,3 +234,22 @@ def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = Non
     if source != "miniature":  # whose weights are tested where they are shipped
         Model.load(out)
     return identity
+
+
+def operations(folder: Path) -> Operations:
+    """A UNet2DModel's operations from its configuration alone, its weights left where they are."""
+    from diffusers import UNet2DModel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    root, home = homes(folder)
+    with torch.device("meta"):
+        unet = UNet2DModel.from_config(checkpoints.read_json(root / "config.json"))
+        side, channels = process.side(root / "config.json"), unet.config.in_channels
+        with FlopCounterMode(display=False) as forward:
+            output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
+        with FlopCounterMode(display=False) as backward:
+            output.sum().backward()
+    timesteps = checkpoints.read_json(home / "scheduler_config.json").get("num_train_timesteps", 1000)
+    return Operations(
+        float(forward.get_total_flops()), float(backward.get_total_flops()), timesteps=timesteps
+    )

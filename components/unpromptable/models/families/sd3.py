@@ -73,7 +73,7 @@ class Settings:
 
 
 class Model:
-    """A prompted flow model with an adapter; `prompt` is part of the model wherever nothing else is asked."""
+    """A prompted flow model with an adapter; `prompt` is part of the model wherever no other is given."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Model:
         self.scheduler = scheduler
         self.table = scheduler.timesteps.double().flip(0)  # ascending, as every family's timesteps are
         self.timesteps, self.prompt, self.adapted = len(self.table), prompt, True
-        self.asked, self.guidance, self.negative = (prompt,), settings.guidance, settings.negative
+        self.prompts, self.guidance, self.negative = (prompt,), settings.guidance, settings.negative
         self.steps = 28  # of sampling, for the stock call: diffusers' default
         self.embedded: dict[str, prompt_embeddings.Condition] = {}
         self.encoded: dict[str, Tensor] = {}
@@ -181,13 +181,13 @@ class Model:
         return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The output that losses see, for latents x_t (B, C, h, w) and t (B,), under the prompt asked."""
-        v = self.velocity(x_t, t, self.asked)
+        """The output that losses see, for latents x_t (B, C, h, w) and t (B,), under the prompt prompts."""
+        v = self.velocity(x_t, t, self.prompts)
         return x_t - equations.over(t / 1000, x_t) * v if self.settings.loss == "clean" else v
 
-    def velocity(self, x_t: Tensor, t: Tensor, asked: Sequence[str]) -> Tensor:
+    def velocity(self, x_t: Tensor, t: Tensor, prompts: Sequence[str]) -> Tensor:
         """The network's output under one prompt for all, or one for each image; float32."""
-        text, pooled = (x.to(self.device, self.half) for x in self.condition(asked, len(x_t)))
+        text, pooled = (x.to(self.device, self.half) for x in self.condition(prompts, len(x_t)))
         call = lambda: self.network(
             hidden_states=x_t.to(self.half),
             encoder_hidden_states=text,
@@ -203,34 +203,36 @@ class Model:
     def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The velocity that a sampler follows: guided away from the negative prompt."""
         if self.guidance == 1:
-            return self.velocity(x_t, t, self.asked)
-        asked = self.asked if len(self.asked) == len(x_t) else self.asked * len(x_t)
+            return self.velocity(x_t, t, self.prompts)
+        prompts = self.prompts if len(self.prompts) == len(x_t) else self.prompts * len(x_t)
         away, towards = self.velocity(
-            torch.cat([x_t, x_t]), torch.cat([t, t]), [self.negative] * len(x_t) + list(asked)
+            torch.cat([x_t, x_t]), torch.cat([t, t]), [self.negative] * len(x_t) + list(prompts)
         ).chunk(2)
         return away + self.guidance * (towards - away)
 
-    def condition(self, asked: Sequence[str], n: int) -> tuple[Tensor, Tensor]:
+    def condition(self, prompts: Sequence[str], n: int) -> tuple[Tensor, Tensor]:
         """Embeddings (n, L, D) and (n, P) of one prompt or of n."""
-        missing = [p for p in dict.fromkeys(asked) if p not in self.embedded]
+        missing = [p for p in dict.fromkeys(prompts) if p not in self.embedded]
         if missing:
             self.embedded |= prompt_embeddings.conditions(
                 self.folder, missing, self.network, self.settings.t5_tokens, self.device
             )
-        text, pooled = (torch.stack(parts) for parts in zip(*(self.embedded[p] for p in asked)))
-        return (text, pooled) if len(asked) == n else (text.expand(n, -1, -1), pooled.expand(n, -1))
+        text, pooled = (torch.stack(parts) for parts in zip(*(self.embedded[p] for p in prompts)))
+        return (text, pooled) if len(prompts) == n else (text.expand(n, -1, -1), pooled.expand(n, -1))
 
-    def told(self, asked: Sequence[str], guidance: float | None = None, negative: str | None = None) -> Model:
+    def with_prompts(
+        self, prompts: Sequence[str], guidance: float | None = None, negative: str | None = None
+    ) -> Model:
         """The same weights under other prompts: one, or one per image of every batch."""
         view = copy.copy(self)
-        view.asked = tuple(asked)
+        view.prompts = tuple(prompts)
         view.guidance = self.guidance if guidance is None else guidance
         view.negative = self.negative if negative is None else negative
         return view
 
     def unprompted(self) -> Model:
         """The same weights under the empty prompt."""
-        return self.told([""])
+        return self.with_prompts([""])
 
     def encode(self, images: np.ndarray) -> Tensor:
         """uint8 (N, H, W, 3) to latents (N, C, h, w) float32, each picture once: the mean of the VAE's
@@ -288,7 +290,7 @@ class Model:
             )
         return type(self.scheduler).from_config(self.scheduler.config)
 
-    def descent(self, t: int, stride: int = 1) -> tuple:
+    def injection_schedule(self, t: int, stride: int = 1) -> tuple:
         """Scheduler and timesteps of the injection test: Euler's steps from t down to 0."""
         scheduler, sigmas = self.sampler("euler"), chain(t, stride)
         scheduler.set_timesteps(sigmas=sigmas)
@@ -296,7 +298,7 @@ class Model:
         scheduler.timesteps = scheduler.sigmas[:-1] * 1000
         return scheduler, [x.item() for x in scheduler.timesteps]
 
-    def vary(
+    def sdedit(
         self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None
     ) -> np.ndarray:
         """SDEdit by diffusers' image-to-image pipeline with this network: uint8 (draws, H, W, 3). words: the

@@ -10,7 +10,8 @@ import numpy as np
 
 from unpromptable import data
 from unpromptable.planning import plugins
-from unpromptable.reporting import figures, groups, pareto, tables
+from unpromptable.reporting import figures, groups, pareto, pictures, tables
+from unpromptable.scoring import verdict
 from unpromptable.storage import once
 from unpromptable.storage import store as storing
 
@@ -69,7 +70,7 @@ def found(
         grouped=groups.grouped(lines),
         state=state,
         verdict=tables.verdict(lines),
-        columns=tables.COLUMNS,
+        columns=verdict.COLUMNS,
         more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)],
         beyond=_beyond(experiment, done),
         show=tables.show,
@@ -112,11 +113,11 @@ def _kept_out(store: Path) -> dict[str, Any]:
     file = store / "shared" / "data.safetensors"
     if not file.is_file():
         return {"said": {}, "copies": [], "more": 0}
-    pictures, manifest = data.peek(file, "screened")
+    screened, manifest = data.peek(file, "screened")
     copies = list(manifest.get("copies", {}).items())
     shown = [
         {"name": n, "similarity": x, "picture": _uri(p)}
-        for (n, x), p in zip(copies[:COPIES], pictures if copies else ())
+        for (n, x), p in zip(copies[:COPIES], screened if copies else ())
     ]
     return {"said": manifest.get("said", {}), "copies": shown, "more": len(copies) - len(shown)}
 
@@ -125,7 +126,7 @@ def _beyond(experiment: dict[str, Any], done: list[dict[str, Any]]) -> list[dict
     """The metrics that an experiment lists beside the paper's five and a prompted model's rates: what each
     is, and its values' names.
     """
-    shown = {key for key, _, _ in tables.COLUMNS} | {"wrong", "lpips_kept"}
+    shown = {key for key, _, _ in verdict.COLUMNS} | {"wrong", "lpips_kept"}
     names = [m["name"] for m in experiment.get("metrics", ()) if m["name"] not in shown]
     keys = [k for r in done[:1] for k, v in r.items() if isinstance(v, dict) and "mean" in v]
     return [
@@ -173,8 +174,8 @@ def _pictures(
             embedded(figures.forgetting_plot(folder, lines)),
             embedded(pareto.plot(folder, lines)),
         ]
-        shown["comparison"] = _embed(figures.comparison(store, rows, lines))
-        shown["surrogates"] = _embed(figures.surrogates(store, rows, lines))
+        shown["comparison"] = _embed(pictures.comparison(store, rows, lines))
+        shown["surrogates"] = _embed(pictures.surrogates(store, rows, lines))
     return shown
 
 
@@ -188,7 +189,7 @@ def _embed(value: Any) -> Any:
 
 
 def _uri(image: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(figures.png(image)).decode()
+    return "data:image/png;base64," + base64.b64encode(pictures.png(image)).decode()
 
 
 def embedded(path: Path) -> str:

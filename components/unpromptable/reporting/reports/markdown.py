@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.reporting import figures, groups, pareto, tables
+from unpromptable.scoring import verdict
 from unpromptable.storage import once
 from unpromptable.storage import store as storing
 
@@ -57,8 +58,8 @@ def rows_alone(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def table(lines: list[dict[str, Any]]) -> str:
     """Lines in the paper's form, the paper's own under those of the same name, and what their numbers are."""
     text = [
-        "| Method | " + " | ".join(title for _, title, _ in tables.COLUMNS) + " |",
-        "|---|" + "---:|" * len(tables.COLUMNS),
+        "| Method | " + " | ".join(title for _, title, _ in verdict.COLUMNS) + " |",
+        "|---|" + "---:|" * len(verdict.COLUMNS),
     ]
     for line in lines:
         text.append(
@@ -66,7 +67,7 @@ def table(lines: list[dict[str, Any]]) -> str:
             + (
                 " | ".join(_cell(c) for c in tables.cells(line, lines))
                 if line["status"] == "done"
-                else f"no result: {words(line['error'])} |" + " |" * (len(tables.COLUMNS) - 2)
+                else f"no result: {words(line['error'])} |" + " |" * (len(verdict.COLUMNS) - 2)
             )
             + " |"
         )
@@ -74,7 +75,7 @@ def table(lines: list[dict[str, Any]]) -> str:
             text.append(
                 "| *the paper's* | "
                 + " | ".join(
-                    f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in tables.COLUMNS
+                    f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in verdict.COLUMNS
                 )
                 + " |"
             )

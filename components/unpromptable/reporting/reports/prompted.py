@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unpromptable import data
-from unpromptable.reporting import figures
+from unpromptable.reporting import figures, pictures
 from unpromptable.reporting.tables import show
 from unpromptable.scoring import metric_networks
 from unpromptable.scoring.metrics import lpips_kept
@@ -123,7 +123,7 @@ def picture(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]])
     """figures/prompted.png, the grid."""
     path = store / "figures" / "prompted.png"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(figures.png(grid(store, experiment, done)))
+    path.write_bytes(pictures.png(grid(store, experiment, done)))
     return path
 
 
@@ -149,11 +149,11 @@ def strips(
     """
     arrays, _ = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
-    eyes = metric_networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
+    networks = metric_networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
     wrong, _ = verdicts(
         before["samples"],
         Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})),
-        eyes,
+        networks,
     )
     seeds = [*np.flatnonzero(wrong)[:SEEDS], *np.flatnonzero(~wrong)[:SEEDS]]
     made = [
@@ -162,7 +162,7 @@ def strips(
     ]
     lines = [(name, _line(images, seeds)) for name, images in made]
     last = np.concatenate([arrays["forget"], arrays.get("screened", arrays["forget"][:0])[:SCREENED]])
-    return [*lines, ("target, screened", figures.strip(last)[:, : lines[0][1].shape[1]])]
+    return [*lines, ("target, screened", pictures.strip(last)[:, : lines[0][1].shape[1]])]
 
 
 class Shown:
@@ -173,6 +173,6 @@ class Shown:
 
 
 def _line(images: dict[str, np.ndarray], seeds: list[int]) -> np.ndarray:
-    return figures.strip(
+    return pictures.strip(
         np.concatenate([images["samples"][seeds], images.get("others", images["samples"][:0])[:OTHERS]])
     )

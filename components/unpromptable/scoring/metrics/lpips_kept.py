@@ -34,7 +34,7 @@ class Metric:
             if before is not None and len(before) > 1:
                 distances = networks.perceptual(before, after).numpy()
                 found[f"lpips_{name}"] = estimate(distances)
-                found |= each(distances, evidence.seeds, evidence.asked) if name == "others" else {}
+                found |= each(distances, evidence.seeds, evidence.prompts) if name == "others" else {}
                 found[f"ssim_{name}"] = estimate(similarity(before, after))
             if before is not None and len(before) > 3:  # its interval leaves images out
                 features = [networks.features(x).double().numpy() for x in (after, before)]
@@ -42,13 +42,13 @@ class Metric:
         return found
 
 
-def each(distances: np.ndarray, seeds: tuple[int, ...], asked: tuple[str, ...]) -> dict[str, Estimate]:
+def each(distances: np.ndarray, seeds: tuple[int, ...], prompts: tuple[str, ...]) -> dict[str, Estimate]:
     """Each prompt's own mean of distances (n,), one per seed, since the mean over all hides a neighbour that
     is lost.
     """
     found = {}
-    for k, prompt in enumerate(asked):
-        own = distances[np.asarray(seeds) % len(asked) == k]  # as sampling asks them
+    for k, prompt in enumerate(prompts):
+        own = distances[np.asarray(seeds) % len(prompts) == k]  # as sampling asks them
         if len(own):
             found[key(k, prompt)] = estimate(own)
     return found

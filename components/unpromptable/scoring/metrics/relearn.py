@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unpromptable import data, equations, pictures
-from unpromptable.reporting.tables import THRESHOLD
+from unpromptable import equations, pictures
 from unpromptable.sampling import chains
 from unpromptable.scoring.evidence import Estimate, over_targets
+from unpromptable.scoring.verdict import THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,8 @@ class Metric:
     def _pictures(self, evidence, target: str) -> np.ndarray:
         """Other pictures of the person, (K, H, W, 3). Raises ValueError where there are none."""
         if self.folder:
-            return data.read_folder(self.folder, evidence.real.shape[1], evidence.pictures, "relearn.folder")[
-                0
-            ]
+            how, size = evidence.pictures, evidence.real.shape[1]
+            return pictures.read_folder(self.folder, size, how.links, how.background, "relearn.folder")[0]
         person = target.rpartition("-")[0]
         mine = [
             i

@@ -1,0 +1,60 @@
+"""One process that has imported the heavy libraries and forks for every step of a local run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socketserver
+import sys
+import tempfile
+from pathlib import Path
+
+from unpromptable.execution import warm_client
+from unpromptable.execution.warm_client import FILE
+from unpromptable.storage import attempts
+
+
+def serve(store: str) -> None:
+    """Listen until killed. The socket is opened first, so that callers wait for the imports instead of
+    missing them.
+    """
+    with tempfile.TemporaryDirectory() as folder, _Server(f"{folder}/socket", _Handler) as server:
+        note = Path(store) / FILE
+        note.write_text(json.dumps({"socket": f"{folder}/socket", "pid": os.getpid()}))
+        try:
+            _import()
+            server.serve_forever()
+        finally:
+            note.unlink(missing_ok=True)
+
+
+def _import() -> None:
+    """What unlearning, sampling and scoring need; no tensor is made here, so forking is safe."""
+    import accelerate  # noqa: F401
+    import diffusers
+    from torchmetrics.functional.image import structural_similarity_index_measure  # noqa: F401
+
+    for name in ("UNet2DModel", "DDPMScheduler", "DDIMScheduler"):
+        getattr(diffusers, name)  # diffusers imports on first access
+
+
+class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
+    request_queue_size = 64
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        """In a forked child: one call of `work`, its value or its traceback as one line of JSON."""
+        warm_client.inside = True
+        from . import work
+
+        call = json.loads(self.rfile.readline())
+        attempt = attempts.Attempt(**call["attempt"])
+        told = attempts.answer(getattr(work, call["function"]), call["args"], attempt)
+        self.wfile.write(json.dumps(told).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO")
+    serve(sys.argv[1])

@@ -1,0 +1,41 @@
+"""Identity of an experiment's inputs that are files, without reading more of them than that needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unpromptable import pictures
+from unpromptable.miniature.sources import drawn_by
+from unpromptable.storage import fingerprints
+
+
+def fingerprint(source: str, targets: list[str], model: str, links: bool = False) -> list[str]:
+    """Identity of the inputs that are files, from names and what they hold; raises where a target cannot be
+    found.
+    """
+    found = []
+    drawn = drawn_by(source)
+    if drawn:
+        known = set(drawn.names())
+        if source != "miniature":
+            drawn.right(source.partition("/")[2])
+    else:
+        folder = pictures.find(source, links)
+        known = set(folder.names)
+        found += [stamp(f) for f in folder.files]
+    for target in targets:
+        if target not in known and not Path(target).is_file():
+            raise FileNotFoundError(
+                f"forget: {target} is neither a file nor a picture of {source} (such as {min(known)})"
+            )
+        if target not in known:
+            pictures.read(Path(target), 8)
+            found.append(stamp(Path(target)))
+    if Path(model).is_dir():
+        found += [stamp(f) for f in sorted(Path(model).rglob("*")) if f.is_file()]
+    return found
+
+
+def stamp(path: Path) -> str:
+    """A file's name, and its identity by what it holds."""
+    return f"{path}:{fingerprints.of(path)}"

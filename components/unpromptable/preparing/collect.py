@@ -1,0 +1,115 @@
+"""The real and forget images of an experiment, and what its remember set leaves out."""
+
+from __future__ import annotations
+
+import logging
+import re
+from fnmatch import fnmatchcase
+from glob import escape as glob_escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpromptable import pictures
+from unpromptable.data import sha256
+from unpromptable.miniature.sources import drawn_by
+from unpromptable.planning.settings import Pictures
+
+log = logging.getLogger(__name__)
+
+
+def read_real(
+    source: str, size: int, how: Pictures = Pictures()
+) -> tuple[np.ndarray, list[str], dict[str, str]]:
+    """The real images of a world: the shipped portraits, the right flags of a country (`flags/japan`), or a
+    folder.
+
+    Returns them, their names, and what there is to say of the folder: what was passed over, or done to some
+    pictures.
+    """
+    drawn = drawn_by(source)
+    if drawn is None:
+        found = pictures.find(source, how.links)
+        images, said = pictures.read_all(found, size, how.background)
+        return images, found.names, {**found.said(), **said}
+    images, names = drawn.training_set() if source == "miniature" else drawn.right(source.partition("/")[2])
+    if size != drawn.SIZE:
+        raise ValueError(
+            f"real: the pictures of {source} are {drawn.SIZE} pixels, the model wants {size}; name a folder"
+            " as `real`"
+        )
+    return images, names, {}
+
+
+def read_forget(
+    targets: list[str], images: np.ndarray, names: list[str], source: str = "", background: str = "white"
+) -> np.ndarray:
+    """The forget images, (F, H, W, 3): real images by name, other drawn pictures of the source (people whom
+    no network knows), or files.
+    """
+    known, drawn = {n: images[i] for i, n in enumerate(names)}, drawn_by(source)
+    more, size = set(drawn.names()) if drawn else set(), images.shape[1]
+    one = lambda t: (
+        known[t]
+        if t in known
+        else drawn.picture(*drawn.parse(t))
+        if t in more
+        else pictures.read(Path(t), size, background)
+    )
+    return np.stack([one(t) for t in targets])
+
+
+def collect(
+    source: str, size: int, targets: list[str], leave_out: tuple[str, ...] = (), how: Pictures = Pictures()
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Real and forget images; a forget image among the real ones is removed from the remember set, and that
+    is said.
+
+    leave_out: patterns of names that are removed as well, {group} being a target's name up to its last dash
+    or slash: other pictures of the person would teach the forgotten one again. A pattern without {group} must
+    fit an image.
+
+    Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names, removed
+    and what there is to say of the folder.
+    """
+    images, names, said = read_real(source, size, how)
+    forget = read_forget(targets, images, names, source, how.background)
+    hashes = {sha256(f) for f in forget}
+    found = [n for n, image in zip(names, images) if sha256(image) in hashes]
+    if found:
+        log.info(
+            "forget images found among the %d real ones and removed from the remember set: %s",
+            len(names),
+            ", ".join(found),
+        )
+    groups = [glob_escape(re.split(r"[-/][^-/]*$", t)[0]) for t in targets]
+    fits = {
+        p: {n for n in names for g in groups if fnmatchcase(n, p.replace("{group}", g))} for p in leave_out
+    }
+    for pattern, left in fits.items():
+        if not left and "{group}" not in pattern:
+            raise ValueError(
+                f"remember.leave_out: {pattern} fits none of the images of {source} (such as {names[0]});"
+                " correct the pattern or leave it out"
+            )
+    more = set().union(*fits.values()) - set(found) - set(targets)
+    if leave_out:
+        log.info(
+            "left out of the remember set for showing the same as a target (remember.leave_out): %s",
+            f"{len(more)} images" if more else "none, no other image fits",
+        )
+    removed = [n for n in names if n in found or n in more]
+    if len(removed) == len(names):
+        raise ValueError(
+            f"real: all {len(names)} images of {source} are forget"
+            f" images{' or left out by remember.leave_out' if more else ''}, so the remember set would be"
+            f" empty; add images to keep{' or correct the pattern' if more else ''}"
+        )
+    return {"real": images, "forget": forget}, {
+        "names": names,
+        "forget_names": list(targets),
+        "removed": removed,
+        "source": source,
+        "said": said,
+    }

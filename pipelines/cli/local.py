@@ -1,0 +1,166 @@
+"""local: run an experiment on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from unpromptable.planning import reading
+
+from .options import experiment, overrides, short
+
+LEAST_DISK = 1 << 30  # bytes that must be free before a run starts
+
+
+def add(verbs: Any) -> None:
+    """The command's words."""
+    parser = verbs.add_parser("local", help="run an experiment on this machine", parents=[experiment()])
+    parser.add_argument(
+        "--out", help="folder of the run (default runs/<name>); the same folder continues or repeats a run"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="threads per step (default half the cores, as two steps run at a time)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(a: argparse.Namespace, console: Console) -> int:
+    """Run an experiment on this machine: check it, run the DAG in processes of its own, show progress, print
+    the table.
+    """
+    from unpromptable import tracking
+    from unpromptable.planning import plan
+
+    sets = overrides(a)
+    text = reading.write(plan.read_yaml(a.experiment))
+    resolved = plan.resolve(text, a.world, sets)
+    out = Path(a.out or f"runs/{resolved.experiment.name}").resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out).free
+    if free < LEAST_DISK:
+        raise OSError(
+            f"--out {out}: {free >> 20} MiB free on that disk, at least {LEAST_DISK >> 20} are needed; free"
+            " some space or choose another folder"
+        )
+    tracking.check(str(out))
+    with _Lock(out):
+        title = escape(resolved.experiment.title or resolved.experiment.name)
+        where = escape(f"world {resolved.experiment.world}, in {short(out)}")
+        console.print(f"[bold]{title}[/]  {len(resolved.cells)} cells, {where}", soft_wrap=True)
+        code, failed = _drive(out, text, a, sets, _pending(out, resolved), console)
+    return _finish(out, code, failed, console)
+
+
+def _drive(
+    out: Path, text: str, a: argparse.Namespace, sets: dict, pending: bool, console: Console
+) -> tuple[int, list[dict]]:
+    from unpromptable.storage import progress
+
+    threads = str(a.threads or max(1, (os.cpu_count() or 2) // 2))  # kfp runs two loop items at a time
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    arguments = json.dumps(
+        {
+            "experiment": text,
+            "world": a.world,
+            "overrides": json.dumps(sets),
+            "store": str(out),
+            "pending": pending,
+        }
+    )
+    with (out / "log.txt").open("a") as log_file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli.local_runner", str(out)],
+            stdin=subprocess.PIPE,
+            stdout=log_file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            text=True,
+        )
+        try:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+            child.stdin.write(arguments)
+            child.stdin.close()
+            failed = progress.watch(str(out), child, console)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)  # the runner and every step's process
+                child.wait()
+                console.print("stopped; the same command continues where this one ended")
+    return child.returncode, failed
+
+
+def _pending(out: Path, resolved) -> bool:
+    from unpromptable.storage import store
+
+    return any(
+        not store.finished(store.place(str(out), s, "row.json"), s["row_key"]) for s in resolved.cell_specs()
+    )
+
+
+def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
+    from unpromptable.storage import once
+
+    rows = json.loads((out / "rows.json").read_text()) if (out / "rows.json").is_file() else []
+    if any(r["status"] == "done" for r in rows):
+        from pipelines.cli import result_table
+
+        console.print(result_table.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
+    told = dict.fromkeys(
+        ("" if one["cell"] == once.SHARED["name"] else one["cell"], one["step"], one["text"])
+        for one in failed
+    )
+    for cell, step, text in told:
+        console.print(
+            f"failed: {cell} {step}: {text}".replace("  ", " "),
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    if (out / "report.html").is_file():
+        console.print(f"report   {short(out / 'report.html')}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"log      {short(out / 'log.txt')}", highlight=False, soft_wrap=True, markup=False)
+    broken = code != 0 or not rows or any(r["status"] != "done" for r in rows)
+    if broken and not failed:
+        tail = (out / "log.txt").read_text().splitlines()[-15:]
+        print(
+            "\n".join(["error: the run failed outside its cells; the log ends with", *tail]), file=sys.stderr
+        )
+    return 2 if any(one.get("bad") for one in failed) else 1 if broken else 0
+
+
+class _Lock:
+    """One run at a time in one folder."""
+
+    def __init__(self, out: Path):
+        self.path = out / ".lock"
+
+    def __enter__(self):
+        import fcntl
+
+        self.file = self.path.open("w")
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(
+                f"--out {self.path.parent}: another run is at work there; wait for it or choose another"
+                " folder"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
