@@ -15,7 +15,8 @@ from unpromptable.pretraining import descriptor as descriptor_training
 from unpromptable.pretraining import flag_descriptor as flags_training
 from unpromptable.sampling import chains
 from unpromptable.scoring import frechet, metric_networks
-from unpromptable.scoring.evidence import Evidence, Models, estimate, over_targets
+from unpromptable.scoring.estimates import estimate, over_targets
+from unpromptable.scoring.evidence import Evidence, Models
 from unpromptable.scoring.metrics import ssim
 
 RNG = np.random.default_rng(0)

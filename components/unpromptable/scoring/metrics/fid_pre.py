@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unpromptable.scoring import frechet
-from unpromptable.scoring.evidence import Estimate
+from unpromptable.scoring.estimates import Estimate
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable.sampling import chains, likelihood_ode
-from unpromptable.scoring.evidence import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, over_targets
 
 
 @dataclass(frozen=True)

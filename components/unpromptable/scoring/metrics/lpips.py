@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unpromptable.scoring.evidence import Estimate, estimate
+from unpromptable.scoring.estimates import Estimate, estimate
 
 
 @dataclass(frozen=True)

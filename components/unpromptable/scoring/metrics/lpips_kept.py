@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable.scoring import frechet
-from unpromptable.scoring.evidence import Estimate, estimate
+from unpromptable.scoring.estimates import Estimate, estimate
 
 from .ssim import similarity
 from .wrong import verdicts

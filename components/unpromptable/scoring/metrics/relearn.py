@@ -14,7 +14,7 @@ import torch
 
 from unpromptable import equations, pictures
 from unpromptable.sampling import chains
-from unpromptable.scoring.evidence import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, over_targets
 from unpromptable.scoring.verdict import THRESHOLD
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable.sampling import chains
-from unpromptable.scoring.evidence import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, over_targets
 
 
 @dataclass(frozen=True)

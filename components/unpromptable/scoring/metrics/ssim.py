@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unpromptable.scoring.evidence import Estimate, estimate
+from unpromptable.scoring.estimates import Estimate, estimate
 
 
 @dataclass(frozen=True)

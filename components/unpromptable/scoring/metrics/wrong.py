@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unpromptable.scoring.evidence import Estimate
+from unpromptable.scoring.estimates import Estimate
 
 
 @dataclass(frozen=True)
