@@ -85,6 +85,21 @@ def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Te
     return error.sum(1) if reduction == "sum" else error.mean(1)
 
 
+def planes(images: np.ndarray) -> Tensor:
+    """uint8 pictures (..., H, W, C) as a tensor (..., C, H, W) of the same levels."""
+    return torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, -3)
+
+
+def signed(levels: Tensor) -> Tensor:
+    """Levels 0..255 as float32 in [-1, 1], the model space of pictures."""
+    return levels.float() / 127.5 - 1
+
+
+def unit(levels: Tensor) -> Tensor:
+    """Levels 0..255 as float32 in [0, 1]."""
+    return levels.float() / 255
+
+
 def levels(x: Tensor) -> np.ndarray:
     """Pictures (N, C, H, W) in [-1, 1] as uint8 (N, H, W, C), rounded to the nearest level.
 

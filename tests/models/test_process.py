@@ -6,11 +6,9 @@ import json
 import shutil
 
 import ddpm_small
-import numpy as np
 import pytest
 import yaml
 
-from unpromptable.models import process
 from unpromptable.models.families import ddpm
 from unpromptable.planning import plan
 
@@ -226,27 +224,3 @@ def test_the_shipped_model_and_the_oldest_layout_are_read(saved, tmp_path):
     assert ddpm.pixels(tmp_path / "flat", None) == 8 and ddpm.Model.load(tmp_path / "flat").size == 8
     change(tmp_path / "flat", "config.json", sample_size=[8, 8])
     assert ddpm.pixels(tmp_path / "flat", None) == 8 and ddpm.Model.load(tmp_path / "flat").size == 8
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        *ddpm_small.SCHEDULES.values(),
-        {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True},
-        {"num_train_timesteps": 250, "beta_end": 0.08},
-        {"num_train_timesteps": 4, "trained_betas": [0.1, 0.2, 0.3, 0.4]},
-    ],
-)
-def test_signal_and_sampling_times_are_those_of_diffusers(settings):
-    from diffusers import DDIMScheduler, DDPMScheduler
-
-    stock = DDPMScheduler(prediction_type="sample", **settings)
-    found = process.abar(settings)
-    # diffusers multiplies in float32
-    np.testing.assert_allclose(found, stock.alphas_cumprod.numpy(), rtol=2e-3, atol=1e-9)
-    assert (found[-1] == 0) == (float(stock.alphas_cumprod[-1]) == 0)
-    for steps in (1, 3, 4):
-        for cls in (DDPMScheduler, DDIMScheduler):
-            scheduler = cls.from_config(stock.config)
-            scheduler.set_timesteps(steps)
-            assert process.timesteps(settings, steps).tolist() == scheduler.timesteps.tolist()

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import checkpoints
 
@@ -37,20 +38,12 @@ def fetch(
         _copy(folder, out, patterns, shutil.copyfile)
         return source if source == "miniature" else str(folder.resolve())
     fetched = out.with_name(f"{out.name}.hub")  # stays where fetching stops half way, and is gone on with
-    folder, identity = snapshot(
-        source,
-        revision,
-        patterns,
-        check,
-        "model.source",
-        "copy it to a local folder and name that; for a licence-gated model also set HF_TOKEN",
-        fetched,
-    )
+    remedy = "copy it to a local folder and name that; for a licence-gated model also set HF_TOKEN"
+    folder, identity = snapshot(source, revision, patterns, check, "model.source", remedy, fetched)
+    bring = shutil.move if folder.resolve() == fetched.resolve() else shutil.copyfile
     try:
         check(folder)
-        _copy(
-            folder, out, patterns, shutil.move if folder.resolve() == fetched.resolve() else shutil.copyfile
-        )
+        _copy(folder, out, patterns, bring)
     finally:
         shutil.rmtree(fetched, ignore_errors=True)
     return identity
@@ -86,46 +79,46 @@ def snapshot(
     logged. into: where to fetch to, instead of the cache. Raises FileNotFoundError of one line that says why
     and what to do.
     """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError
-
     kept = why = None
     try:
         kept, why = _cached(name, revision, whole)
         if kept is None or not re.fullmatch("[0-9a-f]{40}", revision):
-            info = HfApi().model_info(name, revision=revision or None)
+            info = _asked(name, revision)
             kept, why = _cached(name, info.sha, whole)
             if kept is None:
-                unread = checkpoints.unneeded(
-                    s.rfilename
-                    for s in info.siblings or ()
-                    if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)
-                )
-                return (
-                    Path(
-                        snapshot_download(
-                            name,
-                            revision=info.sha,
-                            allow_patterns=patterns,
-                            ignore_patterns=unread or None,
-                            local_dir=into,
-                        )
-                    ),
-                    f"{name}@{info.sha}",
-                )
+                return _fetched(name, info, patterns, into), f"{name}@{info.sha}"
     except failures() as error:
         if kept is None:
-            gated = isinstance(error, GatedRepoError)
-            told = _refused(name, error) if gated else _unreached(name, error, why, remedy)
-            raise FileNotFoundError(f"{setting}: {told}") from error
-        log.warning(
-            "%s: the hub cannot be asked for %s (%s); commit %s is taken from its cache",
-            setting,
-            name,
-            line(error),
-            kept.name,
-        )
+            raise FileNotFoundError(f"{setting}: {_told(name, error, why, remedy)}") from error
+        taken = "%s: the hub cannot be asked for %s (%s); commit %s is taken from its cache"
+        log.warning(taken, setting, name, line(error), kept.name)
     return kept, f"{name}@{kept.name}"
+
+
+def _asked(name: str, revision: str) -> Any:
+    """What the hub says of a repository at a revision: its commit and its files."""
+    from huggingface_hub import HfApi
+
+    return HfApi().model_info(name, revision=revision or None)
+
+
+def _fetched(name: str, info: Any, patterns: list[str], into: Path | None) -> Path:
+    """The folder of a commit, fetched without the weight files that are not read."""
+    from huggingface_hub import snapshot_download
+
+    files = [s.rfilename for s in info.siblings or ()]
+    unread = checkpoints.unneeded(f for f in files if any(fnmatch.fnmatch(f, p) for p in patterns))
+    less = {"allow_patterns": patterns, "ignore_patterns": unread or None}
+    return Path(snapshot_download(name, revision=info.sha, local_dir=into, **less))
+
+
+def _told(name: str, error: Exception, why: str | None, remedy: str) -> str:
+    """Why a repository could not be fetched, and what to do."""
+    from huggingface_hub.errors import GatedRepoError
+
+    if isinstance(error, GatedRepoError):
+        return _refused(name, error)
+    return _unreached(name, error, why, remedy)
 
 
 def _refused(name: str, error: Exception) -> str:

@@ -98,14 +98,7 @@ class Model:
         grey.
         """
         images = grey(images)[..., :1] if self.channels == 1 else images
-        return (
-            torch.from_numpy(np.ascontiguousarray(images))
-            .permute(0, 3, 1, 2)
-            .float()
-            .div(127.5)
-            .sub(1)
-            .to(self.device)
-        )
+        return equations.signed(equations.planes(images)).to(self.device)
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Model space to uint8 (N, H, W, 3), rounded to the nearest level; grey has three equal channels."""
