@@ -1,0 +1,8 @@
+"""Picture files as people see them on screen, uint8 RGB, and folders of them with what they hold said."""
+
+from .display import colour
+from .folders import Folder, find
+from .opening import Refused, opened
+from .reading import read, read_all, read_folder, whole
+
+__all__ = ["Folder", "Refused", "colour", "find", "opened", "read", "read_all", "read_folder", "whole"]

@@ -1,0 +1,83 @@
+"""A picture file opened by Pillow, whatever it does to it told in one line."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# Pillow opens these by other programs or not at all
+PROGRAMS = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+    *(RuntimeError, AssertionError, EOFError, MemoryError, struct.error, zlib.error),
+)  # what Pillow's readers raise for broken files
+
+
+class Refused(ValueError):
+    """A whole picture that cannot be shown without guessing; its text says why and what to do."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
+    """The file as Pillow opens it, and a list that takes up Pillow's warnings at the end.
+
+    Raises FileNotFoundError or ValueError, one line with the file's name, for whatever Pillow raises
+    meanwhile.
+    """
+    from PIL import Image
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such image")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; remove it or replace it with an image")
+    notes: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            # up to twice the limit is read, above it refused
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # from a stream: Pillow maps a named file's 16-bit pixels with the sides of the turned picture
+            with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
+                yield file, notes
+        notes += dict.fromkeys(f"read in spite of a warning ({_line(w.message)})" for w in warned)
+    except (Image.DecompressionBombError, *DAMAGE) as error:
+        raise ValueError(f"{path}: {_fault(error)}") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in Image.ID if name not in PROGRAMS)
+
+
+def _fault(error: BaseException) -> str:
+    """What is wrong with a file by what Pillow raised, and what to do."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that can be read; remove it or convert it to PNG"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large to be opened safely ({_line(error)}); save it smaller, or remove it"
+    if isinstance(error, NotImplementedError):
+        return f"of a kind that cannot be read ({_line(error)}); convert it to PNG"
+    if isinstance(error, PermissionError):
+        return f"may not be read ({error.strerror}); give its reader the right to"
+    return f"the image is damaged or truncated ({_line(error)}); replace it"
+
+
+def _line(error: BaseException | Warning) -> str:
+    """What an error says, in one line; its class too where it says a key or nothing."""
+    text = " ".join(str(error).split())[:160]
+    if text and not isinstance(error, (LookupError, AttributeError, AssertionError)):
+        return text
+    return f"{type(error).__name__} {text}".strip()
