@@ -127,8 +127,8 @@ def cells(resolved: plan.Plan) -> Table:
         name = cell.name if len(alike) == 1 else f"{cell.group}, {len(alike)} cells"
         table.add_row(
             name,
-            _choice(cell.method, "method"),
-            _choice(cell.editor, "editor"),
+            _choice(cell.method),
+            _choice(cell.editor),
             *(f"{t[k]:g}" for k in TRAINING),
             other or "the defaults",
             "; ".join(" then ".join(c.forget) for c in alike),
@@ -136,12 +136,9 @@ def cells(resolved: plan.Plan) -> Table:
     return table
 
 
-def _choice(choice: Choice, kind: str) -> str:
+def _choice(choice: Choice) -> str:
     """A method or editor with every setting that it runs with, defaults included."""
-    from unpromptable.planning import plugins
-
-    made = plugins.make(kind, choice.name, choice.settings)
-    return ", ".join([choice.name, *(f"{k} {v}" for k, v in asdict(made).items())])
+    return ", ".join([choice.name, *(f"{k} {v}" for k, v in asdict(choice.made).items())])
 
 
 def operations(steps: list[cost.Step], rate: float) -> Table:

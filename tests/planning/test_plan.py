@@ -1,11 +1,16 @@
 """Worlds, experiments and overrides resolve to cells; what is wrong is said before any work."""
 
+import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
 
 from unpromptable.planning import plan
+from unpromptable.planning.experiment import to_json
+from unpromptable.planning.settings import Choice
 
 BASE = {
     "name": "t",
@@ -174,12 +179,18 @@ def test_the_paper_world_keeps_the_papers_hyperparameters(tmp_path):
 @pytest.mark.parametrize(
     "change, overrides, words",
     [
-        ({"colour": 1}, {}, "experiment: no setting 'colour'"),
+        ({"colour": 1}, {}, "experiment: no setting 'colour'; choose from name, world, real, forget"),
+        (
+            {"traning": {}},
+            {},
+            r"experiment: no setting 'traning' \(did you mean training\?\); choose from name, world",
+        ),
+        ({"sweeep": {}}, {}, r"experiment: no setting 'sweeep' \(did you mean sweep\?\)"),
         ({"world": "mars"}, {}, "world: no 'mars'; choose from miniature, paper"),
         ({"cells": [{"method": "sis"}]}, {}, "methods: no 'sis'; choose from .*did you mean siss"),
         ({"cells": [{"editor": "paynt"}]}, {}, "editors: no 'paynt'; .*did you mean paint"),
         ({"cells": [{"method": "surrogate", "steps": 3}]}, {}, "no setting 'steps'"),
-        ({}, {"training.step": 3}, "training: no setting 'step'; .*did you mean steps"),
+        ({}, {"training.step": 3}, r"training: no setting 'step' \(did you mean steps\?\); choose from"),
         ({}, {"method.gamma": 3}, "no method of this experiment has a setting 'gamma'"),
         ({}, {"method.beta": 0.01}, "surrogate.beta is 0.01"),
         ({}, {"training.steps": 0}, "training.steps is 0"),
@@ -250,7 +261,7 @@ def test_figure8_runs_on_flags_here_and_on_the_published_model_with_the_papers_s
 
 def test_a_familys_settings_are_checked_when_the_plan_is_made():
     assert plan.resolve("figure8", overrides={"model.rank": 16}).experiment.family_settings().rank == 16
-    with pytest.raises(ValueError, match="model: no setting 'rnak'.*did you mean rank"):
+    with pytest.raises(ValueError, match="model: no setting 'rnak' .did you mean rank"):
         plan.resolve("figure8", overrides={"model.rnak": 16})
 
 
@@ -289,3 +300,25 @@ def test_text_that_is_no_yaml_is_refused_in_one_line(text, said):
     with pytest.raises(ValueError, match=said) as error:
         plan.read_yaml(text)
     assert "\n" not in str(error.value)
+
+
+def test_a_cell_holds_what_its_choices_name_and_writes_the_choices_alone():
+    cell = resolve({"method.beta": 3e-4}).cells[0]
+    assert cell.method.made.beta == 3e-4 and cell.method.made.projection == "forget"  # its class's default
+    assert type(cell.editor.made).__module__ == "unpromptable.editing.editors.paint"
+    assert to_json(cell)["method"] == {"name": "surrogate", "settings": {"beta": 3e-4}}
+    again = dataclasses.replace(cell, method=Choice("siss", {"mixture": 0.25}))
+    assert again.method.made.mixture == 0.25 and again.editor.made is cell.editor.made
+    assert [type(m.made).__name__ for m in resolve().experiment.metrics] == ["Metric"] * 5
+
+
+def test_a_cell_of_a_wrong_choice_cannot_be_made():
+    with pytest.raises(ValueError, match="surrogate.beta is 1.0"):
+        dataclasses.replace(resolve().cells[0], method=Choice("surrogate", {"beta": 1.0}))
+    with pytest.raises(ValueError, match="methods: no 'flip'"):
+        dataclasses.replace(resolve().cells[0], method=Choice("flip"))
+
+
+def test_planning_is_imported_without_torch():
+    code = "import sys; import unpromptable.planning.plan; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -10,6 +10,7 @@ import torch
 
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Training
+from unpromptable.planning.validation import build
 from unpromptable.unlearning import training
 
 CELL = Cell(
@@ -235,13 +236,14 @@ def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
     [
         ({"steps": 0}, "training.steps is 0"),
         ({"lr": -1.0}, "training.lr is -1.0"),
-        ({"t_max": 1000}, "t_max 1000"),
-        ({"reduction": "max"}, "mean or sum"),
-        ({"micro_batch": -1}, "micro_batch is -1"),
+        ({"t_min": 20, "t_max": 10}, "training.t_min is 20 and training.t_max 10"),
+        ({"t_max": 1000}, "training.t_max is 1000; it may be at most 999"),
+        ({"reduction": "max"}, "training.reduction: no 'max'; choose from mean, sum"),
+        ({"micro_batch": -1}, "training.micro_batch is -1"),
         ({"cooldown": 1.5}, "training.cooldown is 1.5"),
         ({"revisit": 1.0}, "training.revisit is 1.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
-        dataclasses.replace(Training(), **change)
+        build(Training, change, "training")

@@ -73,7 +73,7 @@ def edit(
         progress,
         tuple(manifest["forget_names"]),
     )
-    editors = [plugins.make("editor", name, c.editor.settings) for c in cells]
+    editors = [c.editor.made for c in cells]
     began = time.monotonic()
     many = (
         editors[0].edit_many(scene, [getattr(e, e.together) for e in editors])

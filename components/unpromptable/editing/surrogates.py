@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable import data
-from unpromptable.planning import plugins
 from unpromptable.planning.experiment import read_cell, read_experiment
 from unpromptable.storage import lease, store
 
@@ -53,7 +52,7 @@ def _siblings(where: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The cell's spec first, then one spec for every other value of the setting that its editor builds
     together.
     """
-    setting = getattr(plugins.module("editor", spec["cell"]["editor"]["name"]).Editor, "together", None)
+    setting = getattr(read_cell(spec["cell"]).editor.made, "together", None)
     if setting is None:
         return [spec]
     planned = json.loads(store.fetch(Path(where) / "experiment.json").read_text())["cells"]
@@ -64,7 +63,7 @@ def _siblings(where: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
 def _without(spec: dict[str, Any], setting: str) -> tuple[Any, ...]:
     """All that a cell's surrogates depend on but `setting`; defaults and values written out are the same."""
     cell = read_cell(spec["cell"])
-    settings = asdict(plugins.make("editor", cell.editor.name, cell.editor.settings))
+    settings = asdict(cell.editor.made)
     return (
         cell.editor.name,
         {k: v for k, v in settings.items() if k != setting},

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from unpromptable.planning import plugins
+from unpromptable.planning.validation import build
 from unpromptable.reporting import groups, tables
 from unpromptable.scoring import verdict
 from unpromptable.storage import store
@@ -85,8 +85,7 @@ def read() -> dict[str, tuple[Claim, ...]]:
     text = yaml.safe_load((resources.files("unpromptable") / "paper" / "claims.yaml").read_text())
     return {
         name: tuple(
-            plugins.build(Claim, {**c, "table": part["table"]}, f"claim {c.get('id')}")
-            for c in part["claims"]
+            build(Claim, {**c, "table": part["table"]}, f"claim {c.get('id')}") for c in part["claims"]
         )
         for name, part in text.items()
         if isinstance(part, dict)

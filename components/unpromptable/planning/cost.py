@@ -122,7 +122,7 @@ def _sample(
 
 
 def _edit(cell: Cell, base: Operations | None) -> Step:
-    editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
+    editor = cell.editor.made
     calls = editor.base_calls(base.timesteps if base else 1000) if hasattr(editor, "base_calls") else 0
     own = getattr(editor, "flop", 0.0)
     flop = (
@@ -134,7 +134,7 @@ def _edit(cell: Cell, base: Operations | None) -> Step:
 
 
 def _unlearn(cell: Cell, base: Operations | None) -> Step:
-    passes = getattr(plugins.make("method", cell.method.name, cell.method.settings), "passes", None)
+    passes = getattr(cell.method.made, "passes", None)
     t, updates = cell.training, cell.training.steps * len(cell.forget)
     words = f"{updates:,} updates of {t.batch} images, " + (
         "{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say"

@@ -6,12 +6,17 @@ import hashlib
 import math
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, field, replace
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from pydantic.dataclasses import dataclass
 
 from . import plugins
 from .reading import check_path, shown
 from .settings import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
+from .validation import CONFIG, build, fields_of
 
 BLOCKS = {
     "model": Source,
@@ -43,16 +48,34 @@ ELSEWHERE = {
     ("method", "editor", "training"),
     "it belongs to cells: say it in `base` for all of them, or in one of `cells`",
 )
+IN_YAML = (
+    "base",
+    "cells",
+    "sweep",
+    "worlds",
+)  # words of an experiment's YAML that are no settings of its own
 METRICS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real")  # the paper's, which every table and verdict needs
 
 
-@dataclass(frozen=True)
+def made(kind: str, choice: Choice) -> Choice:
+    """A choice with what it names, made of its settings. Raises ValueError where these are wrong."""
+    if choice.made is not None:
+        return choice
+    return replace(choice, made=plugins.make(kind, choice.name, choice.settings))
+
+
+ChosenMethod = Annotated[Choice, AfterValidator(partial(made, "method"))]
+ChosenEditor = Annotated[Choice, AfterValidator(partial(made, "editor"))]
+ChosenMetric = Annotated[Choice, AfterValidator(partial(made, "metric"))]
+
+
+@dataclass(frozen=True, config=CONFIG)
 class Cell:
-    """One point of the sweep."""
+    """One point of the sweep. `method.made` is its Method, `editor.made` its Editor."""
 
     name: str
-    method: Choice
-    editor: Choice
+    method: ChosenMethod
+    editor: ChosenEditor
     training: Training
     forget: tuple[str, ...]
     # cells of one group that differ in their targets alone are also shown as one line, averaged
@@ -88,7 +111,7 @@ class Cell:
             check_path(f"cell {shown(self.name)}: forget", target)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CONFIG)
 class Experiment:
     """What all cells share; changing any of it changes every cell."""
 
@@ -107,7 +130,9 @@ class Experiment:
     pictures: Pictures = Pictures()
     quality: Quality = Quality()
     # what is measured: files of metrics/ with their settings
-    metrics: tuple[Choice, ...] = tuple(Choice(m) for m in METRICS)
+    metrics: tuple[ChosenMetric, ...] = field(
+        default_factory=lambda: tuple(made("metric", Choice(m)) for m in METRICS)
+    )
     title: str = ""
     description: str = ""
     paper: tuple[dict[str, Any], ...] = ()  # the paper's own rows, shown beside ours
@@ -175,7 +200,7 @@ class Experiment:
         """The model's settings as its family's dataclass; None for a family without settings."""
         family = plugins.module("model", self.model.name)
         if hasattr(family, "Settings"):
-            return plugins.build(family.Settings, self.model.settings, "model")
+            return build(family.Settings, self.model.settings, "model")
         if self.model.settings:
             raise ValueError(
                 f"model: the family {self.model.name} has no settings, got {', '.join(self.model.settings)}"
@@ -184,19 +209,17 @@ class Experiment:
 
 
 def to_json(thing: Any) -> dict[str, Any]:
-    """Any of the above as plain values."""
-    return asdict(thing)
+    """Any of the above as plain values: choices as they were given, without what was made of them."""
+    return asdict(thing, dict_factory=lambda pairs: {k: v for k, v in pairs if k != "made"})
 
 
 def read_cell(value: dict[str, Any]) -> Cell:
     """A cell from what `to_json` wrote or a merged YAML mapping; settings are checked against their files."""
     parts = dict(value)
     for kind in ("method", "editor"):
-        choice = _choice(parts.get(kind), kind)
-        plugins.make(kind, choice.name, choice.settings)
-        parts[kind] = choice
-    parts["training"] = plugins.build(Training, parts.get("training") or {}, "training")
-    return plugins.build(Cell, parts, f"cell {shown(parts.get('name', ''))}")
+        parts[kind] = made(kind, _choice(parts.get(kind), kind))
+    parts["training"] = build(Training, parts.get("training") or {}, "training")
+    return build(Cell, parts, f"cell {shown(parts.get('name', ''))}")
 
 
 def read_experiment(value: dict[str, Any]) -> Experiment:
@@ -208,7 +231,7 @@ def read_experiment(value: dict[str, Any]) -> Experiment:
     for key, cls in BLOCKS.items():
         given = parts.get(key) or {}
         given = {"name": given} if isinstance(given, str) else given
-        parts[key] = plugins.build(
+        parts[key] = build(
             cls, _with_settings(given) if cls is Source and isinstance(given, dict) else given, key
         )
     if "metrics" in parts:
@@ -217,10 +240,8 @@ def read_experiment(value: dict[str, Any]) -> Experiment:
             raise ValueError(
                 f"experiment.metrics: got {shown(listed)}; give a list such as [{', '.join(METRICS)}]"
             )
-        parts["metrics"] = tuple(_choice(m, "metrics") for m in listed)
-        for choice in parts["metrics"]:
-            plugins.make("metric", choice.name, choice.settings)
-    return plugins.build(Experiment, parts, "experiment")
+        parts["metrics"] = tuple(made("metric", _choice(m, "metrics")) for m in listed)
+    return build(Experiment, parts, "experiment", (*IN_YAML, *ELSEWHERE))
 
 
 def _with_settings(given: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +251,7 @@ def _with_settings(given: dict[str, Any]) -> dict[str, Any]:
         return given
     if not isinstance(given.get("settings") or {}, dict):
         raise ValueError(f"model.settings: got {shown(given['settings'])}; give a mapping")
-    own = plugins.fields_of(Source)
+    own = fields_of(Source)
     theirs = {k: v for k, v in given.items() if k not in own}
     return {
         **{k: v for k, v in given.items() if k in own},

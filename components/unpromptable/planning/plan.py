@@ -82,12 +82,11 @@ class Plan:
 
     def _surrogates_key(self, cell: Cell) -> str:
         """Identity of a cell's surrogates, the same for every cell that can share them."""
-        editor = plugins.make("editor", cell.editor.name, cell.editor.settings)
         return fingerprints.digest(
             [
                 self.key,
                 cell.editor.name,
-                asdict(editor),
+                asdict(cell.editor.made),
                 cell.forget,
                 cell.training.seed,
                 self.edited.get(cell.name),
@@ -132,13 +131,13 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
         _check_model(experiment)
     files = _files(experiment, targets) if inputs else None
     key = fingerprints.digest([shared, sorted(set(targets)), code_digest(), files])
-    edited = {c.name: _read_by("editor", c.editor, c.forget, targets) for c in cells} if inputs else {}
+    edited = {c.name: _read_by(c.editor, c.forget, targets) for c in cells} if inputs else {}
     return Plan(
         experiment,
         cells,
         key,
         edited,
-        tuple(f for m in experiment.metrics for f in _read_by("metric", m)) if inputs else (),
+        tuple(f for m in experiment.metrics for f in _read_by(m)) if inputs else (),
     )
 
 
@@ -152,10 +151,9 @@ def _files(experiment: Experiment, targets: tuple[str, ...]) -> list[str]:
     return [*own, *(fingerprints.tree(experiment.networks.folder) if experiment.networks.folder else [])]
 
 
-def _read_by(kind: str, choice: Choice, *of: tuple[str, ...]) -> list[str]:
+def _read_by(choice: Choice, *of: tuple[str, ...]) -> list[str]:
     """Identities of the files that an editor or a metric says it will read. Raises where it cannot."""
-    chosen = plugins.make(kind, choice.name, choice.settings)
-    return [stamp(f) for f in chosen.files(*of)] if hasattr(chosen, "files") else []
+    return [stamp(f) for f in choice.made.files(*of)] if hasattr(choice.made, "files") else []
 
 
 def _asked(world: str, override: Any) -> Any:

@@ -161,9 +161,7 @@ def score(
     )
     networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
     values = {
-        key: asdict(e)
-        for m in experiment.metrics
-        for key, e in plugins.make("metric", m.name, m.settings).measure(evidence, networks).items()
+        key: asdict(e) for m in experiment.metrics for key, e in m.made.measure(evidence, networks).items()
     }
     inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
     return {

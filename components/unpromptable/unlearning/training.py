@@ -18,7 +18,6 @@ from torch import Tensor
 
 from unpromptable import data, equations
 from unpromptable.models import tensors
-from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
 from unpromptable.storage import store
@@ -131,8 +130,8 @@ def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> d
 
     settings = fit_memory.smaller(cell.training)
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
-    method = plugins.make("method", cell.method.name, cell.method.settings)
-    redraws = getattr(plugins.make("editor", cell.editor.name, cell.editor.settings), "redraws", False)
+    method = cell.method.made
+    redraws = getattr(cell.editor.made, "redraws", False)
     optimizer = torch.optim.AdamW(
         model.trained(),
         lr=settings.lr,
