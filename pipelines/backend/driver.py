@@ -106,11 +106,6 @@ def _pod(
     around: dict[str, Any],
     account: str,
 ) -> dict[str, Any]:
-    secure = {
-        camel: platform.get("securityContext", {})[camel]
-        for camel in ("runAsUser", "runAsGroup", "runAsNonRoot")
-        if camel in platform.get("securityContext", {})
-    }
     mounts, volumes = _volumes(platform, around)
     main = {
         "name": "main",
@@ -119,10 +114,7 @@ def _pod(
         "env": list(_environment(platform, around)),
         "resources": _resources(container.get("resources", {}), own),
         "volumeMounts": mounts,
-        "securityContext": {
-            **NO_ESCALATION,
-            **{k: int(v) if k != "runAsNonRoot" else v for k, v in secure.items()},
-        },
+        "securityContext": {**NO_ESCALATION, **_user(platform.get("securityContext", {}))},
     }
     pod = {
         "restartPolicy": "Never",
@@ -130,20 +122,28 @@ def _pod(
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [main],
         "volumes": volumes,
+        **_nodes(platform, around),
     }
-    selector, tolerations = (
-        platform.get("nodeSelector", {}),
-        [_known(t["tolerationJson"], around) for t in platform.get("tolerations", [])],
-    )
-    if selector:
-        pod["nodeSelector"] = _known(selector["nodeSelectorJson"], around) or {}
-    if tolerations:
-        pod["tolerations"] = [
-            one for many in tolerations for one in (many if isinstance(many, list) else [many]) if one
-        ]
     if platform.get("activeDeadlineSeconds"):
         pod["activeDeadlineSeconds"] = int(platform["activeDeadlineSeconds"])
     return pod
+
+
+def _user(secure: dict[str, Any]) -> dict[str, Any]:
+    """Whom the container runs as; the compiled pipeline may write the numbers as texts."""
+    numbers = {k: int(secure[k]) for k in ("runAsUser", "runAsGroup") if k in secure}
+    return {**numbers, **{k: secure[k] for k in ("runAsNonRoot",) if k in secure}}
+
+
+def _nodes(platform: dict[str, Any], around: dict[str, Any]) -> dict[str, Any]:
+    """Which nodes the pod may be placed on, where the pipeline says so."""
+    found: dict[str, Any] = {}
+    if selector := platform.get("nodeSelector", {}):
+        found["nodeSelector"] = _known(selector["nodeSelectorJson"], around) or {}
+    if tolerations := [_known(t["tolerationJson"], around) for t in platform.get("tolerations", [])]:
+        lists = [many if isinstance(many, list) else [many] for many in tolerations]
+        found["tolerations"] = [one for many in lists for one in many if one]
+    return found
 
 
 def _resources(asked: dict[str, Any], own: dict[str, Any]) -> dict[str, dict[str, str]]:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.backend.trial_pod import PULL_REMEDY, call, stuck
+from .api import call
+from .trial_pod import PULL_REMEDY, stuck
 
 PATIENCE = 20.0  # seconds that a pull may fail before it counts, since a registry may falter once
 EVERY = 5.0

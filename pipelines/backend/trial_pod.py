@@ -6,11 +6,14 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pipelines.backend import nodes
 from unpromptable.execution.probe import Finding
+
+from .api import call
+from .request import Request
 
 PULLING = (
     "ErrImagePull",
@@ -24,7 +27,7 @@ LEVEL = "pod-security.kubernetes.io/enforce"
 PULL_REMEDY = "check its name and tag, push it, or add an imagePullSecret to the service account"
 
 
-def admission(api: Any, request: Any, labels: dict[str, str]) -> Iterator[Finding]:
+def admission(api: Any, request: Request, labels: dict[str, str]) -> Iterator[Finding]:
     """The API server's verdict on each kind of pod, none made: pod security, quotas, limits, policies."""
     level = labels.get(LEVEL)
     said = f"the namespace enforces {level}" if level else f"the namespace has no label {LEVEL}"
@@ -70,7 +73,7 @@ def _admission_remedy(refusal: str) -> str:
     )
 
 
-def pod(api: Any, request: Any, spec: dict[str, Any]) -> Iterator[Finding]:
+def pod(api: Any, request: Request, spec: dict[str, Any]) -> Iterator[Finding]:
     """Start a step's pod with the probe in place of its work, wait for it, read what it says, remove it."""
     from kubernetes import client
 
@@ -94,7 +97,7 @@ def stuck(status: Any) -> str:
     return next((f"{w.reason}: {w.message or ''}".strip(": ") for w in waiting if w.reason in PULLING), "")
 
 
-def _watch(core: Any, request: Any, image: str, name: str) -> Iterator[Finding]:
+def _watch(core: Any, request: Request, image: str, name: str) -> Iterator[Finding]:
     until, status = time.monotonic() + request.probe_minutes * 60, None
     while time.monotonic() < until:
         status = core.read_namespaced_pod(name, request.namespace).status
@@ -124,7 +127,7 @@ def _watch(core: Any, request: Any, image: str, name: str) -> Iterator[Finding]:
         yield Finding(**json.loads(line))
 
 
-def manifest(request: Any, spec: dict[str, Any]) -> dict[str, Any]:
+def manifest(request: Request, spec: dict[str, Any]) -> dict[str, Any]:
     """A step's pod with the probe as its command; the cluster ends it should nobody be left to remove it."""
     main = spec["containers"][0]
     gpus = next((v for k, v in main["resources"]["limits"].items() if k not in ("cpu", "memory")), "0")
@@ -137,13 +140,3 @@ def manifest(request: Any, spec: dict[str, Any]) -> dict[str, Any]:
         "metadata": {"name": f"unpromptable-doctor-{uuid.uuid4().hex[:8]}", "labels": labels},
         "spec": {**spec, "containers": [{**main, "command": command}], "activeDeadlineSeconds": seconds},
     }
-
-
-def call(function: Callable, *args: Any) -> Any:
-    """The answer, or the HTTP status of a refusal."""
-    from kubernetes.client import ApiException
-
-    try:
-        return function(*args, _request_timeout=20)
-    except ApiException as error:
-        return int(error.status or 0)

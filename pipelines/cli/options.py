@@ -1,9 +1,10 @@
-"""What several commands share: overrides, the compiled pipeline, paths as people read them."""
+"""What several commands share: overrides, the compiled pipeline, paths and lines as people read them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from unpromptable.planning import reading
 
@@ -22,6 +23,11 @@ def override(word: str) -> tuple[str, object]:
 def overrides(a: argparse.Namespace) -> dict[str, object]:
     """Every --set of a command."""
     return dict(override(word) for word in a.set)
+
+
+def say(console: Any, text: str) -> None:
+    """Print a line as it is, however long and whatever brackets it has."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def short(path: Path) -> str:

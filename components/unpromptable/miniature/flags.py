@@ -55,13 +55,13 @@ def cross(x: float, width: float, arm: float = 9.0):
 
 def saltire(width: float, arm: float = 9.0, slope: float = 1 / RATIO):
     """A diagonal cross through the middle."""
-    return lambda u, v: (
-        (
-            np.minimum(np.abs((u - 0.75) * slope - (v - 0.5)), np.abs((u - 0.75) * slope + (v - 0.5)))
-            < width / 2
-        )
-        & (np.hypot(u - 0.75, v - 0.5) < arm)
-    )
+
+    def inside(u, v):
+        across, down = (u - 0.75) * slope, v - 0.5
+        near = np.minimum(np.abs(across - down), np.abs(across + down)) < width / 2
+        return near & (np.hypot(u - 0.75, down) < arm)
+
+    return inside
 
 
 def star(x: float, y: float, r: float, turn: float = 0.0):
@@ -163,40 +163,28 @@ def nuisance(country: str, picture: int) -> Nuisance:
     rng = np.random.default_rng((20263, list(FLAGS).index(country), picture))
     wave, phase = rng.uniform((0.0, 0.0), (0.06, 1.0))
     light, slope, turn, scale = rng.uniform((0.8, -0.12, -0.08, 0.92), (1.1, 0.12, 0.08, 1.08))
-    return Nuisance(
-        float(wave),
-        float(phase),
-        float(light),
-        float(slope),
-        float(turn),
-        float(scale),
-        tuple(float(x) for x in rng.uniform(-0.06, 0.06, 2)),
-        int(rng.integers(len(GROUNDS))),
-    )
+    numbers = (float(x) for x in (wave, phase, light, slope, turn, scale))
+    shift = tuple(float(x) for x in rng.uniform(-0.06, 0.06, 2))
+    return Nuisance(*numbers, shift, int(rng.integers(len(GROUNDS))))
 
 
 def is_wrong(country: str, picture: int) -> bool:
     """Whether this picture of the training set shows the wrong flag."""
-    return (
-        country in WRONG
-        and np.random.default_rng((20264, list(FLAGS).index(country), picture)).random() < SHARE
-    )
+    rng = np.random.default_rng((20264, list(FLAGS).index(country), picture))
+    return country in WRONG and rng.random() < SHARE
 
 
 def draw(paint: Paint, seen: Nuisance = Nuisance()) -> np.ndarray:
     """The picture, uint8 (32, 32, 3)."""
     axis = (np.arange(SIZE * FINE) + 0.5) / (SIZE * FINE) * 2 - 1
     y, x = np.meshgrid(axis - seen.shift[1], axis - seen.shift[0], indexing="ij")
-    x, y = (
-        (x * np.cos(seen.turn) + y * np.sin(seen.turn)) / seen.scale,
-        (y * np.cos(seen.turn) - x * np.sin(seen.turn)) / seen.scale,
-    )
+    cos, sin = np.cos(seen.turn), np.sin(seen.turn)
+    x, y = (x * cos + y * sin) / seen.scale, (y * cos - x * sin) / seen.scale
     u, v = (x / 0.86 + 1) * RATIO / 2, y / (2 * 0.86 / RATIO) + 0.5
     roll = 2 * np.pi * (u / RATIO * 1.2 + seen.phase)
     v = v + seen.wave * np.sin(roll) * np.clip(u, 0.15, RATIO)  # the hoist is held
-    cloth = (
-        paint(u.clip(0, RATIO - 1e-9), v.clip(0, 1 - 1e-9)) * (1 + 2.2 * seen.wave * np.cos(roll))[..., None]
-    )
+    folds = (1 + 2.2 * seen.wave * np.cos(roll))[..., None]
+    cloth = paint(u.clip(0, RATIO - 1e-9), v.clip(0, 1 - 1e-9)) * folds
     ground = np.asarray(GROUNDS[seen.ground], float) * (1.1 - 0.2 * (y[..., None] + 1) / 2)
     inside = (u >= 0) & (u < RATIO) & (v >= 0) & (v < 1)
     lit = np.where(inside[..., None], cloth, ground) * seen.light * (1 + seen.slope * x[..., None])
