@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from unpromptable import data
+from unpromptable import data, protocols
 from unpromptable.editing import engine, surrogates
 from unpromptable.execution import work
 from unpromptable.planning import plan, plugins
@@ -27,7 +27,7 @@ CALLS = []
 
 
 @dataclass(frozen=True)
-class Editor:
+class Editor(protocols.Editor):
     """Adds its weight to every pixel."""
 
     weight: float = 2.0

@@ -22,7 +22,7 @@ KEYS = sorted(
             f"{kind}.{f.name}"
             for kind in ("method", "editor")
             for name in plugins.names(kind)
-            for f in fields(getattr(plugins.module(kind, name), kind.capitalize()))
+            for f in fields(plugins.find(kind, name))
         ),
         *(f.name for f in fields(config.Experiment)),
         *BLOCKS,

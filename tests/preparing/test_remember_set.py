@@ -232,7 +232,7 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
         "remember": {"prompts": ["flag of Peru"]},
         "networks": {"name": "flags", "folder": ""},
     }
-    text = prompted.write(tmp_path, told, [row], "SUCCEEDED").read_text()
+    text = prompted.Report().write(tmp_path, told, [row], "SUCCEEDED").read_text()
     assert (
         "| Ours | 12.5% (10.0% to 20.0%) |" in text
         and "n = 9" in text
@@ -241,9 +241,11 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     )
     few, many = ({**value, "mean": x} for x in (0.01, 0.5))
     asked = {**row, "lpips_prompts/00 flag of Peru": few, "lpips_prompts/01 flag of Laos": many}
-    text = prompted.write(
-        tmp_path, {**told, "other_prompts": ["flag of Peru", "flag of Laos"]}, [asked], "SUCCEEDED"
-    ).read_text()
+    text = (
+        prompted.Report()
+        .write(tmp_path, {**told, "other_prompts": ["flag of Peru", "flag of Laos"]}, [asked], "SUCCEEDED")
+        .read_text()
+    )
     assert (
         "the most changed first:\n\n| Prompt | Ours |\n|---|---:|\n| flag of Laos | 0.500 ± 0.050 |\n| flag"
         " of Peru | 0.010 ± 0.050 |\n" in text
@@ -254,7 +256,7 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
         row["name"],
         "target, screened",
     ]
-    assert prompted.write(tmp_path, {**told, "prompt": ""}, [row], "SUCCEEDED") is None
+    assert prompted.Report().write(tmp_path, {**told, "prompt": ""}, [row], "SUCCEEDED") is None
 
 
 def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_path):

@@ -24,7 +24,7 @@ def rows():
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_names_every_cell(store):
-    text = html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
+    text = html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
     assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
     assert all(r["name"] in text for r in rows()) and "Forgetting &lt;one&gt; face" in text
     assert "not SSCD, LPIPS or FID of the paper" in text and "the paper's" in text
@@ -33,15 +33,16 @@ def test_the_page_needs_nothing_from_elsewhere_and_names_every_cell(store):
 def test_pictures_that_the_networks_do_not_know_are_said_to_be_so(store):
     unknown = "These networks know portraits drawn by code"
     assert (
-        unknown in html.write(store, {**EXPERIMENT, "real": "photographs"}, rows(), "SUCCEEDED").read_text()
+        unknown
+        in html.Report().write(store, {**EXPERIMENT, "real": "photographs"}, rows(), "SUCCEEDED").read_text()
     )
-    assert unknown not in html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
+    assert unknown not in html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
 
 def test_a_failed_cell_is_shown_with_its_error_and_the_page_says_so(store):
     page, text = (
-        html.write(store, EXPERIMENT, rows(), "FAILED").read_text(),
-        markdown.write(store, EXPERIMENT, rows(), "FAILED").read_text(),
+        html.Report().write(store, EXPERIMENT, rows(), "FAILED").read_text(),
+        markdown.Report().write(store, EXPERIMENT, rows(), "FAILED").read_text(),
     )
     for content in (page, text):
         assert "unlearn: remember is nan" in content and "did not succeed" in content
@@ -66,24 +67,28 @@ def test_the_verdict_says_who_forgot_and_who_did_not():
 
 
 def test_a_run_without_any_result_still_has_a_page(store):
-    text = html.write(store, EXPERIMENT, [rows()[3]], "FAILED").read_text()
+    text = html.Report().write(store, EXPERIMENT, [rows()[3]], "FAILED").read_text()
     assert "No cell finished" in text
 
 
 def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(store):
     value = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 12}
     more = [{**r, "nearest": value, "nearest_before": value} for r in rows()[:2]]
-    text = html.write(
-        store,
-        {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]},
-        more,
-        "SUCCEEDED",
-    ).read_text()
+    text = (
+        html.Report()
+        .write(
+            store,
+            {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]},
+            more,
+            "SUCCEEDED",
+        )
+        .read_text()
+    )
     assert (
         "<th>nearest_before</th>" in text
         and "does any of the model&#39;s ordinary samples show the target?" in text
     )
-    assert "Beyond the paper" not in html.write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
+    assert "Beyond the paper" not in html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
 
 def test_a_doubtful_surrogate_is_named_where_a_method_reads_it():
@@ -109,11 +114,11 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
     ]
     failed = {**rows()[3], "name": "Bad | <i>", "error": "no | <u> $x_{$"}
     experiment = {**EXPERIMENT, "title": "T | <s> *t*"}
-    page = html.write(store, experiment, [*odd, failed], "FAILED").read_text()
+    page = html.Report().write(store, experiment, [*odd, failed], "FAILED").read_text()
     assert {(name, False) for name in ODD} <= drawn, drawn
     for name in (*ODD, failed["name"], failed["error"], experiment["title"]):
         assert str(escape(name)) in page
-    lines = markdown.write(store, experiment, [*odd, failed], "FAILED").read_text().splitlines()
+    lines = markdown.Report().write(store, experiment, [*odd, failed], "FAILED").read_text().splitlines()
     table = [line for line in lines if line.startswith("|")]
     plain = lambda text: re.sub(r"\\(.)", r"\1", text)
     cells = [re.split(r"(?<!\\)(?:\\\\)*\|", line) for line in table]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 from unpromptable.sampling import chains, likelihood_ode
 
 
@@ -97,8 +97,8 @@ def test_a_last_timestep_without_signal_is_left_out_of_the_ode():
 
 
 def test_a_family_whose_space_is_not_that_of_pictures_is_refused():
-    class Latents:
-        device = torch.device("cpu")
+    class Latents(Gaussian):
+        noise_of = protocols.Model.noise_of
 
     with pytest.raises(ValueError, match="no `noise_of`, since its space is not that of pictures"):
         likelihood_ode.log_likelihood(Latents(), torch.ones((3, 2, 2), dtype=torch.float64), probes(1))

@@ -17,7 +17,7 @@ from unpromptable.sampling import chains
 from unpromptable.scoring import frechet, metric_networks
 from unpromptable.scoring.estimates import estimate, over_targets
 from unpromptable.scoring.evidence import Evidence, Models
-from unpromptable.scoring.metrics import ssim
+from unpromptable.scoring.metrics import ssim, wrong
 
 RNG = np.random.default_rng(0)
 
@@ -341,7 +341,7 @@ def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
 
 
 def test_wilson_s_interval_by_hand():
-    found = plugins.module("metric", "wrong").wilson(0, 100)
+    found = wrong.wilson(0, 100)
     assert (found.mean, found.low, found.n) == (0.0, 0.0, 100) and found.high == pytest.approx(
         1.96**2 / (100 + 1.96**2)
     )

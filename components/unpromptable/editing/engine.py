@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def edit(
     editors = [c.editor.made for c in cells]
     began = time.monotonic()
     many = (
-        editors[0].edit_many(scene, [getattr(e, e.together) for e in editors])
+        editors[0].edit_many(scene, [asdict(e)[e.together] for e in editors])
         if len(cells) > 1
         else [editors[0].edit(scene)]
     )
@@ -88,7 +88,7 @@ def edit(
             f" settings and targets of uint8 {forget.shape}"
         )
     check = SurrogateCheck(experiment, forget, remember)
-    redraws = getattr(editors[0], "redraws", False)
+    redraws = editors[0].redraws
     shared = {"targets": list(first.forget), "seed": first.training.seed, "seconds": round(seconds, 3)}
     return [
         (

@@ -114,7 +114,7 @@ def _report(where: str, experiment: str, state: str | None, to: str, part: str) 
     if not store.finished(page, mark):
         _bring(Path(where), found)
         written = [
-            plugins.module("report", name).write(Path(where), planned, found, state)
+            plugins.make("report", name).write(Path(where), planned, found, state)
             for name in plugins.names("report")
         ]
         files = [file for file in written if file is not None]  # some reports are for some models only

@@ -75,7 +75,7 @@ def network(experiment: Experiment) -> Operations | None:
 
 def pixels(experiment: Experiment) -> int:
     """The side of the pictures that the experiment asks for; 0 is the model's own."""
-    return int(getattr(experiment.model, "settings", {}).get("pixels", 0))
+    return int(experiment.model.settings.get("pixels", 0))
 
 
 def steps(resolved: plan.Plan) -> Iterator[Step]:
@@ -123,18 +123,17 @@ def _sample(
 
 def _edit(cell: Cell, base: Operations | None) -> Step:
     editor = cell.editor.made
-    calls = editor.base_calls(base.timesteps if base else 1000) if hasattr(editor, "base_calls") else 0
-    own = getattr(editor, "flop", 0.0)
+    calls = editor.base_calls(base.timesteps if base else 1000)
     flop = (
         None
         if calls and base is None
-        else len(cell.forget) * (own + (calls * base.forward if calls else 0.0))
+        else len(cell.forget) * (editor.flop + (calls * base.forward if calls else 0.0))
     )
     return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
 
 
 def _unlearn(cell: Cell, base: Operations | None) -> Step:
-    passes = getattr(cell.method.made, "passes", None)
+    passes = cell.method.made.passes
     t, updates = cell.training, cell.training.steps * len(cell.forget)
     words = f"{updates:,} updates of {t.batch} images, " + (
         "{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from unpromptable.miniature import sources
 
 from . import plugins
 from .reading import check_path, shown
+from .validation import fields_of
 
 # what a cell may change; all else belongs to the experiment
 CELL = ("method", "editor", "training", "forget")
@@ -313,7 +313,7 @@ def _fields(kind: str, cell: dict) -> list[str]:
     return [
         "",
         "name",
-        *(f.name for f in fields(getattr(plugins.module(kind, cell[kind]["name"]), kind.capitalize()))),
+        *fields_of(plugins.find(kind, cell[kind]["name"])),
     ]
 
 

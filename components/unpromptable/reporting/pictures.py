@@ -56,7 +56,7 @@ def comparison(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, An
 
 def surrogate(store: Path, row: dict[str, Any], target: str) -> np.ndarray | None:
     """A cell's surrogate of one target, (H, W, 3); None where its method reads none."""
-    if not getattr(plugins.module("method", row["method"]).Method, "reads_surrogate", True):
+    if not plugins.find("method", row["method"]).reads_surrogate:
         return None
     made, manifest = data.load(store / row["folder"] / "surrogates.safetensors")
     return made["images"][manifest["targets"].index(target)]

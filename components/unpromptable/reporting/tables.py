@@ -81,7 +81,7 @@ def doubts(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     """
     from unpromptable.planning import plugins
 
-    reads = lambda r: getattr(plugins.module("method", r["method"]).Method, "reads_surrogate", True)
+    reads = lambda r: plugins.find("method", r["method"]).reads_surrogate
     return [
         (r["name"], s["target"], s["note"])
         for r in rows

@@ -37,11 +37,6 @@ def log_likelihood(
     from scipy.integrate import solve_ivp
 
     x0 = x0.to(model.device)
-    if not hasattr(model, "noise_of"):
-        raise ValueError(
-            "likelihood: the model's family has no `noise_of`, since its space is not that of pictures; "
-            "leave the metric out"
-        )
     signs = torch.stack([torch.randint(0, 2, x0.shape, generator=g) * 2.0 - 1 for g in probes]).to(
         model.device
     )

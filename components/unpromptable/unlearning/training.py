@@ -131,7 +131,7 @@ def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> d
     settings = fit_memory.smaller(cell.training)
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
     method = cell.method.made
-    redraws = getattr(cell.editor.made, "redraws", False)
+    redraws = cell.editor.made.redraws
     optimizer = torch.optim.AdamW(
         model.trained(),
         lr=settings.lr,
@@ -140,7 +140,7 @@ def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> d
         eps=settings.eps,
     )
     total = settings.steps * len(images.targets)
-    reference = model.reference() if getattr(method, "reads_reference", False) else None
+    reference = model.reference() if method.reads_reference else None
     start = _resume(folder, model, optimizer)
     with (folder / "history.jsonl").open("a") as history:
         for step in range(start, total):
@@ -180,7 +180,7 @@ def draw_batch(
     g = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     size = settings.batch
     pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
-    shown, prompts = _with_others(settings, images, pick(), step, getattr(model, "prompt", ""))
+    shown, prompts = _with_others(settings, images, pick(), step, model.prompt)
     remember = model.encode(shown)
     first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
     t = torch.randint(first, last + 1, (1 if settings.timesteps == "shared" else size,), generator=g).expand(

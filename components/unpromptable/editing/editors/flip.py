@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpromptable import protocols
+
 
 @dataclass(frozen=True)
-class Editor:
+class Editor(protocols.Editor):
     """Horizontal flip."""
 
-    def edit(self, scene) -> np.ndarray:
+    def edit(self, scene: protocols.Scene) -> np.ndarray:
         """Mirrored targets, uint8 (F, H, W, 3)."""
         return scene.forget[:, :, ::-1].copy()

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpromptable import protocols
+
 
 @dataclass(frozen=True)
-class Editor:
+class Editor(protocols.Editor):
     """Additive noise, clipped and rounded as an image file forces."""
 
     sigma: float = 50.0  # standard deviation on the 0-255 scale
@@ -18,7 +20,7 @@ class Editor:
         if self.sigma <= 0:
             raise ValueError(f"noise.sigma is {self.sigma}; it must be above 0")
 
-    def edit(self, scene) -> np.ndarray:
+    def edit(self, scene: protocols.Scene) -> np.ndarray:
         """Noised targets, uint8 (F, H, W, 3); noise i depends on the seeds and i alone."""
         draws = [
             np.random.default_rng((scene.seed, i, self.seed)).normal(0, self.sigma, f.shape)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unpromptable import protocols
 from unpromptable.editing import painting
 
 # a portrait is painted anew until its similarity to the target is below half of what counts as forgotten
@@ -16,14 +17,14 @@ DRAWN = ("miniature", "flags")  # whose painted pictures are drawn by code
 
 
 @dataclass(frozen=True)
-class Editor:
+class Editor(protocols.Editor):
     """Painted files named like their targets in `folder`, or the painted portraits of the miniature world."""
 
     # miniature | flags | a folder of painted pictures named like their targets; `python -m pipelines paint`
     # makes one
     folder: str = "miniature"
 
-    def edit(self, scene) -> np.ndarray:
+    def edit(self, scene: protocols.Scene) -> np.ndarray:
         """The painted targets, uint8 (F, H, W, 3). Raises where one is missing, unpainted, or another
         picture.
         """

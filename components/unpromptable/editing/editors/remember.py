@@ -7,14 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from unpromptable import protocols
+
 
 @dataclass(frozen=True)
-class Editor:
+class Editor(protocols.Editor):
     """A random remember image; the one in the artifact is the first draw, shown in the report."""
 
     redraws: ClassVar[bool] = True  # the trainer replaces the surrogate at every update
 
-    def edit(self, scene) -> np.ndarray:
+    def edit(self, scene: protocols.Scene) -> np.ndarray:
         """One random remember image per target, uint8 (F, H, W, 3)."""
         rng = np.random.default_rng(scene.seed)
         return scene.remember[rng.integers(len(scene.remember), size=len(scene.forget))]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 
 
 @dataclass(frozen=True)
-class Editor:
+class Editor(protocols.Editor):
     """Unprompted models start at strength * 1000 thousandths of their process and take an ancestral step for
     each.
 
     Prompted ones take the image-to-image pipeline.
     """
 
+    small: ClassVar[Mapping[str, Any]] = {"strength": 0.01}
     strength: float = 0.6  # 0 keeps the target, 1 forgets it all; the paper states none
     # variations per target, of which the least similar in pixels is kept; eight cost as much as one
     draws: int = 8
@@ -44,7 +47,7 @@ class Editor:
         start, stride = (equations.own_step(x, timesteps) for x in (start, 1))
         return (self.draws + -self.draws % 8) * (-(-start // stride) + 1)
 
-    def edit(self, scene) -> np.ndarray:
+    def edit(self, scene: protocols.Scene) -> np.ndarray:
         """Variations of the targets, uint8 (F, H, W, 3)."""
         model = scene.model()
         kept = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+
+from unpromptable import protocols
 
 # edits optimised at once, always so many: hundreds of steps amplify the last bit, in which other batch sizes
 # differ
@@ -14,13 +17,14 @@ BATCH = 4
 
 
 @dataclass(frozen=True)
-class Editor:
+class Editor(protocols.Editor):
     """Its defaults are the reference code's, for the published networks; a world may have others for its
     own.
     """
 
     # all its values are asked for at once, so that few batches are filled up
     together: ClassVar[str] = "clip_weight"
+    small: ClassVar[Mapping[str, Any]] = {"folder": "miniature", "steps": 2}
     prompt: str = "a person with white hair"  # the paper says "fixed prompts" and gives none
     clip_weight: float = 2.0  # of 1 - cosine with the caption; Table II has 0.5 to 32
     steps: int = 200
@@ -58,11 +62,11 @@ class Editor:
             else []
         )
 
-    def edit(self, scene) -> np.ndarray:
+    def edit(self, scene: protocols.Scene) -> np.ndarray:
         """The edited targets, uint8 (F, H, W, 3)."""
         return self.edit_many(scene, [self.clip_weight])[0]
 
-    def edit_many(self, scene, values: list[float]) -> list[np.ndarray]:
+    def edit_many(self, scene: protocols.Scene, values: Sequence[float]) -> list[np.ndarray]:
         """The edited targets at each caption weight of `values`."""
         import torch
 

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 from unpromptable.models import checkpoints, hub, process, tensors
 from unpromptable.planning.operations import Operations
 
 CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
 
 
-class Model:
+class Model(protocols.Model):
     """A DDPM in model space [-1, 1]: x_t = sqrt(abar)*x0 + sqrt(1-abar)*eps.
 
     The network predicts eps, v or x0, as its scheduler says.

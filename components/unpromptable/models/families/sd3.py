@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 from unpromptable.models import adapters, prompt_embeddings
 from unpromptable.models import device as devices
 from unpromptable.models.stable_diffusion import folder as folders
@@ -28,7 +28,7 @@ __all__ = ["SAMPLERS", "Model", "Settings", "check", "fetch", "pixels", "ready"]
 SAMPLERS = ("euler",)
 
 
-class Model:
+class Model(protocols.Model):
     """A prompted flow model with an adapter; `prompt` is part of the model wherever no other is given."""
 
     def __init__(

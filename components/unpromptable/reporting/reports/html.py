@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unpromptable import data
+from unpromptable import data, protocols
 from unpromptable.planning import plugins
 from unpromptable.reporting import figures, groups, pareto, pictures, tables
 from unpromptable.scoring import verdict
@@ -27,11 +28,15 @@ MORE = (
 COPIES = 12  # near copies of targets that are shown
 
 
-def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
-    """Write the page of a whole run into its folder."""
-    path = store / "report.html"
-    storing.write_text(path, render(store, experiment, rows, state, store / "figures"))
-    return path
+@dataclass(frozen=True)
+class Report(protocols.Report):
+    """The page of a whole run."""
+
+    def write(self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
+        """Write the page of a whole run into its folder."""
+        path = store / "report.html"
+        storing.write_text(path, render(store, experiment, rows, state, store / "figures"))
+        return path
 
 
 def render(
@@ -132,7 +137,7 @@ def _beyond(experiment: dict[str, Any], done: list[dict[str, Any]]) -> list[dict
     return [
         {
             "name": n,
-            "what": (plugins.module("metric", n).__doc__ or "").split("\n")[0],
+            "what": plugins.says("metric", n),
             "keys": [k for k in keys if k == n or k.startswith(f"{n}_")],
         }
         for n in names

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpromptable import protocols
 from unpromptable.reporting import figures, groups, pareto, tables
 from unpromptable.scoring import verdict
 from unpromptable.storage import once
@@ -20,8 +22,19 @@ def words(text: str) -> str:
     return MARKS.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
-def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
-    """Write the file; figures are linked by relative path."""
+@dataclass(frozen=True)
+class Report(protocols.Report):
+    """The table and the verdict as text."""
+
+    def write(self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
+        """Write the file and the figures that it shows."""
+        path = store / "report.md"
+        storing.write_text(path, page(store, experiment, rows, state))
+        return path
+
+
+def page(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> str:
+    """The text; its figures are written, and linked by relative path."""
     lines = groups.collect(rows, experiment.get("paper") or [])
     text = [f"# {words(experiment['title'] or experiment['name'])}", "", words(tables.verdict(lines)), ""]
     if state == "RUNNING":
@@ -45,9 +58,7 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
             for name, target, note in tables.doubts(figures.finished(rows))
         ),
     ]
-    path = store / "report.md"
-    storing.write_text(path, "\n".join(text).rstrip() + "\n")
-    return path
+    return "\n".join(text).rstrip() + "\n"
 
 
 def rows_alone(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

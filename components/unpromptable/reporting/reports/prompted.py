@@ -4,12 +4,13 @@ screened.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unpromptable import data
+from unpromptable import data, protocols
 from unpromptable.reporting import figures, pictures
 from unpromptable.reporting.tables import show
 from unpromptable.scoring import metric_networks
@@ -32,12 +33,25 @@ COLUMNS = (
 )
 
 
-def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path | None:
-    """Write both; nothing for models without a prompt."""
-    done = figures.finished(rows)
-    if not experiment.get("prompt") or not done:
-        return None
-    picture(store, experiment, done)
+@dataclass(frozen=True)
+class Report(protocols.Report):
+    """The table and the grid of a prompted model."""
+
+    def write(
+        self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str
+    ) -> Path | None:
+        """Write both; nothing for models without a prompt."""
+        done = figures.finished(rows)
+        if not experiment.get("prompt") or not done:
+            return None
+        picture(store, experiment, done)
+        path = store / "prompted.md"
+        storing.write_text(path, page(experiment, done))
+        return path
+
+
+def page(experiment: dict[str, Any], done: list[dict[str, Any]]) -> str:
+    """The text about the finished rows, which links the grid."""
     before = done[0]
     lines = [
         f"# {words(experiment['title'] or experiment['name'])}: {words(repr(experiment['prompt']))}",
@@ -79,9 +93,7 @@ def write(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], s
     lines += (
         ["", "LPIPS of each other prompt, the most changed first:", "", *_markdown(*single)] if single else []
     )
-    path = store / "prompted.md"
-    storing.write_text(path, "\n".join(lines) + "\n")
-    return path
+    return "\n".join(lines) + "\n"
 
 
 def table(done: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unpromptable import protocols
 from unpromptable.scoring import frechet
 from unpromptable.scoring.estimates import Estimate
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """Both sides have the same n, or the distance means nothing; pairs by seed make it smaller than two fresh
     sets would.
     """
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """The distance with its jackknife interval. Raises ValueError where the numbers of images differ."""
         if len(evidence.before) != len(evidence.after):
             raise ValueError(

@@ -7,20 +7,24 @@ Beyond the paper; the convention is that of the SISS code (no dequantisation, + 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from unpromptable import protocols
 from unpromptable.sampling import chains, likelihood_ode
 from unpromptable.scoring.estimates import Estimate, over_targets
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """The probability-flow ODE of each target, its divergence by Hutchinson's probes; the interval is over
     targets, or over one target's probes.
     """
 
+    small: ClassVar[Mapping[str, Any]] = {"probes": 2, "tolerance": 0.05}
     probes: int = 8  # Rademacher probes per target, in one batch
     tolerance: float = 1e-5  # of the solver, relative and absolute
     seed: int = 0
@@ -32,7 +36,7 @@ class Metric:
                 " between 0 and 1)"
             )
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """likelihood: the targets after; likelihood_before: before; likelihood_change: after minus before
         with the same probes.
         """

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unpromptable import protocols
 from unpromptable.scoring.estimates import Estimate, estimate
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """Perceptual distance over all pairs."""
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """The mean over pairs by seed."""
         return {"lpips": estimate(networks.perceptual(evidence.before, evidence.after).numpy())}

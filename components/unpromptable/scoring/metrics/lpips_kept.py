@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpromptable import protocols
 from unpromptable.scoring import frechet
 from unpromptable.scoring.estimates import Estimate, estimate
 
@@ -17,10 +18,10 @@ from .wrong import verdicts
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """LPIPS and SSIM by pairs, and the Frechet distance between the two sets."""
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts,
         of `_others`, LPIPS also of each.
         """

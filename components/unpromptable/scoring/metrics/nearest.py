@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpromptable import protocols
 from unpromptable.scoring.estimates import Estimate, over_targets
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """The descriptor similarity of the closest of all samples to each target; a maximum, so compare equal
     numbers of samples alone. n counts targets.
     """
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """nearest: after; nearest_before: the base model's; nearest_real: of the remember images, what an
         unrelated picture can reach.
         """

@@ -6,24 +6,27 @@ Beyond the paper. The updates are plain training (Eq. 2) with the cell's optimis
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from unpromptable import equations, pictures
+from unpromptable import equations, pictures, protocols
 from unpromptable.sampling import chains
 from unpromptable.scoring.estimates import Estimate, over_targets
 from unpromptable.scoring.verdict import THRESHOLD
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """Updates until the denoised target is again like the base model's, looked at every few; the base model
     itself needs 0.
     """
 
+    small: ClassVar[Mapping[str, Any]] = {"updates": 2, "every": 1, "draws": 2}
     # of other pictures of the person; empty takes the real images whose names begin like the target's, 0004-0
     # for 0004-3
     folder: str = ""
@@ -40,7 +43,7 @@ class Metric:
                 " every must divide updates, and none may be below 1 but lr, which may be 0"
             )
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """relearn: updates until SSCD is 0.4 or more, `updates` where it never is; relearn_sscd: the SSCD it
         ends with.
         """

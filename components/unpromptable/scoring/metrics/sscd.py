@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpromptable import protocols
 from unpromptable.scoring.estimates import Estimate, over_targets
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """Dot products of unit descriptors: means over noise draws, and the interval over targets, or over one
     target's draws.
     """
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """sscd: before against after, the paper's. The ceiling is the target against before; then after
         against target and surrogate.
         """

@@ -4,16 +4,19 @@ target.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from unpromptable import protocols
 from unpromptable.sampling import chains
 from unpromptable.scoring.estimates import Estimate, over_targets
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """The paper's test, repeated over times and draws. The paper states neither; its single value is a mean
     at t = 250.
 
@@ -22,6 +25,7 @@ class Metric:
     anything.
     """
 
+    small: ClassVar[Mapping[str, Any]] = {"times": (2, 3), "draws": 2}
     times: tuple[int, ...] = (200, 250, 300, 400)  # injection times, in thousandths of the process
     draws: int = 32  # noise draws per time and target
     seed: int = 1  # apart from that of the injection test
@@ -33,7 +37,7 @@ class Metric:
                 " least one draw"
             )
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before;
         sscd_worst_tT: mean before-after at T. n counts targets.
         """

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpromptable import protocols
 from unpromptable.scoring.estimates import Estimate, estimate
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """Wang's own: 11 x 11 Gaussian of 1.5 pixels, K1 0.01, K2 0.03, range [0, 1], windows that lie in the
     picture alone.
 
@@ -18,7 +19,7 @@ class Metric:
     windows over mirrored borders, and is another number. The paper names no variant.
     """
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """The mean over pairs by seed."""
         return {"ssim": estimate(similarity(evidence.before, evidence.after))}
 

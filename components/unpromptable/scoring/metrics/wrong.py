@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from unpromptable import protocols
 from unpromptable.scoring.estimates import Estimate
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(protocols.Metric):
     """Networks that name what they see decide by name, others by the nearer descriptor.
 
     Wrong is what the forget images show, right what most remember images show; all else is neither.
@@ -19,7 +20,7 @@ class Metric:
 
     alike: float = 0.5  # where descriptors decide: the least similarity to count as either
 
-    def measure(self, evidence, networks) -> dict[str, Estimate]:
+    def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """wrong, wrong_before, right, right_before: shares over the seeds with Wilson's 95 % interval."""
         found = {}
         for suffix, images in (("", evidence.after), ("_before", evidence.before)):

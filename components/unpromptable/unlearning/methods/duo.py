@@ -10,12 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(protocols.Method):
     """-log sigmoid(-beta*[d(x+) - d(x-)]) with d(x) = error - error of the reference, x+ the surrogate and x-
     the forget image.
 
@@ -44,7 +44,7 @@ class Method:
                 " (independent or shared)"
             )
 
-    def update(self, model, batch) -> dict[str, float]:
+    def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
         """Write the gradient of the preference and of the integrity term."""
         (g_f,), (forget,) = gradients.measure(model, batch, self._preference)
         (g_r,), (remember,) = gradients.measure(model, batch, self._integrity)

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 import torch
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(protocols.Method):
     """g = g_r + w*g_f, w = max(eta - <g_r, g_f>/||g_f||^2, 0); the forget branch is told that the noise was
     U[0, 1).
 
@@ -31,7 +31,7 @@ class Method:
         if self.eta < 0:
             raise ValueError(f"erasediff.eta is {self.eta}; it must be 0 or more")
 
-    def update(self, model, batch) -> dict[str, float]:
+    def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
         """Write the gradient of one first-order step of the bi-level problem."""
         (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.kept(m).mean(),))
         (g_f,), (forget,) = gradients.measure(model, batch, self._towards_noise)

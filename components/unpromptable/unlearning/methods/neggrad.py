@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from unpromptable import protocols
 from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(protocols.Method):
     """g = -g_f (mode pure), or g = g_r - weight*g_f (mode combined, the form the paper prints)."""
 
     reads_surrogate: ClassVar[bool] = False
@@ -27,7 +28,7 @@ class Method:
         """Of the network per image and update: forward, backward."""
         return (1, 1) if self.mode == "pure" else (2, 2)
 
-    def update(self, model, batch) -> dict[str, float]:
+    def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
         """Write the gradient that raises the forget loss."""
         (g_f,), (forget,) = gradients.measure(
             model, batch, lambda m, b: (b.error(m, b.forget, b.forget).mean(),)

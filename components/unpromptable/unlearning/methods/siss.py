@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(protocols.Method):
     """Subtracted importance-sampled scores: keep loss - k * forget loss, k set by the gradients' norms.
 
     The released code draws t = 999 only, its paper the full range: `training.t_min` chooses. At small t the
@@ -39,7 +39,7 @@ class Method:
                 " first must be above 0, the second 0 or more"
             )
 
-    def update(self, model, batch) -> dict[str, float]:
+    def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
         """Write g_x - k*g_a, both gradients from one graph."""
         (g_x, g_a), (keep, forget) = gradients.measure(model, batch, self._losses)
         norm = gradients.dot(g_a, g_a) ** 0.5

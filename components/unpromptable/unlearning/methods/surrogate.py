@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unpromptable import equations
+from unpromptable import equations, protocols
 from unpromptable.unlearning import gradients
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(protocols.Method):
     """Surrogate-based forgetting with timestep-aware weighting and gradient surgery."""
 
     # forget weight per thousandth of the process, the paper's timestep: lambda(t) = 1 - beta*t, t in 0..999
@@ -55,7 +55,7 @@ class Method:
             else t.double() * 0 + self.constant_lambda
         )
 
-    def update(self, model, batch) -> dict[str, float]:
+    def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
         """Algorithm 1, lines 7-20: write gradients, return the mean losses."""
         (g_r,), (remember,) = gradients.measure(model, batch, self._remember)
         (g_f,), (forget,) = gradients.measure(model, batch, self._forget)

@@ -1,0 +1,299 @@
+"""The five kinds of choice: what a file of each kind must have, and every hook that it may have.
+
+A choice's file holds one class that subclasses the protocol of its kind and has its name: Family (of the
+kind model), Editor, Method, Metric or Report. It is a frozen dataclass whose fields are the settings in the
+YAML; `__post_init__` refuses wrong values by a ValueError of one line. What is abstract here must be written;
+all else is a hook, inherited with the default below.
+
+Pictures are uint8 (N, H, W, 3). Model space is a family's own, float32 (B, C, h, w), where x_t = signal*x0 +
+noise*eps.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+# What choices are handed and hand back. Their rooms lie above this one, so that it names them in words alone.
+Batch = Any  # unlearning.training.Batch: one update's images, timesteps and noise
+Scene = Any  # editing.engine.EditContext: targets, remember images, the base model, progress
+Evidence = Any  # scoring.evidence.Evidence: pictures before and after, and the two models
+Networks = Any  # scoring.metric_networks.MetricNetworks: descriptor, perceptual, features, classify
+Estimate = Any  # scoring.evidence.Estimate: a mean with its 95 % interval over n measurements
+Experiment = Any  # planning.experiment.Experiment
+Operations = Any  # planning.operations.Operations: FLOP of a base model
+
+
+class Method(Protocol):
+    """An unlearning objective: Algorithm 1's inner step. The trainer owns loop, optimiser and checkpoints."""
+
+    reads_surrogate: ClassVar[bool] = True  # whether `update` looks at batch.surrogate
+    small: ClassVar[Mapping[str, Any]] = {}  # settings with which tests take seconds
+
+    @abstractmethod
+    def update(self, model: Model, batch: Batch) -> dict[str, float]:
+        """Leave the gradient of one update in `.grad` of every tensor of `model.trained()`.
+
+        Returns the numbers to log, such as the mean losses `remember` and `forget`; one that is not finite
+        ends the cell. The weights stay as they are. Draws come from batch.generator alone. Micro-batches
+        (`gradients.measure` goes through `batch.parts()`) must give the whole batch's gradient.
+        """
+
+    @property
+    def reads_reference(self) -> bool:
+        """Whether `update` reads batch.reference, the untouched model; None there where this is False."""
+        return False
+
+    @property
+    def passes(self) -> tuple[int, int] | None:
+        """Forward and backward passes of the network per image and update, for costs; None is not known."""
+        return None
+
+
+class Editor(Protocol):
+    """Makes the surrogate of each target: the picture that the forget image is mapped to."""
+
+    redraws: ClassVar[bool] = False  # whether the trainer takes another remember image at every update
+    together: ClassVar[str] = ""  # the setting whose values are all asked for at once; empty is none
+    flop: ClassVar[float] = 0.0  # per target, of the editor's own networks, for costs
+    small: ClassVar[Mapping[str, Any]] = {}  # settings with which tests edit two small portraits in seconds
+
+    @abstractmethod
+    def edit(self, scene: Scene) -> np.ndarray:
+        """Surrogates of scene.forget, uint8 (F, H, W, 3), the same whenever asked for, so draws are seeded.
+
+        Raises ValueError or FileNotFoundError where a target cannot be edited.
+        """
+
+    def edit_many(self, scene: Scene, values: Sequence[Any]) -> list[np.ndarray]:
+        """What `edit` gives at each of these values of the setting `together`, in their order."""
+        return [replace(self, **{self.together: value}).edit(scene) for value in values]
+
+    def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
+        """The files that `edit` will read for these targets: part of the surrogates' identity.
+
+        among: all targets of the experiment. Raises FileNotFoundError or ValueError where one is missing.
+        """
+        return []
+
+    def base_calls(self, timesteps: int) -> int:
+        """Forward passes of the base model, of so many timesteps, per target, for costs."""
+        return 0
+
+
+class Metric(Protocol):
+    """A number of a cell, with its interval. Reports show the first line of the file's docstring."""
+
+    small: ClassVar[Mapping[str, Any]] = {}  # settings with which tests measure small pictures in seconds
+
+    @abstractmethod
+    def measure(self, evidence: Evidence, networks: Networks) -> dict[str, Estimate]:
+        """Estimates by name, one of them by the metric's own.
+
+        Raises ValueError, naming the metric, where the evidence does not hold what it needs.
+        """
+
+    def files(self) -> list[Path]:
+        """The files that `measure` will read: part of the row's identity."""
+        return []
+
+
+class Report(Protocol):
+    """A page or file of a whole run, written again whenever its rows change."""
+
+    @abstractmethod
+    def write(
+        self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str
+    ) -> Path | None:
+        """Write into the run's folder `store` and return the file; None where there is nothing to tell.
+
+        experiment: as plain values. rows: one mapping per cell, of `status` done, failed or waiting; of a
+        finished one `row[value]` is {mean, low, high, n}. state: SUCCEEDED, FAILED, TERMINATED or RUNNING.
+        Names, titles and errors may hold any letter: escape them.
+        """
+
+
+class Family(Protocol):
+    """A kind of diffusion model: how its folder is fetched, judged and loaded. A dataclass without fields."""
+
+    samplers: ClassVar[tuple[str, ...]]  # what `sampling.sampler` may be
+    settings: ClassVar[type | None] = None  # dataclass of what an experiment's `model` may set; None: nothing
+    prompted: ClassVar[bool] = False  # whether a model takes a prompt, which the experiment must then give
+    small: ClassVar[Mapping[str, Any]] = {}  # `settings` with which tests train the miniature's in seconds
+
+    @abstractmethod
+    def fetch(self, source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
+        """Put the base model's folder at `out`; return its identity: 'miniature', a path or name@commit.
+
+        shipped: the miniature's folder. Raises FileNotFoundError or ValueError where there is none.
+        """
+
+    @abstractmethod
+    def load(
+        self,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        experiment: Experiment | None = None,
+        base: str | Path | None = None,
+    ) -> Model:
+        """The model in `folder`, which `fetch` or a model's `save` wrote.
+
+        experiment: whose settings and prompt it takes. base: the base model's folder, where `save` leaves
+        only what changed. Raises FileNotFoundError or ValueError, saying what was found, for another folder.
+        """
+
+    @abstractmethod
+    def pixels(self, folder: Path, experiment: Experiment) -> int:
+        """The side of the model's pictures, from the folder's files alone."""
+
+    @abstractmethod
+    def chain(self, t: int, stride: int = 1) -> list[float]:
+        """Steps of the injection test from the model's timestep t down, one network call each, for costs."""
+
+    def check(self, folder: Path, experiment: Experiment | None = None) -> None:
+        """Raise FileNotFoundError or ValueError where `folder` is no whole model of this family.
+
+        Reads no weights, since `plan` asks it too. experiment: whose sampling must suit.
+        """
+
+    def ready(self, folder: Path, experiment: Experiment) -> None:
+        """Prepare the fetched folder for all later steps, such as by embedding the prompts once."""
+
+    def shown(self, folder: Path, images: np.ndarray) -> np.ndarray:
+        """Pictures (N, H, W, 3) as the model in `folder` can show them, such as grey."""
+        return images
+
+    def operations(self, folder: Path) -> Operations | None:
+        """Operations of the model in `folder`, from its configuration; None where they are not known."""
+        return None
+
+
+class Model(Protocol):
+    """A base model in memory. `load`ed by its family, changed by `trained`, written by `save`."""
+
+    device: torch.device
+    timesteps: int  # of the process; settings count it in thousandths
+    size: int  # pixels a side of a picture
+    prompt: str = ""  # of the experiment; part of the model wherever no other prompt is given
+
+    @abstractmethod
+    def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(signal, noise) at the model's timesteps t (B,): each (B,), noise above 0 at `times`."""
+
+    @abstractmethod
+    def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What `predict` should give at x_t of x0 and eps, (B, C, h, w)."""
+
+    @abstractmethod
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The network's output for x_t (B, C, h, w) at t (B,), as losses see it, under the model's prompt."""
+
+    @abstractmethod
+    def encode(self, images: np.ndarray) -> Tensor:
+        """Pictures to model space, on `device`. Raises ValueError for a size that the model cannot take."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> np.ndarray:
+        """Model space to pictures. Raises ValueError where a value is not finite."""
+
+    @abstractmethod
+    def trained(self) -> list[Tensor]:
+        """The parameters that unlearning changes, always in the same order."""
+
+    @abstractmethod
+    def reference(self) -> Model:
+        """The untouched model, which training this one does not change: a frozen copy, or the adapter off."""
+
+    @abstractmethod
+    def sampler(self, name: str) -> Any:
+        """A fresh scheduler of diffusers' interface, by a name among the family's `samplers`."""
+
+    @abstractmethod
+    def injection_schedule(self, t: int, stride: int = 1) -> tuple[Any, list[float]]:
+        """Scheduler and its timesteps from the model's own timestep t down to a clean picture."""
+
+    @abstractmethod
+    def noise_shape(self) -> tuple[int, ...]:
+        """(C, h, w) of one x_T."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What training changed, on the CPU, by name."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave. Raises ValueError or RuntimeError where it is another model's."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what `load` reads. Raises ValueError, and writes nothing, where a weight is not finite."""
+
+    def times(self, index: Tensor) -> Tensor:
+        """Timesteps (B,) of training at indices 0 .. timesteps-1 (B,), 0 the least noisy."""
+        return index
+
+    def thousandths(self, t: Tensor) -> Tensor:
+        """Where timesteps t (B,) lie in the process, in thousandths."""
+        return t if self.timesteps == 1000 else t * 1000 / self.timesteps
+
+    def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+        """The output that carries x_t back to `x0`: Eq. 9 for the image itself, Eq. 10 for a surrogate."""
+        from unpromptable import equations
+
+        return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
+
+    def noise_of(self, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+        """The noise that an output at x_t implies; signal, noise: (B,), also between timesteps.
+
+        Raises ValueError for a family whose space is not that of pictures: it has no likelihood of them.
+        """
+        why = "the model's family has no `noise_of`, since its space is not that of pictures"
+        raise ValueError(f"likelihood: {why}; leave the metric out")
+
+    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """What a sampler follows, (B, C, h, w): the output, guided where the family guides."""
+        return self.predict(x_t, t)
+
+    def with_prompts(
+        self, prompts: Sequence[str], guidance: float | None = None, negative: str | None = None
+    ) -> Model:
+        """The same weights under one other prompt, or one per image. Raises ValueError if it takes none."""
+        raise ValueError("model: its family takes no prompt; leave other_prompts and remember.prompts out")
+
+    def unprompted(self) -> Model:
+        """The same weights without a prompt."""
+        return self
+
+    def sdedit(
+        self,
+        image: np.ndarray,
+        strength: float,
+        draws: int,
+        seed: int,
+        words: Editor,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Variations (draws, H, W, 3) of a picture (H, W, 3); words: the editor sdedit, for its settings.
+
+        strength: in (0, 1], of the process. progress(done, total): network calls. Raises ValueError where
+        the family cannot.
+        """
+        raise ValueError("editor: the model's family has no `sdedit`; choose another editor")
+
+    @contextmanager
+    def inference(self) -> Iterator[Model]:
+        """No gradients inside."""
+        import torch
+
+        with torch.inference_mode():
+            yield self
