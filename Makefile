@@ -8,12 +8,18 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 include images/base.env
 
-.PHONY: demo paper test test-slow ui compile lock images pin
+.PHONY: demo paper lint test test-slow ui compile lock images pin
 demo: $(VENV)/.installed
 	$(RUN) -m pipelines local pipelines/experiments/demo.yaml --out $(OUT)
 
 paper: $(VENV)/.installed
 	$(RUN) -m pipelines paper --out runs/paper
+
+lint: $(VENV)/.installed # style, layers, types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(RUN) -m mypy
 
 test: $(VENV)/.installed # ~/go/bin is where the line about helm puts it
 	PATH="$$PATH:$$HOME/go/bin" $(RUN) -m pytest -q
@@ -40,7 +46,7 @@ COMPILE := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-e
 CUDA := torch torchvision triton $(shell sed -n 's/^\(nvidia[a-z0-9-]*\|cuda-[a-z]*\)==.*/\1/p' requirements.lock)
 LOCKS := images/locks
 lock: # needs uv; hashes for every file, no index addresses. The images take the versions of the first lock.
-	$(COMPILE) pyproject.toml --extra kfp --extra server --extra cluster-server --extra s3 --extra test -o requirements.lock
+	$(COMPILE) pyproject.toml --extra kfp --extra server --extra cluster-server --extra s3 --extra test --extra lint -o requirements.lock
 	$(COMPILE) pyproject.toml --extra tracking --extra s3 -c requirements.lock $(foreach p,$(CUDA),--no-emit-package $(p)) -o $(LOCKS)/steps.lock
 	printf 'torch\ntorchvision\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/torch.lock
 	echo kfp==2.17.0 | $(COMPILE) --no-deps - -o $(LOCKS)/kfp.lock

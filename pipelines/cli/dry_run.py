@@ -166,8 +166,7 @@ def operations(steps: list[cost.Step], rate: float) -> Table:
 
 def note(steps: list[cost.Step], rate: float) -> str:
     """The sum, and what it leaves out."""
-    known = [s for s in steps if s.flop is not None]
-    total = sum(s.flop for s in known)
+    total = sum(s.flop for s in steps if s.flop is not None)
     text = (
         f"In all {amount(total)}FLOP: {total / (rate * 3.6e15):.3g} GPU hours at {rate:g} TFLOP/s. Counted,"
         " not timed: expect two to four times the hours at a peak rate."

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +18,9 @@ from rich.markup import escape
 from unpromptable.planning import reading
 
 from .options import experiment, overrides, short
+
+if TYPE_CHECKING:
+    from unpromptable.planning import plan
 
 LEAST_DISK = 1 << 30  # bytes that must be free before a run starts
 
@@ -92,6 +95,7 @@ def _drive(
         )
         try:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+            assert child.stdin is not None  # it is a pipe
             child.stdin.write(arguments)
             child.stdin.close()
             failed = progress.watch(str(out), child, console)
@@ -103,7 +107,7 @@ def _drive(
     return child.returncode, failed
 
 
-def _pending(out: Path, resolved) -> bool:
+def _pending(out: Path, resolved: plan.Plan) -> bool:
     from unpromptable.storage import store
 
     return any(
@@ -149,7 +153,7 @@ class _Lock:
     def __init__(self, out: Path):
         self.path = out / ".lock"
 
-    def __enter__(self):
+    def __enter__(self) -> _Lock:
         import fcntl
 
         self.file = self.path.open("w")
