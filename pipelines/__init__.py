@@ -1,0 +1,1 @@
+"""When the steps run: the DAG, its pods' machines, the experiments, and the command line."""

@@ -1,0 +1,1 @@
+"""The surrogate of every forget image: the engine that has it made, and painting by hand."""

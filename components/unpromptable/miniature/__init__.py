@@ -1,0 +1,1 @@
+"""The world that ships: how its images are drawn, and the networks trained on them."""

@@ -1,0 +1,1 @@
+"""What the paper states: its claims, its theory, and the page that holds them against the runs."""

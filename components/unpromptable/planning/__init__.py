@@ -1,0 +1,1 @@
+"""From an experiment's text to frozen, validated objects: settings, cells, their keys and costs."""

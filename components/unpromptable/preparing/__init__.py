@@ -1,0 +1,1 @@
+"""What an experiment starts from: its real images, its forget images and its remember set."""

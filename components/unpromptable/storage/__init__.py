@@ -1,0 +1,1 @@
+"""What is finished is kept and not done again: stores, marks, leases, new attempts and progress."""
