@@ -34,7 +34,8 @@ def submit(a: argparse.Namespace, console: Any) -> int:
         console.print("nothing was submitted; mend what is marked, or pass --no-doctor")
         return 1
     _check_endpoint(a)
-    client, made = None, []
+    client: Any = None
+    made: list[str] = []
     for one in asked:
         told = f"{len(made)} of {len(asked)} runs were" if made else "nothing was"
         client, run = _create(a, one, _name(a, one, len(made), len(asked)), told)

@@ -83,10 +83,10 @@ def _request(a: argparse.Namespace, arguments: dict[str, Any], resolved: Any) ->
 
 def add_options(one: argparse.ArgumentParser) -> None:
     """The words and options of submit and doctor."""
-    many = {"action": "append", "default": []}
     one.add_argument("words", nargs="*", metavar="EXPERIMENT | PIPELINE | KEY=VALUE", help=WORDS)
     one.add_argument("--world", default="", help="miniature or paper; the experiment's own otherwise")
-    one.add_argument("--set", **many, metavar="KEY=VALUE", help="override a setting; may be repeated")
+    override = "override a setting; may be repeated"
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=override)
     _add_cluster(one)
     _add_machines(one)
     _add_store(one)
@@ -108,7 +108,6 @@ def _add_cluster(one: argparse.ArgumentParser) -> None:
 
 
 def _add_machines(one: argparse.ArgumentParser) -> None:
-    many = {"action": "append", "default": []}
     registry = "where both images are, such as images.example.org/team"
     one.add_argument("--registry", default="", metavar="HOST/TEAM", help=registry)
     one.add_argument("--image", default=steps.IMAGE, help="image of the steps that run networks")
@@ -118,8 +117,8 @@ def _add_machines(one: argparse.ArgumentParser) -> None:
     one.add_argument("--gpu-type", default="nvidia.com/gpu")
     one.add_argument("--cpu", default="2")
     one.add_argument("--memory", default="8Gi")
-    one.add_argument("--node-selector", **many, metavar="KEY=VALUE")
-    one.add_argument("--toleration", **many, metavar="KEY[=VALUE][:EFFECT]")
+    one.add_argument("--node-selector", action="append", default=[], metavar="KEY=VALUE")
+    one.add_argument("--toleration", action="append", default=[], metavar="KEY[=VALUE][:EFFECT]")
 
 
 def _add_store(one: argparse.ArgumentParser) -> None:
