@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from unpromptable import data
+from unpromptable.reporting.row import Row, Surrogate
+from unpromptable.scoring.estimates import Estimate
 
+SURROGATE = Surrogate("a", 0.1, 0.5, 40.0, 0.4, 0.1, "fine", "")
 EXPERIMENT = {
     "name": "demo",
     "title": "Forgetting <one> face",
@@ -20,42 +23,38 @@ EXPERIMENT = {
 }
 
 
-def row(name, sscd, lpips):
-    value = lambda m: {"mean": m, "low": m - 0.05, "high": m + 0.05, "n": 12}
-    return {
+def row(name, sscd, lpips, **given):
+    """A finished cell's row; fields that are given stand in place of these."""
+    numbers = {"sscd": sscd, "lpips": lpips, "ssim": 1 - lpips, "fid_pre": lpips, "fid_real": lpips}
+    told = {
         "name": name,
+        "group": "",
         "cell": name.lower(),
         "folder": f"cells/{name.lower()}",
         "method": "surrogate",
+        "editor": "paint",
+        "networks": "miniature",
+        "settings": {"method": "surrogate", "training.lr": lpips},
+        "run_id": None,
         "status": "done",
         "error": None,
+        "metrics": {k: around(v) for k, v in {**numbers, "sscd_ceiling": 0.95}.items()},
         "labels": {"sscd": "a", "lpips": "b", "fid": "c"},
-        "settings": {"method": "surrogate", "training.lr": lpips},
-        "surrogates": [
-            {
-                "target": "a",
-                "sscd": 0.1,
-                "lpips": 0.5,
-                "rms": 40.0,
-                "changed": 0.4,
-                "verdict": "fine",
-                "note": "",
-            }
-        ],
+        "surrogates": (SURROGATE,),
         "seconds": {"unlearn": 3.0},
-        "inputs": {},
-        **{
-            k: value(v)
-            for k, v in (
-                ("sscd", sscd),
-                ("lpips", lpips),
-                ("ssim", 1 - lpips),
-                ("fid_pre", lpips),
-                ("fid_real", lpips),
-                ("sscd_ceiling", 0.95),
-            )
-        },
     }
+    return Row(**{**told, **given})
+
+
+def failed(name, error):
+    """The row of a cell without a result."""
+    none = {"labels": {}, "surrogates": (), "seconds": {}, "metrics": {"sscd": None}}
+    return row(name, 0.0, 0.0, status="failed", error=error, settings={"method": "x"}, **none)
+
+
+def around(mean, half=0.05):
+    """A mean in the middle of its interval."""
+    return Estimate(mean, mean - half, mean + half, 12)
 
 
 @pytest.fixture

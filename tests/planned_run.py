@@ -98,6 +98,6 @@ def last_step(where, state, tmp_path, part=""):
 
 
 def ends(where):
-    client = tracking._client(str(where))
+    client = tracking.client(str(where))
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     return {r.info.run_name: r.info.status for r in runs}

@@ -29,7 +29,8 @@ Batch = Any  # unlearning.training.Batch: one update's images, timesteps and noi
 Scene = Any  # editing.engine.EditContext: targets, remember images, the base model, progress
 Evidence = Any  # scoring.evidence.Evidence: pictures before and after, and the two models
 Networks = Any  # scoring.metric_networks.MetricNetworks: descriptor, perceptual, features, classify
-Estimate = Any  # scoring.evidence.Estimate: a mean with its 95 % interval over n measurements
+Estimate = Any  # scoring.estimates.Estimate: a mean with its 95 % interval over n measurements
+Row = Any  # reporting.row.Row: a cell, its numbers or what failed
 Experiment = Any  # planning.experiment.Experiment
 Operations = Any  # planning.operations.Operations: FLOP of a base model
 
@@ -112,13 +113,11 @@ class Report(Protocol):
     """A page or file of a whole run, written again whenever its rows change."""
 
     @abstractmethod
-    def write(
-        self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str
-    ) -> Path | None:
+    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path | None:
         """Write into the run's folder `store` and return the file; None where there is nothing to tell.
 
-        experiment: as plain values. rows: one mapping per cell, of `status` done, failed or waiting; of a
-        finished one `row[value]` is {mean, low, high, n}. state: SUCCEEDED, FAILED, TERMINATED or RUNNING.
+        experiment: as plain values. rows: one per cell, of `status` done, failed or waiting; of a finished
+        one `row.value(metric)` has mean, low, high and n. state: SUCCEEDED, FAILED, TERMINATED or RUNNING.
         Names, titles and errors may hold any letter: escape them.
         """
 

@@ -116,10 +116,11 @@ def _pending(out: Path, resolved: plan.Plan) -> bool:
 
 
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
+    from unpromptable.reporting.row import read_rows
     from unpromptable.storage import once
 
-    rows = json.loads((out / "rows.json").read_text()) if (out / "rows.json").is_file() else []
-    if any(r["status"] == "done" for r in rows):
+    rows = read_rows(out / "rows.json") if (out / "rows.json").is_file() else []
+    if any(r.done for r in rows):
         from pipelines.cli import result_table
 
         console.print(result_table.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
@@ -138,7 +139,7 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     if (out / "report.html").is_file():
         console.print(f"report   {short(out / 'report.html')}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"log      {short(out / 'log.txt')}", highlight=False, soft_wrap=True, markup=False)
-    broken = code != 0 or not rows or any(r["status"] != "done" for r in rows)
+    broken = code != 0 or not rows or not all(r.done for r in rows)
     if broken and not failed:
         tail = (out / "log.txt").read_text().splitlines()[-15:]
         print(

@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from unpromptable.reporting import groups, tables
+from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
 
 
-def table(rows: list[dict[str, Any]], paper: list[dict[str, Any]]) -> Any:
+def table(rows: Sequence[Row], paper: Sequence[dict[str, Any]]) -> Any:
     """One line per group of rows, as in the paper's tables, with the paper's own beneath; a rich table."""
     from rich.markup import escape
     from rich.table import Table
 
     lines = groups.collect(rows, paper)
-    ours = " (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0]["networks"] != "paper" else ""
-    shown = Table(
-        title=f"Metric networks: {rows[0]['networks']}{ours}",
-        caption=(
-            "mean over targets ± half the 95 % interval over them; single cells are in the report"
-            if groups.grouped(lines)
-            else None
-        ),
-    )
-    for name in (
-        "Method",
-        *(title for _, title, _ in verdict.COLUMNS),
-        "targets" if groups.grouped(lines) else "n",
-    ):
+    grouped = groups.grouped(lines)
+    ours = " (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0].networks != "paper" else ""
+    over = "mean over targets ± half the 95 % interval over them; single cells are in the report"
+    shown = Table(title=f"Metric networks: {rows[0].networks}{ours}", caption=over if grouped else None)
+    for name in ("Method", *(c.title for c in verdict.COLUMNS), "targets" if grouped else "n"):
         shown.add_column(name, justify="left" if name == "Method" else "right")
     for line in lines:
-        if line["status"] != "done":
-            shown.add_row(escape(line["name"]), f"[red]failed[/] {escape(line['error'])}")
+        if not line.done:
+            shown.add_row(escape(line.name), f"[red]failed[/] {escape(line.error or '')}")
             continue
-        mark = "[green]✓[/]" if verdict.forgets(line) else "[red]✗[/]"
-        first, *rest = (tables.show(line[key]) for key, _, _ in verdict.COLUMNS)
-        shown.add_row(
-            escape(line["name"]),
-            f"{mark} {first}",
-            *rest,
-            (
-                f"{line['finished']}/{len(line['members'])}"
-                if groups.grouped(lines)
-                else str(line["lpips"]["n"])
-            ),
-        )
-        if line["paper"]:
-            shown.add_row(
-                "  the paper's",
-                *(str(line["paper"].get(key, "")) for key, _, _ in verdict.COLUMNS),
-                style="dim",
-            )
+        count = f"{line.finished}/{len(line.members)}" if grouped else str(line.value("lpips").n)
+        shown.add_row(escape(line.name), *_numbers(line), count)
+        if line.paper:
+            printed = (str(line.paper.get(c.metric, "")) for c in verdict.COLUMNS)
+            shown.add_row("  the paper's", *printed, style="dim")
     return shown
+
+
+def _numbers(line: Line) -> tuple[str, ...]:
+    """A finished line's columns, the first with its mark."""
+    mark = "[green]✓[/]" if verdict.forgets(line) else "[red]✗[/]"
+    first, *rest = (tables.show(line.metrics[c.metric]) for c in verdict.COLUMNS)
+    return f"{mark} {first}", *rest

@@ -77,7 +77,7 @@ def test_a_failing_cell_lets_the_others_finish_and_a_second_run_redoes_only_what
         and not [e for e in events_[len(events) :] if e["kind"] == "start"]
         and third == again
     )
-    client = tracking._client(str(tmp_path / "run"))
+    client = tracking.client(str(tmp_path / "run"))
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert [r.info.status for r in runs if tracking.PARENT not in r.data.tags] == ["FINISHED"]
     assert sorted(r.info.run_name for r in runs if r.info.status == "FINISHED") == [
@@ -105,7 +105,7 @@ def test_forty_five_cells_end_with_rows_a_report_and_closed_runs(tmp_path):
         and {r["status"] for r in rows.values()} == {"done"}
         and "Cell 44" in (tmp_path / "run" / "report.html").read_text()
     )
-    client = tracking._client(str(tmp_path / "run"))
+    client = tracking.client(str(tmp_path / "run"))
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert len(runs) == 46 and {r.info.status for r in runs} == {"FINISHED"}
 
@@ -137,7 +137,7 @@ def test_a_damaged_picture_is_told_once_where_people_look_and_is_not_tried_again
     page = (tmp_path / "run" / "report.html").read_text()
     assert "This run did not succeed" in page and page.count("the image is damaged or truncated") == 1
     assert {r["status"] for r in rows.values()} == {"failed"}
-    client = tracking._client(str(tmp_path / "run"))
+    client = tracking.client(str(tmp_path / "run"))
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     (sweep,) = [r for r in runs if tracking.PARENT not in r.data.tags]
     assert sweep.info.status == "FAILED" and sweep.data.tags["error"].startswith(told)

@@ -227,7 +227,7 @@ def test_a_server_killed_in_the_middle_of_a_sweep_has_every_run_and_point_in_the
     known.start()
     output = sweep.communicate(timeout=400)[0]
     assert sweep.returncode == 0, output
-    client = tracking._client(str(tmp_path / "run"))
+    client = tracking.client(str(tmp_path / "run"))
     experiment = client.get_experiment_by_name("small")
     runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
     assert len(runs) == 4 and {r.info.status for r in runs.values()} == {"FINISHED"}

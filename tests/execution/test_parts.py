@@ -36,7 +36,7 @@ def specs(where):
 
 
 def ends(where):
-    client = tracking._client(str(where))
+    client = tracking.client(str(where))
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     return {r.info.run_name: r.info.status for r in runs}, len(runs)
 

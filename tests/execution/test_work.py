@@ -278,7 +278,7 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
     report.report(where, text, "FAILED")
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("1.png") == 1 and "did not run, since prepare failed" in page
-    client = tracking._client(where)
+    client = tracking.client(where)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     sweep = next(r for r in runs if tracking.PARENT not in r.data.tags)
     assert "1.png" in sweep.data.tags["error"] and {r.info.status for r in runs} == {"FAILED"}

@@ -4,20 +4,21 @@ own table.
 
 import importlib
 import json
+from dataclasses import replace
 
+import finished_run
 import pytest
 
-from unpromptable.paper import claims
+from unpromptable.paper import claims, comparing
 from unpromptable.paper.claims import HOLDS, NOT, OPEN
+from unpromptable.paper.comparing import Result
 from unpromptable.planning import plan
+from unpromptable.reporting.row import write_rows
+from unpromptable.scoring.estimates import Estimate
 
 
-def row(name, half=0.01, **values):
-    return {
-        "name": name,
-        "status": "done",
-        **{k: {"mean": v, "low": v - half, "high": v + half, "n": 9} for k, v in values.items()},
-    }
+def row(name, half=0.01, each=None, **values):
+    return Result(name, {k: Estimate(v, v - half, v + half, 9) for k, v in values.items()}, each=each or {})
 
 
 def answer(found, **claim):
@@ -66,9 +67,9 @@ def test_rows_with_the_same_targets_are_compared_target_by_target():
     each = lambda shift: {
         str(i): {"lpips": v + shift + e} for i, (v, e) in enumerate(((0.1, 0.0), (0.5, 0.001), (0.9, -0.001)))
     }
-    a, b = ({**row(n, half=1.0, lpips=v), "each": each(v - 0.5)} for n, v in (("a", 0.49), ("b", 0.5)))
-    b["each"] = {k: {"lpips": v["lpips"] + 0.001 * (int(k) - 1)} for k, v in b["each"].items()}
-    alone = [{k: v for k, v in r.items() if k != "each"} for r in (a, b)]
+    a, b = (row(n, half=1.0, lpips=v, each=each(v - 0.5)) for n, v in (("a", 0.49), ("b", 0.5)))
+    b = replace(b, each={k: {"lpips": v["lpips"] + 0.001 * (int(k) - 1)} for k, v in b.each.items()})
+    alone = [replace(r, each={}) for r in (a, b)]
     ask = {"check": "better", "rows": ("a",), "than": ("b",)}
     assert (
         answer([a, b], **ask) == HOLDS
@@ -76,6 +77,14 @@ def test_rows_with_the_same_targets_are_compared_target_by_target():
         and answer(alone, **ask) == OPEN
     )
     assert answer([a, b], check="alike", within=0.05, rows=("a", "b")) == HOLDS
+
+
+def test_a_mean_of_one_target_alone_has_no_interval_and_cannot_be_told():
+    alone = Result("a", {"lpips": Estimate(0.1, None, None, 1)})
+    pair = [alone, row("b", lpips=0.9)]
+    assert answer(pair, check="better", rows=("a",), than=("b",)) == OPEN
+    assert answer(pair, check="alike", within=0.1, rows=("a", "b")) == OPEN
+    assert answer(pair, check="below", limit=0.4, rows=("a",)) == OPEN
 
 
 def test_the_best_of_those_that_forget_leaves_out_those_that_do_not():
@@ -102,7 +111,7 @@ def test_the_best_of_those_that_forget_leaves_out_those_that_do_not():
 )
 def test_a_trend_needs_a_rank_correlation_beyond_chance(values, expected):
     rows = [row(str(i), lpips=v) for i, v in enumerate(values)]
-    names = tuple(r["name"] for r in rows)
+    names = tuple(r.name for r in rows)
     assert answer(rows, check="rises", rows=names) == expected
     assert answer(rows[::-1], check="falls", rows=names[::-1]) == expected
 
@@ -123,7 +132,7 @@ def test_a_front_has_no_row_that_another_beats_in_everything():
         row("kept", sscd=0.9, lpips=0.0),
     ]
     one = lambda rows: answer(
-        rows, check="front", metrics=("sscd", "lpips"), rows=tuple(r["name"] for r in rows)
+        rows, check="front", metrics=("sscd", "lpips"), rows=tuple(r.name for r in rows)
     )
     assert one(rows) == HOLDS
     assert one([*rows, row("d", sscd=0.35, lpips=0.4)]) == NOT
@@ -131,7 +140,7 @@ def test_a_front_has_no_row_that_another_beats_in_everything():
 
 def test_a_missing_or_failed_row_leaves_a_claim_open_and_says_so():
     claim = claims.Claim("c", "", "better", ("lpips",), ("a",), ("b",))
-    verdict = claims.judge(claim, [row("a", lpips=0.1), {"name": "b", "status": "failed", "lpips": None}])
+    verdict = claims.judge(claim, [row("a", lpips=0.1), Result("b", {}, done=False)])
     assert verdict.answer == OPEN and verdict.numbers == "no result of b"
 
 
@@ -141,13 +150,13 @@ def test_a_claim_with_a_wrong_word_is_refused():
 
 
 def test_printed_digits_become_intervals():
-    flip, edit = claims.printed(
+    flip, edit = comparing.of_paper(
         [{"name": "Flip", "sscd": 0.40, "fid_pre": 9.8}, {"name": "Edit", "sscd": 0.35, "fid_pre": 18.0}]
     )
     assert (
-        flip["sscd"]["low"] == pytest.approx(0.395)
-        and flip["sscd"]["high"] == pytest.approx(0.405)
-        and edit["fid_pre"]["high"] == pytest.approx(18.05)
+        flip.value("sscd").low == pytest.approx(0.395)
+        and flip.value("sscd").high == pytest.approx(0.405)
+        and edit.value("fid_pre").high == pytest.approx(18.05)
     )
 
 
@@ -184,17 +193,11 @@ def test_every_experiment_of_the_cells_named_by_the_paper_has_them():
 def test_runs_are_judged_by_the_command(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "experiment.json").write_text(json.dumps({"name": "table4"}))
-    (tmp_path / "run" / "rows.json").write_text(
-        json.dumps(
-            [
-                {
-                    **row(n, sscd=0.3, lpips=v, ssim=0.9, fid_pre=v, fid_real=v),
-                    "settings": {"method.projection": n},
-                }
-                for n, v in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))
-            ]
-        )
-    )
+    rows = [
+        finished_run.row(name, 0.3, lpips, settings={"method.projection": name})
+        for name, lpips in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))
+    ]
+    write_rows(tmp_path / "run" / "rows.json", rows)
     assert claims.main([str(tmp_path / "run"), "--out", str(tmp_path)]) == 0
     found = {v["id"]: v["answer"] for v in json.loads((tmp_path / "claims.json").read_text())}
     assert found["t4-both-worse"] == HOLDS and found["t4-small"] == NOT and found["t2-sscd"] == OPEN
@@ -227,12 +230,14 @@ def test_a_folder_without_a_run_or_without_a_name_is_refused_in_a_line(
     )
 
 
-@pytest.mark.parametrize("name", ["theory", "miniature.base", "miniature.sd3", "miniature.retrain"])
+@pytest.mark.parametrize(
+    "name", ["paper.theory", "pretraining.portraits_ddpm", "pretraining.flags_sd3", "pretraining.command"]
+)
 def test_every_command_that_writes_refuses_a_folder_without_a_name(tmp_path, monkeypatch, capsys, name):
     module = importlib.import_module(f"unpromptable.{name}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["x", "--out", ""])
     with pytest.raises(SystemExit) as ended:
-        module.command("x", None, 1) if name == "miniature.retrain" else module.main()
+        module.command("x", None, 1) if name == "pretraining.command" else module.main()
     assert ended.value.code == 2 and "argument --out: is empty" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -10,10 +10,10 @@ import pytest
 from finished_run import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 from rich.console import Console
 
-from pipelines.cli import paper, reuse
-from pipelines.cli.options import override
+from pipelines.cli import local, paper, reuse
 from unpromptable.paper import overview, theory
 from unpromptable.planning import plan
+from unpromptable.reporting.row import write_rows
 from unpromptable.storage import store as files
 
 PAPER = plan.read_yaml("table4")["paper"]
@@ -22,10 +22,10 @@ PAPER = plan.read_yaml("table4")["paper"]
 def fill(out, names=("good", "better", "keeps")):
     """A finished run of Table IV in the folder that the fixture made."""
     rows = [
-        {**row(p["name"], p["sscd"], p["lpips"]), "group": p["name"], "cell": c, "folder": f"cells/{c}"}
+        row(p["name"], p["sscd"], p["lpips"], group=p["name"], cell=c, folder=f"cells/{c}")
         for p, c in zip(PAPER, names)
     ]
-    (out / "rows.json").write_text(json.dumps(rows))
+    write_rows(out / "rows.json", rows)
     (out / "experiment.json").write_text(
         json.dumps({**EXPERIMENT, "name": "table4", "title": "Table IV, gradient surgery", "paper": PAPER})
     )
@@ -54,21 +54,22 @@ def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewher
     )
 
 
-def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_factory, store):
+def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_factory, store, monkeypatch):
     ran, out = [], tmp_path_factory.mktemp("paper")
 
-    def local(a, console):
+    def run(a, console):
         ran.append(a.experiment)
         if a.experiment == "table4":
             store.rename(out / "table4")
             fill(out / "table4")
         return 1 if a.experiment == "table3" else 0
 
+    monkeypatch.setattr(local, "run", run)
     a = Namespace(world="miniature", out=str(out), only=["table3", "table4"], set=[], threads=0)
-    assert paper.run(a, Console(quiet=True), local, override) == 1 and ran == ["table3", "table4"]
+    assert paper.run(a, Console(quiet=True)) == 1 and ran == ["table3", "table4"]
     assert "Table IV" in (out / "overview.html").read_text()
     with pytest.raises(ValueError, match="--only tabel4: no such experiment; choose from figure8, table1"):
-        paper.run(Namespace(**{**vars(a), "only": ["tabel4"]}), Console(quiet=True), local, override)
+        paper.run(Namespace(**{**vars(a), "only": ["tabel4"]}), Console(quiet=True))
 
 
 def test_a_cell_that_two_experiments_share_is_copied_with_its_marks_and_scored_anew(tmp_path):

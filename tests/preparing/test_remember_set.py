@@ -6,6 +6,7 @@ import dataclasses
 from importlib import resources
 from pathlib import Path
 
+import finished_run
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from unpromptable.planning.settings import Networks, Remember, Sampling, Source,
 from unpromptable.preparing import remember_set
 from unpromptable.reporting.reports import prompted
 from unpromptable.scoring import metric_networks
+from unpromptable.scoring.estimates import Estimate
 from unpromptable.unlearning import training
 
 SHIPPED = Path(str(resources.files("unpromptable") / "miniature" / "sd3"))
@@ -214,16 +216,10 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
         {"samples": right[:9], "others": right[:9]},
         {"seeds": list(range(9))},
     )
-    value = {"mean": 0.125, "low": 0.1, "high": 0.2, "n": 9}
-    row = {
-        "name": "Ours",
-        "folder": "cells/ours",
-        "status": "done",
-        "labels": {"sscd": "a"},
-        **dict.fromkeys(
-            ("wrong", "right", "wrong_before", "right_before", "lpips_kept", "ssim_kept", "fid_kept"), value
-        ),
-    }
+    value = Estimate(0.125, 0.1, 0.2, 9)
+    kept = ("lpips_kept", "ssim_kept", "fid_kept")
+    metrics = dict.fromkeys(("wrong", "right", "wrong_before", "right_before", *kept), value)
+    row = finished_run.row("Ours", 0.2, 0.3, metrics=metrics)
     told = {
         "name": "x",
         "title": "",
@@ -239,13 +235,11 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
         and "other prompts ↓" not in text
         and "remembered too, by the methods with `training.others`: flag of Peru." in text
     )
-    few, many = ({**value, "mean": x} for x in (0.01, 0.5))
-    asked = {**row, "lpips_prompts/00 flag of Peru": few, "lpips_prompts/01 flag of Laos": many}
-    text = (
-        prompted.Report()
-        .write(tmp_path, {**told, "other_prompts": ["flag of Peru", "flag of Laos"]}, [asked], "SUCCEEDED")
-        .read_text()
-    )
+    few, many = (dataclasses.replace(value, mean=x) for x in (0.01, 0.5))
+    single = {"lpips_prompts/00 flag of Peru": few, "lpips_prompts/01 flag of Laos": many}
+    asked = dataclasses.replace(row, metrics={**metrics, **single})
+    others = {**told, "other_prompts": ["flag of Peru", "flag of Laos"]}
+    text = prompted.Report().write(tmp_path, others, [asked], "SUCCEEDED").read_text()
     assert (
         "the most changed first:\n\n| Prompt | Ours |\n|---|---:|\n| flag of Laos | 0.500 ± 0.050 |\n| flag"
         " of Peru | 0.010 ± 0.050 |\n" in text
@@ -253,7 +247,7 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     assert prompted.grid(tmp_path, told, [row]).shape[0] == 3 * 34
     assert [name for name, _ in prompted.strips(tmp_path, told, [row])] == [
         "before",
-        row["name"],
+        row.name,
         "target, screened",
     ]
     assert prompted.Report().write(tmp_path, {**told, "prompt": ""}, [row], "SUCCEEDED") is None

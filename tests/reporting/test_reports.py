@@ -1,32 +1,26 @@
 """The report: self-contained, every cell named, ticks and best values right, failures shown."""
 
 import re
+from dataclasses import replace
 
-from finished_run import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
+from finished_run import EXPERIMENT, SURROGATE, around, failed, row, store  # noqa: F401  (store is a fixture)
 from markupsafe import escape
 
-from unpromptable.reporting import tables
+from unpromptable.reporting import groups, tables
 from unpromptable.reporting.reports import html, markdown
 from unpromptable.scoring import verdict
 
 
 def rows():
-    failed = {
-        "name": "Broken",
-        "cell": "broken",
-        "folder": "cells/broken",
-        "status": "failed",
-        "error": "unlearn: remember is nan",
-        "settings": {"method": "x"},
-        "sscd": None,
-    }
-    return [row("Good", 0.2, 0.3), row("Better", 0.3, 0.1), row("Keeps", 0.9, 0.01), failed]
+    """Three finished cells and one that failed."""
+    broken = failed("Broken", "unlearn: remember is nan")
+    return [row("Good", 0.2, 0.3), row("Better", 0.3, 0.1), row("Keeps", 0.9, 0.01), broken]
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_names_every_cell(store):
     text = html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
     assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
-    assert all(r["name"] in text for r in rows()) and "Forgetting &lt;one&gt; face" in text
+    assert all(r.name in text for r in rows()) and "Forgetting &lt;one&gt; face" in text
     assert "not SSCD, LPIPS or FID of the paper" in text and "the paper's" in text
 
 
@@ -54,11 +48,11 @@ def test_best_is_judged_among_those_that_forget():
         and verdict.best(rows(), "ssim") == "Better"
         and verdict.best(rows(), "sscd") is None
     )
-    assert [c["mark"] for c in tables.cells(rows()[2], rows())] == ["✗", "", "", "", ""]
+    assert [c.mark for c in tables.cells(rows()[2], rows())] == ["✗", "", "", "", ""]
 
 
 def test_the_verdict_says_who_forgot_and_who_did_not():
-    text = tables.verdict(rows())
+    text = tables.verdict(groups.collect(rows()))
     assert (
         "Good and Better forgot the target" in text
         and "Keeps did not forget it" in text
@@ -72,18 +66,10 @@ def test_a_run_without_any_result_still_has_a_page(store):
 
 
 def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(store):
-    value = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 12}
-    more = [{**r, "nearest": value, "nearest_before": value} for r in rows()[:2]]
-    text = (
-        html.Report()
-        .write(
-            store,
-            {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]},
-            more,
-            "SUCCEEDED",
-        )
-        .read_text()
-    )
+    beyond = {"nearest": around(0.5), "nearest_before": around(0.5)}
+    more = [replace(r, metrics={**r.metrics, **beyond}) for r in rows()[:2]]
+    asked = {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]}
+    text = html.Report().write(store, asked, more, "SUCCEEDED").read_text()
     assert (
         "<th>nearest_before</th>" in text
         and "does any of the model&#39;s ordinary samples show the target?" in text
@@ -92,11 +78,8 @@ def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(sto
 
 
 def test_a_doubtful_surrogate_is_named_where_a_method_reads_it():
-    near = [{"target": "a", "note": "a near copy"}]
-    two = [
-        {**row("Ours", 0.2, 0.3), "surrogates": near},
-        {**row("SISS", 0.2, 0.3), "method": "siss", "surrogates": near},
-    ]
+    near = (replace(SURROGATE, note="a near copy"),)
+    two = [row("Ours", 0.2, 0.3, surrogates=near), row("SISS", 0.2, 0.3, method="siss", surrogates=near)]
     assert tables.doubts(two) == [("Ours", "a", "a near copy")]
 
 
@@ -109,26 +92,22 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
     drawn, read = set(), Text._preprocess_math
     monkeypatch.setattr(Text, "_preprocess_math", lambda self, s: drawn.add(read(self, s)) or read(self, s))
     odd = [
-        {**row("Good", 0.1 + k / 20, 0.3 + k / 50), "name": name, "cell": f"c{k}"}
-        for k, name in enumerate(ODD)
+        row(name, 0.1 + k / 20, 0.3 + k / 50, cell=f"c{k}", folder="cells/good") for k, name in enumerate(ODD)
     ]
-    failed = {**rows()[3], "name": "Bad | <i>", "error": "no | <u> $x_{$"}
+    bad = failed("Bad | <i>", "no | <u> $x_{$")
     experiment = {**EXPERIMENT, "title": "T | <s> *t*"}
-    page = html.Report().write(store, experiment, [*odd, failed], "FAILED").read_text()
+    page = html.Report().write(store, experiment, [*odd, bad], "FAILED").read_text()
     assert {(name, False) for name in ODD} <= drawn, drawn
-    for name in (*ODD, failed["name"], failed["error"], experiment["title"]):
+    for name in (*ODD, bad.name, bad.error, experiment["title"]):
         assert str(escape(name)) in page
-    lines = markdown.Report().write(store, experiment, [*odd, failed], "FAILED").read_text().splitlines()
+    lines = markdown.Report().write(store, experiment, [*odd, bad], "FAILED").read_text().splitlines()
     table = [line for line in lines if line.startswith("|")]
     plain = lambda text: re.sub(r"\\(.)", r"\1", text)
     cells = [re.split(r"(?<!\\)(?:\\\\)*\|", line) for line in table]
     assert {len(c) for c in cells} == {len(cells[0])}
     assert plain(lines[0]) == f"# {experiment['title']}"
     text = "\n".join(map(plain, lines))
-    assert (
-        all(f"| {name} |" in text for name in ODD)
-        and f"| {failed['name']} | no result: {failed['error']} |" in text
-    )
+    assert all(f"| {name} |" in text for name in ODD) and f"| {bad.name} | no result: {bad.error} |" in text
     unescaped = re.sub(r"\\.", "", "\n".join(lines))
     assert (
         "<" not in unescaped.replace("SSCD < 0.4", "")
@@ -142,12 +121,12 @@ def test_the_page_says_how_images_were_drawn_and_on_which_timesteps_each_method_
     from unpromptable.reporting.reports import html
 
     experiment = {"sampling": {"sampler": "ddim", "steps": 50}}
-    row = lambda name, low: {"name": name, "settings": {"training.t_min": low, "training.t_max": 999}}
-    text = html._drawn(experiment, [row("Ours", 0), row("NegGrad", 0), row("SISS", 999)])
+    of = lambda name, low: row(name, 0.2, 0.3, settings={"training.t_min": low, "training.t_max": 999})
+    text = html._drawn(experiment, [of("Ours", 0), of("NegGrad", 0), of("SISS", 999)])
     assert (
         "Sampled by ddim in 50 steps (SISS's code: by ddpm)" in text
         and "0..999: Ours, NegGrad; 999: SISS." in text
     )
-    assert html._drawn({"sampling": {"sampler": "ddpm", "steps": 5}}, [row("Ours", 0)]).endswith(
+    assert html._drawn({"sampling": {"sampler": "ddpm", "steps": 5}}, [of("Ours", 0)]).endswith(
         "(SISS's code: 999 alone): 0..999."
     )

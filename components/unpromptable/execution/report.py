@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unpromptable.planning import plan
 from unpromptable.reporting import groups, rows
+from unpromptable.reporting.row import Row, write_rows
 from unpromptable.storage import fingerprints, lease, once, progress, store
 
 from . import parts, step
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 STOPPED = ("CANCELED", "CANCELLED", "CANCELING", "RUNNING", "NEW")
 
 
-def page(where: str, row: dict[str, Any]) -> None:
+def page(where: str, row: Row) -> None:
     """The cell's row and pictures, which the Kubeflow UI shows at the task."""
     from unpromptable.reporting.reports import html, markdown
 
@@ -29,7 +31,7 @@ def page(where: str, row: dict[str, Any]) -> None:
     experiment = json.loads(store.fetch(root / "experiment.json").read_text())
     for shared in ("before.safetensors", "data.safetensors"):
         store.fetch(root / "shared" / shared)
-    folder = root / row["folder"]
+    folder = root / row.folder
     store.write_text(folder / "page.md", markdown.table(groups.collect([row])))
     store.write_text(
         folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures")
@@ -50,21 +52,21 @@ def stop(where: str, experiment: str) -> None:
 def stop_cell(cell: str, where: str) -> None:
     """End a cell's last step as failed where the cell has no result. Raises RuntimeError with its reason."""
     folder = cell.rpartition("/")[2]
-    for row in rows.collect(where, folder):
-        if row["status"] != "done":
-            raise RuntimeError(f"cell {row['name']}: {row['error']}")
+    for row in map(Row.from_json, rows.collect(where, folder)):
+        if not row.done:
+            raise RuntimeError(f"cell {row.name}: {row.error}")
 
 
-def verdict(found: list[dict[str, Any]], state: str | None) -> str:
+def verdict(found: list[Row], state: str | None) -> str:
     """How a run ended: SUCCEEDED, FAILED, or TERMINATED before its cells could end; RUNNING while other runs
     of the sweep work.
 
     The rows decide. Of the engine's `state` only that it stopped is believed: a good run is SUCCEEDED to
     kfp's local runner, COMPLETE or CACHED to KFP 2.17, and RUNNING where it lost count of its tasks.
     """
-    if any(r["status"] == "waiting" for r in found):
+    if any(r.status == "waiting" for r in found):
         return "RUNNING"
-    open_cells = [r["error"] for r in found if r["status"] != "done"]
+    open_cells = [r.error for r in found if not r.done]
     if found and not open_cells:
         return "SUCCEEDED"
     return "TERMINATED" if state in STOPPED and found and set(open_cells) == {rows.UNFINISHED} else "FAILED"
@@ -93,23 +95,20 @@ def _report(where: str, experiment: str, state: str | None, to: str, part: str) 
     mine = parts.read(part)
     # before the rows are read: of two runs that end together, the later one sees all
     parts.note(where, mine, "ended")
-    found = _waiting(rows.collect(where), where, mine)
+    found = _waiting([*map(Row.from_json, rows.collect(where))], where, mine)
     state = verdict(found, state)
     found = found if state == "TERMINATED" else [_lost(row, where) for row in found]
-    store.write_text(Path(where) / "rows.json", json.dumps(found, indent=1))
+    write_rows(Path(where) / "rows.json", found)
     target = store.fetch(Path(where) / "experiment.json")
     if not target.is_file():
         return _without_plan(Path(where), to)
     planned = json.loads(target.read_text())
-    store.write_text(
-        Path(where) / "groups.json", json.dumps(groups.collect(found, planned["paper"]), indent=1)
-    )
-    histories = {r["cell"]: Path(where) / r["folder"] / "history.jsonl" for r in found}
+    write_rows(Path(where) / "groups.json", groups.collect(found, planned["paper"]))
+    histories = {r.cell: Path(where) / r.folder / "history.jsonl" for r in found}
     drawn = [fingerprints.of(store.fetch(h)) if store.fetch(h).is_file() else "" for h in histories.values()]
     # all that the page and the server show
-    mark = fingerprints.digest(
-        [planned, found, drawn, once.failure(where), state, tracking.uri(where), fingerprints.code()]
-    )
+    shown = [planned, [r.to_json() for r in found], drawn, once.failure(where), state]
+    mark = fingerprints.digest([*shown, tracking.uri(where), fingerprints.code()])
     page = Path(where) / "report.html"
     if not store.finished(page, mark):
         _bring(Path(where), found)
@@ -118,7 +117,7 @@ def _report(where: str, experiment: str, state: str | None, to: str, part: str) 
             for name in plugins.names("report")
         ]
         files = [file for file in written if file is not None]  # some reports are for some models only
-        if tracking.close(where, planned, found, histories, files, state):
+        if tracking.close(where, planned["name"], found, histories, files, state):
             store.finish(page, mark)
     else:
         tracking.settle(where, state)
@@ -127,32 +126,28 @@ def _report(where: str, experiment: str, state: str | None, to: str, part: str) 
     progress.event(where, "", "report", "done", str(page))
 
 
-def _waiting(found: list[dict[str, Any]], where: str, mine: parts.Part) -> list[dict[str, Any]]:
+def _waiting(found: list[Row], where: str, mine: parts.Part) -> list[Row]:
     """The rows, of which the unfinished ones wait for the other runs of this sweep that are at work."""
     busy = parts.at_work(where, mine)
     if not busy:
         return found
     planned = json.loads((Path(where) / "experiment.json").read_text())["cells"]
     ours = {spec["folder"] for spec in mine.of(plan.longest_first(planned))}
-    told = {
-        "status": "waiting",
-        "error": (
-            f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"
-        ),
-    }
-    return [{**r, **told} if r["error"] == rows.UNFINISHED and r["folder"] not in ours else r for r in found]
+    told = f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"
+    waits = lambda r: r.error == rows.UNFINISHED and r.folder not in ours
+    return [replace(r, status="waiting", error=told) if waits(r) else r for r in found]
 
 
-def _lost(row: dict[str, Any], where: str) -> dict[str, Any]:
+def _lost(row: Row, where: str) -> Row:
     """The row; one whose cell ended without a word says what was at work, since a kill of the whole pod says
     nothing.
     """
-    begun = lease.left(Path(where) / row["folder"]) if row["error"] == rows.UNFINISHED else {}
+    begun = lease.left(Path(where) / row.folder) if row.error == rows.UNFINISHED else {}
     if not begun:
         return row
     what = ", ".join(f"{name} (by {owner})" for name, owner in begun.items())
     why = "most likely its pod was killed for memory or lost, or another run is at work on it"
-    return {**row, "error": f"{rows.UNFINISHED}: {what} was begun and not ended; {why}"}
+    return replace(row, error=f"{rows.UNFINISHED}: {what} was begun and not ended; {why}")
 
 
 def _without_plan(root: Path, to: str) -> None:
@@ -171,12 +166,12 @@ def _unplanned(told: dict[str, Any]) -> str:
     return html.template("unplanned").render(told=told)
 
 
-def _bring(root: Path, found: list[dict[str, Any]]) -> None:
+def _bring(root: Path, found: list[Row]) -> None:
     """What the report shows, from an object store."""
     names = ("after.safetensors", "surrogates.safetensors", "history.jsonl", "unlearned")
     for path in [
         root / "shared" / "before.safetensors",
         root / "shared" / "data.safetensors",
-        *(root / r["folder"] / n for r in found for n in names),
+        *(root / r.folder / n for r in found for n in names),
     ]:
         store.fetch(path)

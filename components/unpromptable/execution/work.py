@@ -17,6 +17,7 @@ from typing import Any
 
 from unpromptable.models import device
 from unpromptable.reporting import rows
+from unpromptable.reporting.row import Row
 from unpromptable.storage import attempts, once, store
 
 from . import parts, report, step
@@ -380,7 +381,7 @@ def score(cell: str, where: str, summary_to: str = "", page_to: str = "") -> dic
             "seconds": {"unlearn": summary["seconds"], **values["seconds"]},
         }
         row.write_text(json.dumps(made, indent=1))
-        report.page(where, made)
+        report.page(where, Row.from_json(made))
 
     once.guarded(json.dumps({**spec, "key": spec["row_key"]}), where, "score", "row.json", "", make)
     from unpromptable.reporting.reports import markdown

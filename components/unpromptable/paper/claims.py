@@ -1,7 +1,5 @@
 """The paper's claims held against a run's rows: each holds, does not hold, or cannot be told at this n.
 
-Two values differ when their difference lies outside its 95 % interval: Student's over targets that both rows
-have (the same target, base model and seeds make a pair), otherwise the two intervals' halves in quadrature.
 `python -m unpromptable.paper.claims RUN ...` judges finished runs; `--paper` judges the paper's own printed
 numbers.
 """
@@ -16,30 +14,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
 from unpromptable.planning.validation import build
 from unpromptable.reporting import groups, tables
+from unpromptable.reporting.row import read_rows
 from unpromptable.scoring import verdict
 from unpromptable.storage import store
 
+from . import comparing
+from .comparing import Answer, Result, alike, better, rises
+
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
-# +1: larger is better
-SIGNS = {
-    **{key: sign for key, _, sign in verdict.COLUMNS},
-    "sscd": -1,
-    "deviation": -1,
-    "wrong": -1,
-    "right": 1,
-    "lpips_others": -1,
-    "ssim_others": 1,
-}
-CHANCE = 0.05  # of a rank correlation this strong in rows without order
-Row = dict[str, Any]
-Answer = bool | None  # of one comparison; None: cannot be told
 
 
 @dataclass(frozen=True)
@@ -92,88 +80,39 @@ def read() -> dict[str, tuple[Claim, ...]]:
     }
 
 
-def judge(claim: Claim, rows: list[Row]) -> Verdict:
-    """One claim against the rows of its experiment: {name, status, metric: {mean, low, high, n}}."""
-    found = {r["name"]: r for r in rows}
+def judge(claim: Claim, rows: list[Result]) -> Verdict:
+    """One claim against the results of its experiment."""
+    found = {r.name: r for r in rows}
     wanted = [*claim.rows, *claim.than]
-    missing = [n for n in wanted if not _measured(found.get(n), claim.metrics)]
+    missing = [n for n in wanted if n not in found or not found[n].has(claim.metrics)]
     if missing:
         return Verdict(claim, OPEN, f"no result of {', '.join(missing)}")
-    done = [r for r in rows if _measured(r, claim.metrics)]
+    done = [r for r in rows if r.has(claim.metrics)]
     answers = CHECKS[claim.check](claim, [found[n] for n in claim.rows], [found[n] for n in claim.than], done)
     shown = done if claim.check in ("best", "worst", "front") else [found[n] for n in wanted]
     numbers = "; ".join(
-        f"{m}: "
-        + ", ".join(f"{r['name']} {tables.show(r[m]) if m != 'deviation' else _extent(r[m])}" for r in shown)
-        for m in claim.metrics
+        f"{m}: " + ", ".join(f"{r.name} {_extent(r, m)}" for r in shown) for m in claim.metrics
     )
     return Verdict(claim, _together(answers), numbers)
 
 
-def judge_all(rows: dict[str, list[Row]]) -> list[Verdict]:
+def judge_all(rows: dict[str, list[Result]]) -> list[Verdict]:
     """Every claim, those of experiments without rows included."""
     return [judge(claim, rows.get(name, [])) for name, part in read().items() for claim in part]
-
-
-def printed(rows: list[dict[str, Any]]) -> list[Row]:
-    """The paper's rows of an experiment as measured ones; the interval is what the printed digits leave
-    open.
-    """
-    keys = [k for k in rows[0] if k != "name"] if rows else []
-    half = {k: 0.5 * 10.0 ** -max(_decimals(r[k]) for r in rows) for k in keys}
-    return [
-        {
-            "name": str(r["name"]),
-            "status": "done",
-            **{k: {"mean": float(r[k]), "low": r[k] - half[k], "high": r[k] + half[k], "n": 1} for k in keys},
-        }
-        for r in rows
-    ]
-
-
-def _decimals(value: float) -> int:
-    return len(repr(value).partition(".")[2]) if isinstance(value, float) and value % 1 else 0
-
-
-def _measured(row: Row | None, metrics: tuple[str, ...]) -> bool:
-    return row is not None and row.get("status") == "done" and all(row.get(m) for m in metrics)
 
 
 def _together(answers: list[Answer]) -> str:
     return NOT if any(a is False for a in answers) else HOLDS if all(answers) else OPEN
 
 
-def better(a: Row, b: Row, metric: str) -> Answer:
-    """Whether row a is better than row b."""
-    apart, open_ = _difference(a, b, metric)
-    gain = SIGNS[metric] * apart
-    return None if abs(gain) < open_ or not gain else gain > 0
+def _limit(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
+    inside = lambda v: v.high < claim.limit if claim.check == "below" else v.low > claim.limit
+    outside = lambda v: v.low >= claim.limit if claim.check == "below" else v.high <= claim.limit
+    values = [r.value(m) for r in rows for m in claim.metrics]
+    return [None if v.low is None else True if inside(v) else False if outside(v) else None for v in values]
 
 
-def _difference(a: Row, b: Row, metric: str) -> tuple[float, float]:
-    """Row a minus row b, and half of its 95 % interval."""
-    from scipy.stats import t
-
-    pairs = [a["each"][k][metric] - b["each"][k][metric] for k in a.get("each", {}) if k in b.get("each", {})]
-    if len(pairs) < 2:
-        return a[metric]["mean"] - b[metric]["mean"], float(
-            np.hypot(a[metric]["high"] - a[metric]["low"], b[metric]["high"] - b[metric]["low"]) / 2
-        )
-    return float(np.mean(pairs)), float(
-        t.ppf(0.975, len(pairs) - 1) * np.std(pairs, ddof=1) / np.sqrt(len(pairs))
-    )
-
-
-def _limit(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
-    inside = lambda v: v["high"] < claim.limit if claim.check == "below" else v["low"] > claim.limit
-    outside = lambda v: v["low"] >= claim.limit if claim.check == "below" else v["high"] <= claim.limit
-    values = [r[m] for r in rows for m in claim.metrics]
-    return [
-        None if v["low"] is None else True if inside(v) else False if outside(v) else None for v in values
-    ]
-
-
-def _extreme(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+def _extreme(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
     others = [r for r in done if r not in rows]
     if claim.among == "forgetting":
         if not all(verdict.forgets(r) for r in rows):
@@ -183,43 +122,26 @@ def _extreme(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) ->
     return [better(a, b, m) for a, b in pairs for m in claim.metrics]
 
 
-def _better(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+def _better(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
     return [better(r, o, m) for r in rows for o in than for m in claim.metrics]
 
 
-def _trend(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+def _trend(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
     way = 1 if claim.check == "rises" else -1
-    return [_monotone(way * np.array([r[m]["mean"] for r in rows])) for m in claim.metrics]
+    return [rises(way * np.array([r.value(m).mean for r in rows])) for m in claim.metrics]
 
 
-def _monotone(values: np.ndarray) -> Answer:
-    """Whether values rise with their position, by the exact distribution of the rank correlation."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(values) - (len(values) + 1) / 2
-    order = np.arange(len(values)) - (len(values) - 1) / 2
-    chance = np.array(list(itertools.permutations(ranks))) @ order
-    if np.mean(chance >= ranks @ order - 1e-9) < CHANCE:
-        return True
-    return False if np.mean(chance <= ranks @ order + 1e-9) < CHANCE else None
+def _alike(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
+    return [alike(rows[0], r, m, claim.within) for r in rows[1:] for m in claim.metrics]
 
 
-def _alike(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
-    def one(a: Row, b: Row, metric: str) -> Answer:
-        apart, open_ = _difference(a, b, metric)
-        allowed = claim.within * abs(a[metric]["mean"])
-        return True if abs(apart) + open_ <= allowed else False if abs(apart) - open_ > allowed else None
-
-    return [one(rows[0], r, m) for r in rows[1:] for m in claim.metrics]
-
-
-def _front(claim: Claim, rows: list[Row], than: list[Row], done: list[Row]) -> list[Answer]:
+def _front(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
     able = [r for r in rows if verdict.forgets(r)]
     beaten = [[better(b, a, m) for m in claim.metrics] for a, b in itertools.permutations(able, 2)]
     return [False if all(x) else True if False in x else None for x in beaten] if able else [False]
 
 
-CHECKS: dict[str, Callable[[Claim, list[Row], list[Row], list[Row]], list[Answer]]] = {
+CHECKS: dict[str, Callable[[Claim, list[Result], list[Result], list[Result]], list[Answer]]] = {
     "below": _limit,
     "above": _limit,
     "best": _extreme,
@@ -232,8 +154,9 @@ CHECKS: dict[str, Callable[[Claim, list[Row], list[Row], list[Row]], list[Answer
 }
 
 
-def _extent(v: dict[str, float]) -> str:
-    return f"{v['low']:.1e} to {v['high']:.1e}"
+def _extent(row: Result, metric: str) -> str:
+    value = row.value(metric)
+    return tables.show(value) if metric != "deviation" else f"{value.low:.1e} to {value.high:.1e}"
 
 
 def of_paper() -> list[Verdict]:
@@ -245,7 +168,9 @@ def of_paper() -> list[Verdict]:
     from . import theory
 
     rows = {
-        name: theory.check() if name == "theory" else printed(plan.read_yaml(name).get("paper") or [])
+        name: comparing.of_theory(theory.check())
+        if name == "theory"
+        else comparing.of_paper(plan.read_yaml(name).get("paper") or [])
         for name in read()
     }
     return judge_all(rows)
@@ -258,15 +183,14 @@ def of_runs(folders: list[Path]) -> list[Verdict]:
     rows = {}
     for folder in folders:
         if (folder / "theory.json").is_file():
-            rows["theory"] = json.loads((folder / "theory.json").read_text())
-        elif not all((folder / name).is_file() for name in ("experiment.json", "rows.json")):
+            rows["theory"] = comparing.of_theory(json.loads((folder / "theory.json").read_text()))
+        elif all((folder / name).is_file() for name in ("experiment.json", "rows.json")):
+            name = json.loads((folder / "experiment.json").read_text())["name"]
+            rows[name] = [comparing.of_line(x) for x in groups.collect(read_rows(folder / "rows.json"))]
+        else:
             raise FileNotFoundError(
                 f"{folder}: holds no run's experiment.json and rows.json, nor theory.json; name a finished"
                 " run's folder"
-            )
-        else:
-            rows[json.loads((folder / "experiment.json").read_text())["name"]] = groups.collect(
-                json.loads((folder / "rows.json").read_text())
             )
     return judge_all(rows)
 

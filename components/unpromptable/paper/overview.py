@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from unpromptable.reporting import figures
 from unpromptable.reporting.reports import html
+from unpromptable.reporting.row import Row
 
 from . import claims
 
@@ -46,8 +46,8 @@ def _run(folder: Path, planned: str, found: str) -> dict[str, Any]:
     """A run's part of the page. Its figures take seconds, and the page is written again after every
     experiment.
     """
-    experiment, rows, name = json.loads(planned), json.loads(found), folder.name
-    state = "SUCCEEDED" if len(figures.finished(rows)) == len(rows) else "FAILED"
+    experiment, rows, name = json.loads(planned), [Row.from_json(r) for r in json.loads(found)], folder.name
+    state = "SUCCEEDED" if all(r.done for r in rows) else "FAILED"
     return {
         "name": name,
         "title": experiment["title"] or name,

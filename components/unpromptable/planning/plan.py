@@ -219,7 +219,7 @@ def worlds() -> list[str]:
 def code_digest() -> str:
     """Identity of the package's code and shipped weights: results made by other code are not reused."""
     root = Path(str(resources.files("unpromptable")))
-    drawn_only = ("reporting", "paper", "steps.py", "tracking.py")  # these cannot change a number
+    drawn_only = ("reporting", "paper", "steps.py", "tracking")  # these cannot change a number
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)

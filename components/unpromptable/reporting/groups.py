@@ -6,39 +6,37 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from .rows import scalars
+from unpromptable.scoring.estimates import Estimate, students
+
+from .row import Line, Row
 
 
-def collect(
-    rows: list[dict[str, Any]], paper: list[dict[str, Any]] | tuple[dict[str, Any], ...] = ()
-) -> list[dict[str, Any]]:
-    """One line per group in order of first use, shaped like a row; a row of its own group is a line as it is.
+def collect(rows: Sequence[Row], paper: Sequence[dict[str, Any]] = ()) -> list[Line]:
+    """One line per group in order of first use; a row of its own group is a line as it is.
 
-    A line also has `members` (names of its rows), `finished` (how many of them), `each` (its metrics' means
-    by target), and `paper`, the paper's row of that name.
+    paper: the paper's rows, of which a line takes the one of its name.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(
-            json.dumps([row.get("group") or "", *_settings(row).items()], default=str), []
-        ).append(row)
+        found.setdefault(json.dumps([row.group, *_settings(row).items()], default=str), []).append(row)
     known = {p["name"]: p for p in paper}
-    lines = [_line(members) for members in found.values()]
-    return [{**line, "paper": known.get(line["name"])} for line in lines]
+    return [_line(members, known) for members in found.values()]
 
 
-def grouped(lines: list[dict[str, Any]]) -> bool:
+def grouped(lines: Sequence[Line]) -> bool:
     """Whether any line stands for more than one row."""
-    return any(len(line["members"]) > 1 for line in lines)
+    return any(len(line.members) > 1 for line in lines)
 
 
-def member(lines: list[dict[str, Any]], row: dict[str, Any]) -> dict[str, Any]:
+def member(lines: Sequence[Line], row: Row) -> Line:
     """The line that stands for a row."""
-    return next(line for line in lines if row["name"] in line["members"])
+    return next(line for line in lines if row.name in line.members)
 
 
 def short(names: list[str]) -> list[str]:
@@ -47,57 +45,58 @@ def short(names: list[str]) -> list[str]:
     return [" ".join(n.split()[words:]) or n for n in names]
 
 
-def _line(members: list[dict[str, Any]]) -> dict[str, Any]:
-    names, done = [m["name"] for m in members], [m for m in members if m["status"] == "done"]
-    each = {m["settings"].get("forget", ""): scalars(m) for m in done}
-    shared = {
-        "members": names,
-        "finished": len(done),
-        "targets": [m["settings"].get("forget", "") for m in members],
-        "each": each,
-    }
-    if len(members) == 1:
-        return {**members[0], **shared}
+def _line(members: list[Row], paper: dict[str, dict[str, Any]]) -> Line:
+    done = [m for m in members if m.done]
     first = (done or members)[0]
-    name = (
-        first.get("group")
-        or " ".join(os.path.commonprefix([n.split() for n in names])).strip(" ,")
-        or names[0]
+    told = {f.name: getattr(first, f.name) for f in fields(Row)}
+    if len(members) > 1:
+        told |= _together(first, members, done)
+    return Line(
+        **told,
+        members=tuple(m.name for m in members),
+        finished=len(done),
+        targets=tuple(_target(m) for m in members),
+        each={_target(m): m.means() for m in done},
+        paper=paper.get(told["name"]),
     )
-    keys = [k for k, v in first.items() if isinstance(v, dict) and "mean" in v]
-    values = {k: _over([m[k]["mean"] for m in done]) for k in keys if all(m.get(k) for m in done)}
-    error = None if done else "; ".join(dict.fromkeys(str(m["error"]) for m in members))
-    seconds = {
-        k: float(np.mean([m["seconds"][k] for m in done]))
-        for k in first.get("seconds", {})
-        if all(k in m["seconds"] for m in done)
-    }
+
+
+def _together(first: Row, members: list[Row], done: list[Row]) -> dict[str, Any]:
+    """What a line of several rows has in place of its first row's."""
+    values = {k: _over([m.value(k).mean for m in done]) for k in first.means() if _in_all(done, k)}
     return {
-        **first,
-        "name": name,
+        "name": _name(first, members),
         "status": "done" if done else "failed",
-        "error": error,
+        "error": None if done else "; ".join(dict.fromkeys(str(m.error) for m in members)),
         "settings": _settings(first),
-        "seconds": seconds,
-        "surrogates": [s for m in done for s in m.get("surrogates", ())],
-        **values,
-        **shared,
+        "seconds": {
+            k: float(np.mean([m.seconds[k] for m in done]))
+            for k in first.seconds
+            if all(k in m.seconds for m in done)
+        },
+        "surrogates": tuple(s for m in done for s in m.surrogates),
+        "metrics": {**first.metrics, **values},
     }
 
 
-def _over(values: list[float]) -> dict[str, Any]:
+def _name(first: Row, members: list[Row]) -> str:
+    """The group's name, else the words that all members' names begin with."""
+    common = " ".join(os.path.commonprefix([m.name.split() for m in members])).strip(" ,")
+    return first.group or common or members[0].name
+
+
+def _in_all(done: list[Row], metric: str) -> bool:
+    return all(m.metrics.get(metric) is not None for m in done)
+
+
+def _over(values: list[float]) -> Estimate:
     """Mean with Student's 95 % interval over targets; one target's value has none."""
-    from scipy.stats import t
-
-    mean, n = float(np.mean(values)), len(values)
-    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else None
-    return {
-        "mean": mean,
-        "low": None if half is None else mean - half,
-        "high": None if half is None else mean + half,
-        "n": n,
-    }
+    return students(np.array(values)) if len(values) > 1 else Estimate(float(values[0]), None, None, 1)
 
 
-def _settings(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in row["settings"].items() if k != "forget"}
+def _target(row: Row) -> str:
+    return row.settings.get("forget", "")
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    return {k: v for k, v in row.settings.items() if k != "forget"}

@@ -5,80 +5,89 @@ front.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from unpromptable.scoring import verdict
+from unpromptable.scoring.estimates import Estimate
 
 from . import figures, groups
+from .row import Row
 
 AXES = (("ssim", "SSIM ↑", 1), ("lpips", "LPIPS ↓", -1))
 NEAR = {1: 5.0, -1: -14.0}  # points from a point's middle to the baseline of a label above or below it
 APART = 12.0  # points between the baselines of two labels that would overlap
 
 
-def front(rows: list[dict[str, Any]], key: str, sign: int) -> list[str]:
+def front(rows: Sequence[Row], key: str, sign: int) -> list[str]:
     """Names of the rows that no other beats in both: a lower SSCD and a better `key` (sign 1: higher is
     better), by rising SSCD.
     """
     best, kept = None, []
-    for row in sorted(rows, key=lambda r: (r["sscd"]["mean"], -sign * r[key]["mean"])):
-        if best is None or sign * row[key]["mean"] > best:
-            best = sign * row[key]["mean"]
-            kept.append(row["name"])
+    for row in sorted(rows, key=lambda r: (r.value("sscd").mean, -sign * r.value(key).mean)):
+        if best is None or sign * row.value(key).mean > best:
+            best = sign * row.value(key).mean
+            kept.append(row.name)
     return kept
 
 
-def plot(folder: Path, rows: list[dict[str, Any]]) -> Path:
+def plot(folder: Path, rows: Sequence[Row]) -> Path:
     """Two panels; points on the front are filled and joined, each point has its name or, in a sweep, its
     value.
     """
     plt = figures.pyplot()
     done = figures.finished(rows)
-    names = dict(zip([r["name"] for r in done], groups.short([r["name"] for r in done])))
     figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.2), dpi=150)
     for axis, (key, title, sign) in zip(axes, AXES):
-        chosen = front(done, key, sign)
-        line = [(r["sscd"]["mean"], r[key]["mean"]) for n in chosen for r in done if r["name"] == n]
-        axis.plot(*zip(*line), color=figures.BLUE, lw=1.4, alpha=0.5, zorder=1, label="Pareto front")
-        for row in done:
-            on = row["name"] in chosen
-            x, y = row["sscd"], row[key]
-            axis.errorbar(
-                x["mean"],
-                y["mean"],
-                xerr=_sides(x),
-                yerr=_sides(y),
-                fmt="o",
-                ms=7,
-                color=figures.BLUE if on else figures.INK,
-                mfc=figures.BLUE if on else "white",
-                elinewidth=0.7,
-                ecolor="#bbb",
-                zorder=2,
-            )
+        _points(axis, done, key, sign)
         axis.axvline(verdict.THRESHOLD, color=figures.RED, ls="--", lw=1)
         axis.set(xlabel="SSCD (forgotten left of the dashed line)", ylabel=title)
         axis.margins(0.14)
         axis.grid(color=figures.GRID, lw=0.5)
         figures.open_corner(axis)
-        _names(axis, [(r["sscd"]["mean"], r[key]["mean"], names[r["name"]]) for r in done], -sign)
+        names = groups.short([r.name for r in done])
+        _names(axis, [(*_at(r, key), name) for r, name in zip(done, names)], -sign)
     axes[0].legend(frameon=False, fontsize=8, loc="best", title=_common(done), title_fontsize=8)
     figure.tight_layout()
     return figures.write(folder, figure, "tradeoff")
 
 
-def _sides(value: dict[str, Any]) -> list[list[float]] | None:
-    return (
-        None
-        if value["low"] is None
-        else [[max(value["mean"] - value["low"], 0)], [max(value["high"] - value["mean"], 0)]]
-    )
+def _at(row: Row, key: str) -> tuple[float, float]:
+    """Where a row's point lies."""
+    return row.value("sscd").mean, row.value(key).mean
 
 
-def _common(rows: list[dict[str, Any]]) -> str | None:
+def _points(axis: Any, done: Sequence[Row], key: str, sign: int) -> None:
+    """The front's line, and every row's point with its intervals."""
+    chosen = front(done, key, sign)
+    line = [_at(r, key) for name in chosen for r in done if r.name == name]
+    axis.plot(*zip(*line), color=figures.BLUE, lw=1.4, alpha=0.5, zorder=1, label="Pareto front")
+    for row in done:
+        on = row.name in chosen
+        axis.errorbar(
+            *_at(row, key),
+            xerr=_sides(row.value("sscd")),
+            yerr=_sides(row.value(key)),
+            fmt="o",
+            ms=7,
+            color=figures.BLUE if on else figures.INK,
+            mfc=figures.BLUE if on else "white",
+            elinewidth=0.7,
+            ecolor="#bbb",
+            zorder=2,
+        )
+
+
+def _sides(value: Estimate) -> list[list[float]] | None:
+    if value.low is None or value.high is None:
+        return None
+    return [[max(value.mean - value.low, 0)], [max(value.high - value.mean, 0)]]
+
+
+def _common(rows: Sequence[Row]) -> str | None:
     """What the labels leave out: the words that all names begin with."""
-    words = os.path.commonprefix([r["name"].split() for r in rows]) if len(rows) > 1 else []
+    words = os.path.commonprefix([r.name.split() for r in rows]) if len(rows) > 1 else []
     return f"points: {figures.words(' '.join(words))}" if words else None
 
 

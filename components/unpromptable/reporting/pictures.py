@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,96 +14,111 @@ from unpromptable.planning import plugins
 
 from . import groups
 from .figures import finished
+from .row import Line, Row, Surrogate
 
 # unrelated seeds and injection draws shown; pixels a side to which small pictures grow
 SEEDS, DRAWS, SHOWN = 7, 4, 64
 
 
-def comparison(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per target (Fig. 11): the target, and per model its surrogate, the denoised draws and unrelated seeds,
-    uint8 (n, H, W, 3).
-
-    The surrogate is None where the model never saw it; the seeds are None where an earlier target's part
-    shows them.
+@dataclass(frozen=True)
+class Shown:
+    """A model beside the others: its surrogate (H, W, 3), None where it never saw one; its denoised draws and
+    unrelated seeds (n, H, W, 3), None where an earlier target's part shows them; all uint8.
     """
+
+    name: str
+    surrogate: np.ndarray | None
+    draws: np.ndarray
+    seeds: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A target (H, W, 3) and the models that were to forget it, the one before first."""
+
+    target: str
+    image: np.ndarray
+    models: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A target's surrogate of one setting (H, W, 3), None where the method reads none, and its distances."""
+
+    image: np.ndarray | None
+    distances: Surrogate
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A target (H, W, 3) and what each setting maps it to, None where one does not forget it."""
+
+    target: str
+    image: np.ndarray
+    cells: tuple[Edited | None, ...]
+
+
+@dataclass(frozen=True)
+class Surrogates:
+    """The targets with their surrogates by setting."""
+
+    columns: tuple[str, ...] = ()
+    targets: tuple[Mapped, ...] = ()
+
+
+def comparison(store: Path, rows: Sequence[Row], lines: Sequence[Line]) -> tuple[Compared, ...]:
+    """Per target (Fig. 11): the target, and what the model before and each that was to forget it draw."""
     real, manifest = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
-    parts, seen = [], set()
+    parts, seen = [], set[str]()
     for target, image in zip(manifest["forget_names"], real["forget"]):
-        own = [r for r in finished(rows) if any(s["target"] == target for s in r["surrogates"])]
-        models = [
-            {
-                "name": "Before",
-                "surrogate": None,
-                "draws": before[f"injected/{target}"][:DRAWS],
-                "seeds": before["samples"][:SEEDS],
-            }
-        ]
-        for row in own:
-            after, _ = data.load(store / row["folder"] / "after.safetensors")
-            name = groups.member(lines, row)["name"]
-            models.append(
-                {
-                    "name": name,
-                    "surrogate": surrogate(store, row, target),
-                    "draws": after[f"injected/{target}"][:DRAWS],
-                    "seeds": None if row["name"] in seen else after["samples"][:SEEDS],
-                }
-            )
-            seen.add(row["name"])
-        parts.append({"target": target, "image": image, "models": models})
-    return parts
+        models = [Shown("Before", None, before[f"injected/{target}"][:DRAWS], before["samples"][:SEEDS])]
+        for row in finished(rows):
+            if any(s.target == target for s in row.surrogates):
+                models.append(
+                    _shown(store, row, groups.member(lines, row).name, target, row.name not in seen)
+                )
+                seen.add(row.name)
+        parts.append(Compared(target, image, tuple(models)))
+    return tuple(parts)
 
 
-def surrogate(store: Path, row: dict[str, Any], target: str) -> np.ndarray | None:
+def _shown(store: Path, row: Row, name: str, target: str, first: bool) -> Shown:
+    after, _ = data.load(store / row.folder / "after.safetensors")
+    seeds = after["samples"][:SEEDS] if first else None
+    return Shown(name, surrogate(store, row, target), after[f"injected/{target}"][:DRAWS], seeds)
+
+
+def surrogate(store: Path, row: Row, target: str) -> np.ndarray | None:
     """A cell's surrogate of one target, (H, W, 3); None where its method reads none."""
-    if not plugins.find("method", row["method"]).reads_surrogate:
+    if not plugins.find("method", row.method).reads_surrogate:
         return None
-    made, manifest = data.load(store / row["folder"] / "surrogates.safetensors")
+    made, manifest = data.load(store / row.folder / "surrogates.safetensors")
     return made["images"][manifest["targets"].index(target)]
 
 
-def surrogates(store: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The targets with their surrogates by setting (Figs. 5 and 9).
-
-    columns: the settings. targets: per target its picture and, per column, the surrogate with its distances,
-    or None.
-    """
+def surrogates(store: Path, rows: Sequence[Row], lines: Sequence[Line]) -> Surrogates:
+    """The targets with their surrogates by setting (Figs. 5 and 9), of the settings that read any."""
     real, manifest = data.load(store / "shared" / "data.safetensors")
-    shown = [
-        (
-            line,
-            {
-                t: (r, s)
-                for r in finished(rows)
-                if r["name"] in line["members"]
-                for s in r["surrogates"]
-                for t in [s["target"]]
-            },
-        )
-        for line in lines
-    ]
-    shown = [
-        (line, cells)
-        for line, cells in shown
-        if any(surrogate(store, r, t) is not None for t, (r, _) in cells.items())
-    ]
-    targets = [
-        {
-            "target": target,
-            "image": image,
-            "cells": [
-                (
-                    {"image": surrogate(store, cells[target][0], target), **cells[target][1]}
-                    if target in cells
-                    else None
-                )
-                for _, cells in shown
-            ],
-        }
-        for target, image in zip(manifest["forget_names"], real["forget"])
-    ]
-    return {"columns": groups.short([line["name"] for line, _ in shown]), "targets": targets}
+    edited = [(line.name, _edited(store, rows, line)) for line in lines]
+    shown = [(name, cells) for name, cells in edited if any(c.image is not None for c in cells.values())]
+    return Surrogates(
+        tuple(groups.short([name for name, _ in shown])),
+        tuple(
+            Mapped(target, image, tuple(cells.get(target) for _, cells in shown))
+            for target, image in zip(manifest["forget_names"], real["forget"])
+        ),
+    )
+
+
+def _edited(store: Path, rows: Sequence[Row], line: Line) -> dict[str, Edited]:
+    """A line's surrogates by target."""
+    return {
+        s.target: Edited(surrogate(store, row, s.target), s)
+        for row in finished(rows)
+        if row.name in line.members
+        for s in row.surrogates
+    }
 
 
 def png(image: np.ndarray) -> bytes:

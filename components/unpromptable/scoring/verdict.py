@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from .estimates import Estimate
 
 THRESHOLD = 0.4  # SSCD below it is forgotten (IV)
+
+
+class Column(NamedTuple):
+    """A metric that every table shows. sign: 1 where higher is better, -1 where lower is, 0 for the one that
+    has the threshold.
+    """
+
+    metric: str
+    title: str
+    sign: int
+
+
 COLUMNS = (
-    ("sscd", "SSCD < 0.4", 0),
-    ("lpips", "LPIPS ↓", -1),
-    ("ssim", "SSIM ↑", 1),
-    ("fid_pre", "FID_pre ↓", -1),
-    ("fid_real", "FID_real ↓", -1),
+    Column("sscd", "SSCD < 0.4", 0),
+    Column("lpips", "LPIPS ↓", -1),
+    Column("ssim", "SSIM ↑", 1),
+    Column("fid_pre", "FID_pre ↓", -1),
+    Column("fid_real", "FID_real ↓", -1),
 )
 
 
-def forgets(row: dict[str, Any]) -> bool:
+class Judged(Protocol):
+    """What a verdict needs of a row: its name, whether it holds numbers, and these."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def value(self, metric: str) -> Estimate: ...
+
+
+def forgets(row: Judged) -> bool:
     """Whether a finished row's mean SSCD is below the threshold."""
-    return row["status"] == "done" and row["sscd"]["mean"] < THRESHOLD
+    return row.done and row.value("sscd").mean < THRESHOLD
 
 
-def best(rows: list[dict[str, Any]], key: str) -> str | None:
-    """The name of the row that is best in a column among those that forget; None where none does."""
-    sign = next(s for k, _, s in COLUMNS if k == key)
+def best(rows: Sequence[Judged], metric: str) -> str | None:
+    """The name of the row that is best in a column among those that forget; None where none does, or the
+    column is the threshold's.
+    """
+    sign = next(c.sign for c in COLUMNS if c.metric == metric)
     able = [r for r in rows if forgets(r)]
-    return max(able, key=lambda r: sign * r[key]["mean"])["name"] if able and sign else None
+    return max(able, key=lambda r: sign * r.value(metric).mean).name if able and sign else None

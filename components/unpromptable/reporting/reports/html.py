@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from unpromptable import data, protocols
 from unpromptable.planning import plugins
 from unpromptable.reporting import figures, groups, pareto, pictures, tables
+from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import once
 from unpromptable.storage import store as storing
@@ -32,21 +34,19 @@ COPIES = 12  # near copies of targets that are shown
 class Report(protocols.Report):
     """The page of a whole run."""
 
-    def write(self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
+    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path:
         """Write the page of a whole run into its folder."""
         path = store / "report.html"
         storing.write_text(path, render(store, experiment, rows, state, store / "figures"))
         return path
 
 
-def render(
-    store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path
-) -> str:
+def render(store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str, folder: Path) -> str:
     """The page of these rows, one line per group; plots are also left in `folder` as PNG."""
     return template("report").render(found(store, experiment, rows, state, folder))
 
 
-def result(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> str:
+def result(store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> str:
     """The part of the page that a page of several runs shows: verdict, table, plots and pictures."""
     return template("result").render(found(store, experiment, rows, state, store / "figures"))
 
@@ -62,10 +62,10 @@ def template(name: str) -> Any:
 
 
 def found(
-    store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str, folder: Path
+    store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str, folder: Path
 ) -> dict[str, Any]:
     """What the templates show."""
-    done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or [])
+    done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or ())
     return dict(
         experiment=experiment,
         rows=rows,
@@ -76,7 +76,7 @@ def found(
         state=state,
         verdict=tables.verdict(lines),
         columns=verdict.COLUMNS,
-        more=[(k, t) for k, t in MORE if any(r.get(k) for r in done)],
+        more=[(k, t) for k, t in MORE if any(r.metrics.get(k) for r in done)],
         beyond=_beyond(experiment, done),
         show=tables.show,
         cells=tables.cells,
@@ -84,14 +84,14 @@ def found(
         doubts=tables.doubts(done),
         kept_out=_kept_out(store),
         drawn=_drawn(experiment, done),
-        labels=done[0]["labels"] if done else {},
-        n=done[0]["lpips"]["n"] if done else 0,
+        labels=done[0].labels if done else {},
+        n=done[0].value("lpips").n if done else 0,
         rates=_rates(store, experiment, done),
         **_pictures(store, done, rows, lines, folder),
     )
 
 
-def _drawn(experiment: dict[str, Any], done: list[dict[str, Any]]) -> str:
+def _drawn(experiment: dict[str, Any], done: Sequence[Row]) -> str:
     """How the images were sampled and which timesteps each method trained on, where the codes compared with
     differ.
     """
@@ -102,9 +102,9 @@ def _drawn(experiment: dict[str, Any], done: list[dict[str, Any]]) -> str:
     ranges: dict[str, list[str]] = {}
     for row in done:
         span = "..".join(
-            dict.fromkeys(str(row["settings"].get(f"training.{k}", "?")) for k in ("t_min", "t_max"))
+            dict.fromkeys(str(row.settings.get(f"training.{k}", "?")) for k in ("t_min", "t_max"))
         )
-        ranges.setdefault(span, []).append(row["name"])
+        ranges.setdefault(span, []).append(row.name)
     each = "; ".join(
         f"{span}: {', '.join(names)}" if len(ranges) > 1 else span for span, names in ranges.items()
     )
@@ -127,13 +127,13 @@ def _kept_out(store: Path) -> dict[str, Any]:
     return {"said": manifest.get("said", {}), "copies": shown, "more": len(copies) - len(shown)}
 
 
-def _beyond(experiment: dict[str, Any], done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _beyond(experiment: dict[str, Any], done: Sequence[Row]) -> list[dict[str, Any]]:
     """The metrics that an experiment lists beside the paper's five and a prompted model's rates: what each
     is, and its values' names.
     """
-    shown = {key for key, _, _ in verdict.COLUMNS} | {"wrong", "lpips_kept"}
+    shown = {c.metric for c in verdict.COLUMNS} | {"wrong", "lpips_kept"}
     names = [m["name"] for m in experiment.get("metrics", ()) if m["name"] not in shown]
-    keys = [k for r in done[:1] for k, v in r.items() if isinstance(v, dict) and "mean" in v]
+    keys = [k for r in done[:1] for k in r.means()]
     return [
         {
             "name": n,
@@ -144,16 +144,16 @@ def _beyond(experiment: dict[str, Any], done: list[dict[str, Any]]) -> list[dict
     ]
 
 
-def _rates(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _rates(store: Path, experiment: dict[str, Any], done: Sequence[Row]) -> dict[str, Any] | None:
     """Of a prompted model: how often it was wrong and right before and after, and what other prompts kept."""
-    if not experiment.get("prompt") or not done or "wrong" not in done[0]:
+    if not experiment.get("prompt") or not done or "wrong" not in done[0].metrics:
         return None
     titles, cells = prompted.table(done)
     return {
         "titles": titles,
         "cells": cells,
         "prompts": prompted.prompts(experiment, done),
-        "before": [prompted.share(done[0][k]) for k in ("wrong_before", "right_before")],
+        "before": [prompted.share(done[0].value(k)) for k in ("wrong_before", "right_before")],
         "strips": [
             {"name": name, "picture": _uri(part)} for name, part in prompted.strips(store, experiment, done)
         ],
@@ -161,36 +161,28 @@ def _rates(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) 
 
 
 def _pictures(
-    store: Path,
-    done: list[dict[str, Any]],
-    rows: list[dict[str, Any]],
-    lines: list[dict[str, Any]],
-    folder: Path,
+    store: Path, done: Sequence[Row], rows: Sequence[Row], lines: Sequence[Line], folder: Path
 ) -> dict[str, Any]:
+    """The plots, and the pictures of targets, surrogates and models."""
     curves = figures.curves_plot(store, rows, lines, folder) if rows else None
-    shown = {
-        "curves": embedded(curves) if curves else None,
-        "plots": [],
-        "comparison": [],
-        "surrogates": {"columns": [], "targets": []},
+    shown = {"curves": embedded(curves) if curves else None}
+    if not done:
+        return {**shown, "plots": (), "comparison": (), "surrogates": pictures.Surrogates()}
+    return {
+        **shown,
+        "plots": [embedded(figures.forgetting_plot(folder, lines)), embedded(pareto.plot(folder, lines))],
+        "comparison": _embed(pictures.comparison(store, rows, lines)),
+        "surrogates": _embed(pictures.surrogates(store, rows, lines)),
     }
-    if done:
-        shown["plots"] = [
-            embedded(figures.forgetting_plot(folder, lines)),
-            embedded(pareto.plot(folder, lines)),
-        ]
-        shown["comparison"] = _embed(pictures.comparison(store, rows, lines))
-        shown["surrogates"] = _embed(pictures.surrogates(store, rows, lines))
-    return shown
 
 
 def _embed(value: Any) -> Any:
     """The same structure with every picture (H, W, 3), or row of them, as text that a page can hold."""
     if isinstance(value, np.ndarray):
         return _uri(value) if value.ndim == 3 else [_uri(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _embed(v) for k, v in value.items()}
-    return [_embed(v) for v in value] if isinstance(value, list) else value
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _embed(getattr(value, f.name)) for f in fields(value)})
+    return tuple(_embed(v) for v in value) if isinstance(value, tuple) else value
 
 
 def _uri(image: np.ndarray) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from unpromptable import protocols
 from unpromptable.reporting import figures, groups, pareto, tables
+from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import once
 from unpromptable.storage import store as storing
@@ -17,7 +19,7 @@ from unpromptable.storage import store as storing
 MARKS = re.compile(r"[\\`*\[\]<>|~$]|^[#>+-](?= )|(?<!\w)_|_(?!\w)")
 
 
-def words(text: str) -> str:
+def words(text: object) -> str:
     """A name, title or error as Markdown shows it letter by letter, in one line."""
     return MARKS.sub(r"\\\g<0>", " ".join(str(text).split()))
 
@@ -26,85 +28,83 @@ def words(text: str) -> str:
 class Report(protocols.Report):
     """The table and the verdict as text."""
 
-    def write(self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> Path:
+    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path:
         """Write the file and the figures that it shows."""
         path = store / "report.md"
         storing.write_text(path, page(store, experiment, rows, state))
         return path
 
 
-def page(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str) -> str:
+def page(store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> str:
     """The text; its figures are written, and linked by relative path."""
-    lines = groups.collect(rows, experiment.get("paper") or [])
+    lines = groups.collect(rows, experiment.get("paper") or ())
+    done = figures.finished(rows)
     text = [f"# {words(experiment['title'] or experiment['name'])}", "", words(tables.verdict(lines)), ""]
-    if state == "RUNNING":
-        text += ["**Other runs of this sweep are at work;** what is finished is shown.", ""]
-    elif state == "TERMINATED":
-        text += ["**This run was ended before all of its cells were;** run again, it continues.", ""]
-    elif state != "SUCCEEDED":
-        told = once.failure(store)
-        reason = words(f"{told['step']}: {told['error']}") if told else "cells without a result say why."
-        text += [f"**This run did not succeed;** {reason}", ""]
-    text += [table(lines)]
+    text += [*_ended(store, state), table(lines)]
     if groups.grouped(lines):
         text += ["", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
-    if figures.finished(rows):
+    if done:
         plots = [plot(store / "figures", lines).stem for plot in (pareto.plot, figures.forgetting_plot)]
         text += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
-    text += [
-        "",
-        *(
-            f"- {words(f'{name}, {target}: {note}')}."
-            for name, target, note in tables.doubts(figures.finished(rows))
-        ),
-    ]
+    doubts = tables.doubts(done)
+    text += ["", *(f"- {words(f'{name}, {target}: {note}')}." for name, target, note in doubts)]
     return "\n".join(text).rstrip() + "\n"
 
 
-def rows_alone(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _ended(store: Path, state: str) -> list[str]:
+    """What is to be said of how the run ended; nothing where it succeeded."""
+    if state == "SUCCEEDED":
+        return []
+    if state == "RUNNING":
+        return ["**Other runs of this sweep are at work;** what is finished is shown.", ""]
+    if state == "TERMINATED":
+        return ["**This run was ended before all of its cells were;** run again, it continues.", ""]
+    told = once.failure(store)
+    reason = words(f"{told['step']}: {told['error']}") if told else "cells without a result say why."
+    return [f"**This run did not succeed;** {reason}", ""]
+
+
+def rows_alone(rows: Sequence[Row]) -> list[Row]:
     """The rows as groups of one, each with the name of its cell."""
-    return [{**r, "group": r["name"]} for r in rows]
+    return [replace(r, group=r.name) for r in rows]
 
 
-def table(lines: list[dict[str, Any]]) -> str:
+def table(lines: Sequence[Line]) -> str:
     """Lines in the paper's form, the paper's own under those of the same name, and what their numbers are."""
     text = [
-        "| Method | " + " | ".join(title for _, title, _ in verdict.COLUMNS) + " |",
+        "| Method | " + " | ".join(c.title for c in verdict.COLUMNS) + " |",
         "|---|" + "---:|" * len(verdict.COLUMNS),
     ]
     for line in lines:
-        text.append(
-            f"| {words(line['name'])} | "
-            + (
-                " | ".join(_cell(c) for c in tables.cells(line, lines))
-                if line["status"] == "done"
-                else f"no result: {words(line['error'])} |" + " |" * (len(verdict.COLUMNS) - 2)
-            )
-            + " |"
-        )
-        if line.get("paper"):
-            text.append(
-                "| *the paper's* | "
-                + " | ".join(
-                    f"*{line['paper'][key]}*" if key in line["paper"] else "" for key, _, _ in verdict.COLUMNS
-                )
-                + " |"
-            )
+        text.append(f"| {words(line.name)} | {_numbers(line, lines)} |")
+        if line.paper:
+            text.append(f"| *the paper's* | {_printed(line.paper)} |")
     done = figures.finished(lines)
     if done:
-        number = max(len(line.get("members", ())) for line in done)
-        what = (
-            f"Mean over {number} targets ± half the 95 % interval over them"
-            if number > 1
-            else f"Mean ± half the 95 % interval, n = {done[0]['lpips']['n']}"
-        )
-        text += [
-            "",
-            f"{what}; bold is best among those that forget. " + "; ".join(done[0]["labels"].values()) + ".",
-        ]
+        labels = "; ".join(done[0].labels.values())
+        text += ["", f"{_what(done)}; bold is best among those that forget. {labels}."]
     return "\n".join(text)
 
 
-def _cell(c: dict[str, Any]) -> str:
-    text = f"**{c['text']}**" if c["best"] else c["text"]
-    return f"{c['mark']} {text}".strip()
+def _numbers(line: Line, lines: Sequence[Line]) -> str:
+    """A line's columns, or why it has none."""
+    if line.done:
+        return " | ".join(_cell(c) for c in tables.cells(line, lines))
+    return f"no result: {words(line.error)} |" + " |" * (len(verdict.COLUMNS) - 2)
+
+
+def _printed(paper: dict[str, Any]) -> str:
+    """The paper's own columns."""
+    return " | ".join(f"*{paper[c.metric]}*" if c.metric in paper else "" for c in verdict.COLUMNS)
+
+
+def _what(done: Sequence[Line]) -> str:
+    """What the numbers of a table are."""
+    number = max(len(line.members) for line in done)
+    if number > 1:
+        return f"Mean over {number} targets ± half the 95 % interval over them"
+    return f"Mean ± half the 95 % interval, n = {done[0].value('lpips').n}"
+
+
+def _cell(c: tables.Cell) -> str:
+    return f"{c.mark} {f'**{c.text}**' if c.best else c.text}".strip()

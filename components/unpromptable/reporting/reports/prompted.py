@@ -4,6 +4,7 @@ screened.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 
 from unpromptable import data, protocols
 from unpromptable.reporting import figures, pictures
+from unpromptable.reporting.row import Row
 from unpromptable.reporting.tables import show
 from unpromptable.scoring import metric_networks
+from unpromptable.scoring.estimates import Estimate
 from unpromptable.scoring.metrics import lpips_kept
 from unpromptable.scoring.metrics.wrong import verdicts
 from unpromptable.storage import store as storing
@@ -21,6 +24,7 @@ from unpromptable.storage import store as storing
 from .markdown import words
 
 SEEDS, OTHERS, SCREENED = 6, 12, 24  # columns of each kind
+SHARES = ("wrong", "right")
 COLUMNS = (
     ("wrong", "wrong ↓"),
     ("right", "right ↑"),
@@ -37,9 +41,7 @@ COLUMNS = (
 class Report(protocols.Report):
     """The table and the grid of a prompted model."""
 
-    def write(
-        self, store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]], state: str
-    ) -> Path | None:
+    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path | None:
         """Write both; nothing for models without a prompt."""
         done = figures.finished(rows)
         if not experiment.get("prompt") or not done:
@@ -50,76 +52,65 @@ class Report(protocols.Report):
         return path
 
 
-def page(experiment: dict[str, Any], done: list[dict[str, Any]]) -> str:
+def page(experiment: dict[str, Any], done: Sequence[Row]) -> str:
     """The text about the finished rows, which links the grid."""
-    before = done[0]
-    lines = [
-        f"# {words(experiment['title'] or experiment['name'])}: {words(repr(experiment['prompt']))}",
-        "",
-        (
-            f"Before: wrong {share(before['wrong_before'])}, right {share(before['right_before'])}, over"
-            f" {before['wrong']['n']} seeds. Shares with Wilson's 95 % interval; the rest is mean ± half the"
-            " 95 % interval."
-        ),
-        "",
-    ]
-    lines += _markdown(*table(done))
-    taught = experiment["remember"]["prompts"]
-    lines += (
-        [
-            "",
-            (
-                "Outputs of these prompts were remembered too, by the methods with `training.others`:"
-                f" {words(', '.join(taught))}."
-            ),
-        ]
-        if taught
-        else []
-    )
-    lines += [
-        "",
-        (
-            f"This prompt: the seeds that were not wrong before (n = {before['lpips_kept']['n']}). Other"
-            f" prompts: {words(', '.join(experiment['other_prompts'])) or 'none'}."
-            f" {'; '.join(before['labels'].values())}."
-        ),
-        "",
-        (
-            "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other"
-            " prompts; last row: target and screened remember images](figures/prompted.png)"
-        ),
-    ]
+    lines = [*_head(experiment, done[0]), "", *_markdown(*table(done)), *_taught(experiment)]
+    lines += ["", *_foot(experiment, done[0])]
     single = prompts(experiment, done)
-    lines += (
-        ["", "LPIPS of each other prompt, the most changed first:", "", *_markdown(*single)] if single else []
-    )
+    if single:
+        lines += ["", "LPIPS of each other prompt, the most changed first:", "", *_markdown(*single)]
     return "\n".join(lines) + "\n"
 
 
-def table(done: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _head(experiment: dict[str, Any], before: Row) -> list[str]:
+    """The title, and how often the model was wrong before."""
+    wrong, right = (before.value(k) for k in ("wrong_before", "right_before"))
+    return [
+        f"# {words(experiment['title'] or experiment['name'])}: {words(repr(experiment['prompt']))}",
+        "",
+        f"Before: wrong {share(wrong)}, right {share(right)}, over {before.value('wrong').n} seeds. Shares"
+        " with Wilson's 95 % interval; the rest is mean ± half the 95 % interval.",
+    ]
+
+
+def _taught(experiment: dict[str, Any]) -> list[str]:
+    """The other prompts whose outputs were remembered, if any."""
+    taught = experiment["remember"]["prompts"]
+    said = "Outputs of these prompts were remembered too, by the methods with `training.others`:"
+    return ["", f"{said} {words(', '.join(taught))}."] if taught else []
+
+
+def _foot(experiment: dict[str, Any], before: Row) -> list[str]:
+    """What was drawn by which prompts, and the grid."""
+    others = words(", ".join(experiment["other_prompts"])) or "none"
+    return [
+        f"This prompt: the seeds that were not wrong before (n = {before.value('lpips_kept').n}). Other"
+        f" prompts: {others}. {'; '.join(before.labels.values())}.",
+        "",
+        "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other"
+        " prompts; last row: target and screened remember images](figures/prompted.png)",
+    ]
+
+
+def table(done: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Titles and, per finished row, its name and texts."""
-    columns = [c for c in COLUMNS if c[0] in done[0]]
+    columns = [c for c in COLUMNS if c[0] in done[0].metrics]
     return ["Method", *(t for _, t in columns)], [
-        [r["name"], *(share(r[k]) if k in ("wrong", "right") else show(r[k]) for k, _ in columns)]
+        [r.name, *(share(r.value(k)) if k in SHARES else show(r.metrics[k]) for k, _ in columns)]
         for r in done
     ]
 
 
-def prompts(
-    experiment: dict[str, Any], done: list[dict[str, Any]]
-) -> tuple[list[str], list[list[str]]] | None:
+def prompts(experiment: dict[str, Any], done: Sequence[Row]) -> tuple[list[str], list[list[str]]] | None:
     """Titles and, per other prompt, its name and each finished row's LPIPS, the largest of any row first;
     None without other prompts.
     """
-    found = [
-        (p, [r.get(lpips_kept.key(k, p)) for r in done]) for k, p in enumerate(experiment["other_prompts"])
-    ]
-    found = sorted((f for f in found if any(f[1])), key=lambda f: -max(v["mean"] for v in f[1] if v))
-    return (
-        (["Prompt", *(r["name"] for r in done)], [[p, *(show(v) for v in values)] for p, values in found])
-        if found
-        else None
-    )
+    asked = [(p, lpips_kept.key(k, p)) for k, p in enumerate(experiment["other_prompts"])]
+    found = [(p, [r.metrics.get(metric) for r in done]) for p, metric in asked]
+    found = sorted((f for f in found if any(f[1])), key=lambda f: -max(v.mean for v in f[1] if v))
+    if not found:
+        return None
+    return ["Prompt", *(r.name for r in done)], [[p, *map(show, values)] for p, values in found]
 
 
 def _markdown(titles: list[str], cells: list[list[str]]) -> list[str]:
@@ -131,7 +122,7 @@ def _markdown(titles: list[str], cells: list[list[str]]) -> list[str]:
     ]
 
 
-def picture(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]]) -> Path:
+def picture(store: Path, experiment: dict[str, Any], done: Sequence[Row]) -> Path:
     """figures/prompted.png, the grid."""
     path = store / "figures" / "prompted.png"
     path.parent.mkdir(exist_ok=True)
@@ -139,12 +130,12 @@ def picture(store: Path, experiment: dict[str, Any], done: list[dict[str, Any]])
     return path
 
 
-def share(value: dict[str, Any]) -> str:
+def share(value: Estimate) -> str:
     """A share in percent with its interval."""
-    return f"{value['mean']:.1%} ({value['low']:.1%} to {value['high']:.1%})"
+    return f"{value.mean:.1%} ({value.low:.1%} to {value.high:.1%})"
 
 
-def grid(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) -> np.ndarray:
+def grid(store: Path, experiment: dict[str, Any], rows: Sequence[Row]) -> np.ndarray:
     """The strips beneath each other, one picture."""
     parts = [part for _, part in strips(store, experiment, rows)]
     width = max(part.shape[1] for part in parts)
@@ -153,9 +144,7 @@ def grid(store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]) ->
     )
 
 
-def strips(
-    store: Path, experiment: dict[str, Any], rows: list[dict[str, Any]]
-) -> list[tuple[str, np.ndarray]]:
+def strips(store: Path, experiment: dict[str, Any], rows: Sequence[Row]) -> list[tuple[str, np.ndarray]]:
     """Names and pictures side by side: before and each cell on the same seeds, then the targets and the
     outputs screened from the remember set.
     """
@@ -170,7 +159,7 @@ def strips(
     seeds = [*np.flatnonzero(wrong)[:SEEDS], *np.flatnonzero(~wrong)[:SEEDS]]
     made = [
         ("before", before),
-        *((r["name"], data.load(store / r["folder"] / "after.safetensors")[0]) for r in rows),
+        *((r.name, data.load(store / r.folder / "after.safetensors")[0]) for r in rows),
     ]
     lines = [(name, _line(images, seeds)) for name, images in made]
     last = np.concatenate([arrays["forget"], arrays.get("screened", arrays["forget"][:0])[:SCREENED]])

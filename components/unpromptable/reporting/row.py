@@ -1,0 +1,140 @@
+"""A cell's line in the results, and a group's; rows.json and groups.json hold them as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from unpromptable.scoring.estimates import Estimate
+from unpromptable.storage import store as storing
+
+# keys that every row has, in the file's order, and those of a row with a result; the metrics lie between them
+HEAD = (
+    *("name", "group", "cell", "folder", "method", "editor", "networks"),
+    *("settings", "run_id", "status", "error"),
+)
+MEASURED = ("labels", "surrogates", "seconds", "inputs")
+AnyRow = TypeVar("AnyRow", bound="Row")
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """What a target was mapped to: its distances to the target, and whether they are fine."""
+
+    target: str
+    sscd: float
+    lpips: float
+    rms: float  # 0-255
+    changed: float  # share of pixels
+    closer: float  # share of the remember images that are closer to the target
+    verdict: str  # fine | copy | unrelated | redrawn
+    note: str  # the verdict in words; empty where it is fine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One cell: what it is, and its numbers or what failed. In JSON a metric is a key of the row itself."""
+
+    name: str
+    group: str
+    cell: str  # the readable part of the folder's name
+    folder: str  # below the store
+    method: str
+    editor: str
+    networks: str  # the metric networks
+    settings: dict[str, Any]  # by dotted key
+    run_id: str | None  # in MLflow
+    status: str  # done | failed | waiting for another run of the sweep
+    error: str | None
+    metrics: dict[str, Estimate | None]  # None where there is no result
+    again: tuple[str, ...] = ()  # attempts that the machine failed
+    labels: dict[str, str] = field(default_factory=dict)  # what the metric networks measure, in words
+    surrogates: tuple[Surrogate, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)  # by step
+    inputs: dict[str, str] = field(default_factory=dict)  # SHA-256 by what was read
+
+    @property
+    def done(self) -> bool:
+        """Whether the row holds numbers."""
+        return self.status == "done"
+
+    def value(self, metric: str) -> Estimate:
+        """A metric of a finished row. Raises KeyError where the row has none of that name."""
+        found = self.metrics.get(metric)
+        if found is None:
+            raise KeyError(f"{self.name}: no {metric}; the row has {', '.join(self.means()) or 'no numbers'}")
+        return found
+
+    def means(self) -> dict[str, float]:
+        """The means of the metrics, for tables that hold one number per name."""
+        return {k: e.mean for k, e in self.metrics.items() if e is not None}
+
+    @classmethod
+    def from_json(cls: type[AnyRow], told: dict[str, Any]) -> AnyRow:
+        """The row of a JSON object; what is none of the row's own keys is a metric. Raises ValueError where a
+        key is missing.
+        """
+        own = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(cls)}
+        needed = [k for k, asked in own.items() if asked and k != "metrics"]
+        missing = [k for k in (*needed, *(MEASURED if told.get("status") == "done" else ())) if k not in told]
+        if missing:
+            raise ValueError(f"row {told.get('name')!r}: no {', '.join(missing)}; run the report again")
+        given = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items() if k in own}
+        given["surrogates"] = tuple(Surrogate(**s) for s in told.get("surrogates", ()))
+        metrics = {k: None if v is None else Estimate(**v) for k, v in told.items() if k not in own}
+        return cls(**given, metrics=metrics)
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as a JSON object, its keys in the file's order."""
+        measured = {
+            "labels": self.labels,
+            "surrogates": [asdict(s) for s in self.surrogates],
+            "seconds": self.seconds,
+            "inputs": self.inputs,
+        }
+        return {
+            **{k: getattr(self, k) for k in HEAD},
+            **({"again": list(self.again)} if self.again else {}),
+            **{k: None if e is None else asdict(e) for k, e in self.metrics.items()},
+            **(measured if self.done else {}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line(Row):
+    """One line of a table: a row, or several that differ in their targets alone, as the mean over them."""
+
+    members: tuple[str, ...]  # names of its rows
+    finished: int  # of its rows
+    targets: tuple[str, ...]  # of each row
+    each: dict[str, dict[str, float]]  # by target: the means of its metrics
+    paper: dict[str, Any] | None  # the paper's own numbers of that name, by metric
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as a JSON object, its keys in the file's order."""
+        empty = {} if self.done or len(self.members) == 1 else {"seconds": {}, "surrogates": []}
+        return {
+            **super().to_json(),
+            **empty,
+            "members": list(self.members),
+            "finished": self.finished,
+            "targets": list(self.targets),
+            "each": self.each,
+            "paper": self.paper,
+        }
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a rows.json. Raises ValueError where one lacks a key."""
+    try:
+        return [Row.from_json(told) for told in json.loads(path.read_text())]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Rows as rows.json holds them, or lines as groups.json does."""
+    storing.write_text(path, json.dumps([row.to_json() for row in rows], indent=1))

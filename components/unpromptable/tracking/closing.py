@@ -1,0 +1,155 @@
+"""A sweep's end on the server: histories, metrics, checkpoints, reports and final states, each once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from unpromptable.reporting.row import Row
+from unpromptable.scoring import verdict
+from unpromptable.scoring.estimates import Estimate
+from unpromptable.storage import once
+from unpromptable.storage import store as storing
+
+from . import connection, points, runs
+
+NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+# how a run ended -> MLflow; a failed cell is one while other runs are at work
+ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED", "RUNNING": "FAILED"}
+
+
+def close(
+    store: str,
+    experiment: str,
+    rows: Sequence[Row],
+    histories: dict[str, Path],
+    files: Iterable[Path],
+    state: str,
+) -> bool:
+    """Bring the server up to date: step histories, metrics, checkpoints, reports, final states. False where
+    it is away.
+
+    experiment: its name. histories: a cell's history.jsonl by the cell. files: the reports.
+    """
+    try:
+        client = connection.client(store)
+        sweep, ids = runs.found(client, store, runs.noted(store))
+        metrics = sorted({k for r in rows for k in r.means()})
+        logged = sorted({k for path in histories.values() for k in points.keys(path)})
+        for row in rows:
+            if row.status != "waiting":
+                history = histories.get(row.cell)
+                _measured(client, ids[row.cell], row, history, metrics, logged)
+                _ended(client, ids[row.cell], row, Path(store) / row.folder / "unlearned", ENDS[state])
+        for file in [*files, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
+            if Path(file).is_file():
+                client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
+        _register(client, experiment, rows, ids)
+        told = once.failure(store)
+        _tag_error(client, sweep, f"{told['step']}: {told['error']}" if told else None)
+        _end(client, sweep, state)
+        return True
+    except connection.errors() as error:
+        connection.warn(store, error, f"run again to send what is kept in {store}")
+        return False
+
+
+def settle(store: str, state: str) -> bool:
+    """Give the sweep run its final state, where a repeated run had nothing else to send. False where no
+    server answers.
+    """
+    try:
+        client = connection.client(store)
+        _, sweep = runs.sweep_of(client, store, runs.noted(store))
+        _end(client, sweep, state)
+        return True
+    except connection.errors() as error:
+        connection.warn(store, error, "the sweep's run stays open there until the next run")
+        return False
+
+
+def _end(client: Any, sweep: str, state: str) -> None:
+    """The sweep's final state; it stays open while other runs of it are at work."""
+    if state == "RUNNING":
+        client.update_run(sweep, status="RUNNING")
+    else:
+        client.set_terminated(sweep, ENDS[state])
+
+
+def _measured(
+    client: Any, run: str, row: Row, history: Path | None, metrics: list[str], logged: list[str]
+) -> None:
+    """A cell's history and numbers; every cell has every key, those without a number as nan."""
+    start = client.get_run(run).info.start_time
+    if history and history.is_file():
+        points.log(client, run, history.read_text().splitlines(), start)
+    values: dict[str, float] = {}
+    for metric in metrics:
+        value = row.metrics.get(metric) or NOTHING
+        values |= {metric: value.mean, f"{metric}.low": value.low, f"{metric}.high": value.high}
+    own = points.keys(history) if history else ()
+    values |= {f"train/{k}": math.nan for k in logged if k not in own}
+    points.send(client, run, [(k, v, start, 0) for k, v in values.items()])
+
+
+def _ended(client: Any, run: str, row: Row, checkpoint: Path, end: str) -> None:
+    """A cell's checkpoint, what failed, and its final state."""
+    if row.done:
+        address = storing.address(checkpoint)
+        client.set_tag(run, "checkpoint_uri", address)
+        if "://" not in address and not any(a.path == "unlearned" for a in client.list_artifacts(run)):
+            client.log_artifacts(run, str(checkpoint), "unlearned")
+    _tag_error(client, run, row.error)
+    client.set_terminated(run, "FINISHED" if row.done else end)
+
+
+def _tag_error(client: Any, run: str, text: str | None) -> None:
+    """What failed, as the run's tag `error`; an earlier attempt's tag goes."""
+    if text:
+        client.set_tag(run, "error", text)
+    elif "error" in client.get_run(run).data.tags:
+        client.delete_tag(run, "error")
+
+
+def _register(client: Any, experiment: str, rows: Sequence[Row], ids: dict[str, str]) -> None:
+    """A version in the model registry for every finished cell, with the cell's name as alias; `best` is the
+    one to take: the lowest FID_pre among the cells that forget.
+    """
+    name = f"unpromptable-{experiment}"
+    _model(client, name)
+    best = verdict.best(rows, "fid_pre")
+    for row in rows:
+        if row.done:
+            version = _version(client, name, ids[row.cell], row.name)
+            for alias in [_alias(row.cell), *(["best"] if row.name == best else [])]:
+                client.set_registered_model_alias(name, alias, version)
+
+
+def _model(client: Any, name: str) -> None:
+    """The experiment's entry in the registry, made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    what = "Checkpoints of one unlearning experiment, one version per cell."
+    try:
+        client.create_registered_model(name, description=what)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _version(client: Any, model: str, run_id: str, description: str) -> str:
+    """The version of a run's checkpoint, made where there is none."""
+    run = client.get_run(run_id)
+    kept = run.data.tags["checkpoint_uri"]
+    source = kept if "://" in kept else f"{run.info.artifact_uri}/unlearned"
+    known = [v for v in client.search_model_versions(f"name = '{model}'") if v.run_id == run_id]
+    made = known or [client.create_model_version(model, source, run_id, description=description)]
+    return made[0].version
+
+
+def _alias(slug: str) -> str:
+    """A cell's alias; MLflow keeps `latest` and `v1` for itself, and `best` is another's."""
+    return f"cell-{slug}" if re.fullmatch(r"best|latest|v\d+", slug) else slug

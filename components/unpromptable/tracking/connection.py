@@ -1,0 +1,85 @@
+"""Where runs are tracked: the server's address, whether it can be used, and what is said where it cannot."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from unpromptable.storage import databases
+
+log = logging.getLogger(__name__)
+REASONS = (  # what a step that cannot use its tracking says in the log, and goes on
+    ("mlflow.exceptions", "MlflowException"),
+    ("requests.exceptions", "RequestException"),
+    ("sqlalchemy.exc", "SQLAlchemyError"),
+    ("alembic.util.exc", "CommandError"),
+)
+
+
+def server() -> str:
+    """The tracking server's address or an empty text: the platform's MLFLOW_TRACKING_URI, else the pod's own
+    setting.
+
+    The pod's are UNPROMPTABLE_TRACKING_*: Kubeflow's MLflow plugin may set MLFLOW_*, and a name set twice
+    makes a pod invalid.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        given = {
+            name: os.environ.get(f"UNPROMPTABLE_TRACKING_{name}") for name in ("URI", "USERNAME", "PASSWORD")
+        }
+        os.environ.update({f"MLFLOW_TRACKING_{name}": value for name, value in given.items() if value})
+    return os.environ.get("MLFLOW_TRACKING_URI", "")
+
+
+def uri(store: str) -> str:
+    """The tracking address: the server's, or a database in the run's folder."""
+    return server() or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
+
+
+def check(store: str) -> None:
+    """Raise ValueError in one line where it can be told from here, before a run starts, that it cannot be
+    tracked.
+    """
+    told = "MLFLOW_TRACKING_URI" if server() else store
+    odd = sorted(set(databases.NO_FOLDER) & set(str(Path(store).resolve())))
+    if odd and not server():
+        remedy = "choose another folder, or name a server in MLFLOW_TRACKING_URI"
+        raise ValueError(f"{told}: MLflow takes no database below a name with {' or '.join(odd)}; {remedy}")
+    databases.check(told, uri(store))
+
+
+def client(store: str) -> Any:
+    """MLflow's client of the server, or of the database in the run's folder. Raises one of `errors` where it
+    cannot be used.
+    """
+    # the default waits 246 s per call for a server that is away
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    check(store)
+    databases.reach(uri(store))
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri(store))
+
+
+def errors() -> tuple[type[BaseException], ...]:
+    """What is a warning here, never a stop: of the libraries, as far as they are installed, and of what they
+    import and read.
+    """
+    found: list[type[BaseException]] = [OSError, ImportError, ValueError]
+    for module, name in REASONS:
+        try:
+            found.append(getattr(importlib.import_module(module), name))
+        except ImportError:
+            continue
+    return tuple(found)
+
+
+def warn(store: str, error: BaseException, then: str) -> None:
+    """Say in the log that the server cannot be used, and what becomes of the results."""
+    log.warning(
+        "tracking: %s cannot be used (%s); %s", databases.shown(uri(store)), databases.line(error), then
+    )

@@ -1,0 +1,129 @@
+"""The runs of a sweep: one for itself with a child per cell, found by their tags or made once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from unpromptable.storage import store as storing
+
+from . import connection
+
+log = logging.getLogger(__name__)
+KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
+NOTE = "tracking.json"  # what the sweep should look like on the server, kept through an outage
+SKIPPED = ("slug", "name", "key")
+
+
+def open_runs(
+    store: str, experiment: str, sweep_key: str, cells: list[dict[str, Any]]
+) -> dict[str, str | None]:
+    """A sweep run and a child per cell, found by their tags or created: slug -> run id, None where no server
+    answers.
+
+    cells: flat settings with 'slug', 'name' and 'key'. Every run gets the same parameters; where a cell has
+    none: n/a.
+    """
+    note = {"experiment": experiment, "key": sweep_key, "cells": cells}
+    storing.write_text(Path(store) / NOTE, json.dumps(note))
+    try:
+        return dict(found(connection.client(store), store, note)[1])
+    except connection.errors() as error:
+        connection.warn(store, error, f"results are kept in {store} and sent by the report")
+        return {c["slug"]: None for c in cells}
+
+
+def noted(store: str) -> dict[str, Any]:
+    """What `open_runs` was told of the sweep."""
+    return json.loads(storing.fetch(Path(store) / NOTE).read_text())
+
+
+def found(client: Any, store: str, note: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """The sweep run's id and its cells'; what is missing is made, so that calling again after an outage is
+    safe.
+    """
+    sweep_key, cells = note["key"], note["cells"]
+    home, sweep = sweep_of(client, store, note)
+    client.update_run(sweep, status="RUNNING")
+    keys = sorted({k for c in cells for k in c} - set(SKIPPED))
+    ids = {}
+    for cell in cells:
+        run = _ensure(
+            client,
+            home,
+            f"{sweep_key}/{cell['key']}",
+            cell["name"],
+            {PARENT: sweep, "unpromptable.cell": cell["slug"]},
+        )
+        _parameters(client, run, {k: str(cell.get(k, NONE)) for k in keys})
+        ids[cell["slug"]] = run
+    return sweep, ids
+
+
+def sweep_of(client: Any, store: str, note: dict[str, Any]) -> tuple[str, str]:
+    """The ids of the experiment and of its sweep run, made where there is none."""
+    home = _experiment(client, store, note["experiment"])
+    return home, _ensure(client, home, note["key"], note["experiment"], {PARENT: outermost(client)})
+
+
+def _parameters(client: Any, run: str, values: dict[str, str]) -> None:
+    """A run's parameters, those that it lacks: MLflow lets none change."""
+    from mlflow.entities import Param
+
+    known = client.get_run(run).data.params
+    fresh = [Param(k, v) for k, v in values.items() if k not in known]
+    for i in range(0, len(fresh), 100):
+        client.log_batch(run, params=fresh[i : i + 100])
+
+
+def _ensure(client: Any, home: str, key: str, name: str, tags: dict[str, str | None]) -> str:
+    """The id of the run of this key, made where there is none."""
+    key = key.replace("'", "%27")  # of a folder's name; it would end the text in the search
+    found = client.search_runs([home], f"tags.`{KEY}` = '{key}'", max_results=1)
+    if found:
+        return found[0].info.run_id
+    return client.create_run(
+        home, run_name=name, tags={KEY: key, **{k: v for k, v in tags.items() if v}}
+    ).info.run_id
+
+
+def _experiment(client: Any, store: str, name: str) -> str:
+    """The id given by the platform, or the experiment of that name, made with an absolute place for its
+    files.
+    """
+    given = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if given:
+        return given
+    found = client.get_experiment_by_name(name)
+    if found:
+        return found.experiment_id
+    local = connection.uri(store).startswith("sqlite")
+    return client.create_experiment(
+        name, artifact_location=(Path(store).resolve() / "mlartifacts").as_uri() if local else None
+    )
+
+
+def outermost(client: Any) -> str | None:
+    """The run at the top of the platform's own tree, where it gave this task one on this server."""
+    from mlflow.exceptions import MlflowException
+
+    run = os.environ.get("MLFLOW_RUN_ID")
+    while run:
+        try:
+            above = client.get_run(run).data.tags.get(PARENT)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            log.warning(
+                "tracking: the platform's run %s is on another server than %s, so the sweep stands alone",
+                run,
+                connection.server(),
+            )
+            return None
+        if not above:
+            break
+        run = above
+    return run
