@@ -71,10 +71,10 @@ def batch(tiny, images):
 @pytest.fixture(scope="session")
 def flag_folder(tmp_path_factory):
     """An untrained Stable Diffusion 3 pipeline of the miniature's classes, saved as it is."""
-    from unpromptable.pretraining import flags_sd3
+    from unpromptable.pretraining import flags_pipeline
 
     out = tmp_path_factory.mktemp("sd3")
-    pipe = flags_sd3.build(out, 5)
+    pipe = flags_pipeline.build(out, 5)
     with torch.no_grad():
         # diffusers starts it at 0, and then no adapter would be seen
         pipe.transformer.proj_out.weight.normal_(0, 0.2)

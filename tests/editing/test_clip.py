@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from unpromptable.editing.tedigan import clip
 from unpromptable.miniature import portraits
+from unpromptable.pretraining import captions
 from unpromptable.pretraining import clip as ours
 
 
@@ -22,10 +23,10 @@ def test_a_picture_smaller_than_clip_sees_is_refused():
 
 
 def test_every_caption_fits_and_is_spelled_from_known_words():
-    words = ours.tokenizer()
+    words = captions.tokenizer()
     for number in range(6000, 6060):
-        tokens = words(ours.sentence(ours.phrases(portraits.identity(number)))).input_ids
-        assert len(tokens) <= ours.LENGTH and tokens.count(words.eos_token_id) == 1
+        tokens = words(captions.sentence(captions.phrases(portraits.identity(number)))).input_ids
+        assert len(tokens) <= captions.LENGTH and tokens.count(words.eos_token_id) == 1
 
 
 def test_a_caption_is_right_for_every_picture_of_which_it_is_true():

@@ -8,7 +8,7 @@ import torch
 from unpromptable.models import adapters
 from unpromptable.models.families import sd3
 from unpromptable.planning.settings import Sampling, Source
-from unpromptable.pretraining import flags_sd3 as maker
+from unpromptable.pretraining import flags_pipeline as maker
 from unpromptable.sampling import chains
 
 

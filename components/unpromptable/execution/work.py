@@ -403,7 +403,8 @@ def train(folder: str, out: str, size: int, flip: bool, show: Callable, **settin
     """Train a DDPM on a folder of images, so that an experiment can name both folders."""
     from unpromptable import pictures
     from unpromptable.planning.plugins import build
-    from unpromptable.pretraining.ddpm import Pretraining, asked, fits, pretrain, resumable, untrained
+    from unpromptable.pretraining.ddpm import Pretraining, asked, fits, pretrain
+    from unpromptable.pretraining.resuming import resumable, untrained
 
     chosen = build(Pretraining, settings, "pretraining")
     fits(size, chosen)

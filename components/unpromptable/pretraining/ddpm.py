@@ -5,27 +5,27 @@ pictures.
 from __future__ import annotations
 
 import json
-import logging
 import math
-import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from unpromptable import data
+from unpromptable import data, equations
+from unpromptable.equations import PREDICTIONS
 from unpromptable.models import tensors
+from unpromptable.sampling import seeds
 
-log = logging.getLogger(__name__)
-RESUME = "resume.safetensors"  # of a stopped training, in the model's folder
+from . import loop, resuming
+from .loop import RESUME
+from .resuming import resumable
+
 GROUPS = 8  # of channels that are normalised together
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,11 @@ def build(size: int, settings: Pretraining):
 
 
 def pretrain(
-    images: np.ndarray, out: Path, settings: Pretraining = Pretraining(), flip: bool = False, progress=None
+    images: np.ndarray,
+    out: Path,
+    settings: Pretraining = Pretraining(),
+    flip: bool = False,
+    progress: Callable | None = None,
 ) -> dict:
     """Train on `images` (uint8, N x H x W x 3) and save a diffusers DDPM pipeline folder at `out`.
 
@@ -117,49 +121,42 @@ def pretrain(
     is saved as `out`/pretraining.json. progress(step, total, text) is called after every logged step. Raises
     ValueError on a loss that is not finite, and where `resumable` does.
     """
-    size, out, resume = images.shape[1], Path(out), Path(out) / RESUME
+    size, out = images.shape[1], Path(out)
     told = {**asked(settings, size, flip), "pictures": data.sha256(images)}
     resumable(out, told, settings.steps)
     unet, scheduler = build(size, settings)
     unet = unet.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=settings.lr, weight_decay=1e-4)
-    averaged = {k: v.detach().clone() for k, v in unet.state_dict().items()}
-    done, loss = 0, math.nan
-    if resume.exists():
-        done, loss = continue_from(load_file(resume), unet, averaged, optimizer), _noted(resume)["loss"]
-    abar = scheduler.alphas_cumprod.float()
-    pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
+    averaged = loop.averaged(unet)
+    loss = resuming.noted(out / RESUME)["loss"] if (out / RESUME).exists() else math.nan
+    done = loop.load_state(out, unet, averaged, optimizer)
+    abar, pictures = scheduler.alphas_cumprod.float(), equations.planes(images)
     began, losses = time.monotonic(), []
     while done < settings.steps:
         losses.append(_step(unet, optimizer, pictures, abar, settings, done, flip))
-        decay = min(settings.ema, (1 + done) / (10 + done))
-        for key, value in unet.state_dict().items():
-            averaged[key].lerp_(value, 1 - decay)
+        loop.average(averaged, unet, done, settings.ema)
         done, late = done + 1, (time.monotonic() - began) / 60 >= settings.minutes
         if done % 100 == 0 and progress:
             progress(done, settings.steps, f"loss {np.mean(losses[-100:]):.4f}")
         if done % settings.save_every == 0 or done == settings.steps or late:
             loss = float(np.mean(losses[-500:]))
-            remedy = f"lower pretraining.lr ({settings.lr})"
-            tensors.finite(averaged, f"pretraining: the weights after step {done}", remedy)
-            note = {"trained": json.dumps({**told, "loss": loss})}
-            save_file(snapshot(done, unet, averaged, optimizer), resume.with_suffix(".tmp"), metadata=note)
-            resume.with_suffix(".tmp").replace(resume)
+            _save(out, done, unet, averaged, optimizer, {**told, "loss": loss}, settings)
         if late:
             break
     unet.load_state_dict(averaged)
-    kept = {**asdict(settings), "minutes": None if math.isinf(settings.minutes) else settings.minutes}
-    took = round((time.monotonic() - began) / 60, 1)
-    summary = {
-        "steps": done,
-        "images": len(images),
-        "size": size,
-        "loss": loss,
-        "minutes": took,
-        "settings": kept,
-    }
+    found = {"steps": done, "images": len(images), "size": size, "loss": loss}
+    summary = {**found, "minutes": loop.minutes_since(began), "settings": loop.plain(settings)}
     _finish(out, unet, scheduler, summary)
     return summary
+
+
+def _save(
+    out: Path, done: int, unet, averaged: dict, optimizer, told: dict[str, Any], settings: Pretraining
+) -> None:
+    """A state to resume from. Raises ValueError where the weights are not finite."""
+    remedy = f"lower pretraining.lr ({settings.lr})"
+    tensors.finite(averaged, f"pretraining: the weights after step {done}", remedy)
+    loop.save_state(out, done, unet, averaged, optimizer, {"trained": json.dumps(told)})
 
 
 def _finish(out: Path, unet, scheduler, summary: dict[str, Any]) -> None:
@@ -181,101 +178,24 @@ def asked(settings: Pretraining, size: int, flip: bool) -> dict[str, Any]:
     return {"size": size, "flip": flip, **own, "channels": list(settings.channels)}
 
 
-def untrained(out: Path) -> None:
-    """Raise ValueError where `out` holds a whole model, which would be trained over."""
-    whole = any((out / name).exists() for name in ("pretraining.json", "model_index.json", "unet"))
-    if whole and not (out / RESUME).exists():
-        raise ValueError(
-            f"{out}: holds a trained model already; choose another folder, or remove it to train anew"
-        )
-
-
-def resumable(out: Path, told: dict[str, Any], steps: int) -> None:
-    """Raise ValueError where `out` holds a stopped training that `told` and `steps` do not continue.
-
-    told: of `asked`, with or without the pictures' SHA-256. The folder is made, so that it is known that it
-    can be.
-    """
-    resume, start_over = out / RESUME, "remove that file to start over, or choose another folder"
-    out.mkdir(parents=True, exist_ok=True)
-    if not os.access(out, os.W_OK):
-        raise PermissionError(f"{out}: cannot be written; make it writable, or choose another folder")
-    if not resume.exists():
-        return
-    noted = _noted(resume)
-    other = [
-        f"{k} {noted.get(k, 'unknown')} is now {v}"
-        for k, v in told.items()
-        if k != "pictures" and noted.get(k) != v
-    ]
-    if told.get("pictures", noted.get("pictures")) != noted.get("pictures"):
-        other.append("the pictures are others")
-    if other:
-        what = f"a training was stopped there, but {', '.join(other)}"
-        raise ValueError(f"{resume}: {what}; ask for the same again to continue, {start_over}")
-    if noted["step"] > steps:
-        what = f"a training was stopped there at step {noted['step']}, past the {steps} asked for"
-        raise ValueError(f"{resume}: {what}; give more steps, {start_over}")
-
-
-def _noted(resume: Path) -> dict[str, Any]:
-    """What a stopped training was asked for, its loss and its step. Raises ValueError where the file does not
-    say.
-    """
-    try:
-        with safe_open(resume, framework="pt") as file:
-            return {**json.loads((file.metadata() or {})["trained"]), "step": int(file.get_tensor("step"))}
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(
-            f"{resume}: does not hold a whole stopped training ({error}); remove it to start over"
-        ) from error
-
-
-def _step(unet, optimizer, data: Tensor, abar: Tensor, settings: Pretraining, step: int, flip: bool) -> float:
-    # a resumed run draws what an unbroken one draws
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-    x0 = data[torch.randint(len(data), (settings.batch,), generator=generator)].float() / 127.5 - 1
+def _step(
+    unet, optimizer, pictures: Tensor, abar: Tensor, settings: Pretraining, step: int, flip: bool
+) -> float:
+    g = seeds.of_update(settings.seed, step)
+    x0 = equations.signed(pictures[torch.randint(len(pictures), (settings.batch,), generator=g)])
     if flip:
-        x0 = torch.where(torch.rand(len(x0), 1, 1, 1, generator=generator) < 0.5, x0.flip(-1), x0)
-    t = torch.randint(1000, (settings.batch,), generator=generator)
-    eps = torch.randn(x0.shape, generator=generator)
-    signal, noise = (x.view(-1, 1, 1, 1) for x in (abar[t].sqrt(), (1 - abar[t]).sqrt()))
-    wanted = {"epsilon": eps, "v_prediction": signal * eps - noise * x0, "sample": x0}[settings.prediction]
-    x_t = (signal * x0 + noise * eps).to(memory_format=torch.channels_last)
+        x0 = torch.where(torch.rand(len(x0), 1, 1, 1, generator=g) < 0.5, x0.flip(-1), x0)
+    t = torch.randint(1000, (settings.batch,), generator=g)
+    eps = torch.randn(x0.shape, generator=g)
+    signal, noise = abar[t].sqrt(), (1 - abar[t]).sqrt()
+    wanted = equations.network_target(settings.prediction, x0, eps, signal, noise)
+    x_t = equations.noisy(x0, eps, signal, noise).to(memory_format=torch.channels_last)
     loss = torch.nn.functional.mse_loss(unet(x_t, t).sample, wanted)
     if not torch.isfinite(loss):
         raise ValueError(
             f"pretraining: the loss is {loss.item()} at step {step}; lower pretraining.lr ({settings.lr})"
         )
-    decay = 0.1 + 0.45 * (1 + math.cos(math.pi * step / settings.steps))
     for group in optimizer.param_groups:
-        group["lr"] = settings.lr * min(1, (step + 1) / 200) * decay
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-    optimizer.step()
+        group["lr"] = loop.rate(settings.lr, step, math.pi * step / settings.steps, warm=200, last=0.1)
+    loop.descend(optimizer, loss, most=1.0)
     return loss.item()
-
-
-def snapshot(step: int, unet, averaged: dict, optimizer) -> dict[str, Tensor]:
-    """What a stopped training continues from: step, weights, averaged weights and the optimiser's moments."""
-    moments = optimizer.state_dict()["state"]
-    return {
-        "step": torch.tensor(step),
-        **{f"now.{k}": v.contiguous().clone() for k, v in unet.state_dict().items()},
-        **{f"ema.{k}": v.contiguous().clone() for k, v in averaged.items()},
-        **{f"adam.{i}.{k}": v.contiguous().clone() for i, s in moments.items() for k, v in s.items()},
-    }
-
-
-def continue_from(state: dict[str, Tensor], unet, averaged: dict, optimizer) -> int:
-    """Take over what `snapshot` wrote; the number of steps done."""
-    unet.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("now.")})
-    averaged.update({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
-    saved = optimizer.state_dict()
-    for key, value in state.items():
-        if key.startswith("adam."):
-            _, index, name = key.split(".")
-            saved["state"].setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict(saved)
-    return int(state["step"])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -13,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpromptable import equations
 from unpromptable.miniature import portraits
 from unpromptable.miniature.descriptor import Descriptor
 
+from . import loop
 from .command import command
 
 # InfoNCE temperature; weight of the nearest-neighbour term (SSCD: 0.05 and 30 at batch 4096)
@@ -30,19 +31,9 @@ def augment(x: Tensor, g: torch.Generator) -> Tensor:
     uniform = lambda low, high: torch.rand(n, generator=g) * (high - low) + low
     angle, scale = uniform(-0.2, 0.2), uniform(0.7, 1.1)
     mirror = torch.where(torch.rand(n, generator=g) < 0.5, -1.0, 1.0)
-    theta = torch.stack(
-        [
-            torch.stack([angle.cos() * scale * mirror, -angle.sin() * scale, uniform(-0.18, 0.18)], 1),
-            torch.stack([angle.sin() * scale * mirror, angle.cos() * scale, uniform(-0.18, 0.18)], 1),
-        ],
-        1,
-    )
-    x = F.grid_sample(
-        x,
-        F.affine_grid(theta, list(x.shape), align_corners=False),
-        padding_mode="reflection",
-        align_corners=False,
-    )
+    across = torch.stack([angle.cos() * scale * mirror, -angle.sin() * scale, uniform(-0.18, 0.18)], 1)
+    down = torch.stack([angle.sin() * scale * mirror, angle.cos() * scale, uniform(-0.18, 0.18)], 1)
+    x = loop.moved(x, torch.stack([across, down], 1), "reflection")
     gain = uniform(0.75, 1.3).view(-1, 1, 1, 1) * (1 + 0.08 * torch.randn(n, 3, 1, 1, generator=g))
     x = (x - 0.5) * uniform(0.8, 1.2).view(-1, 1, 1, 1) + 0.5
     x = x * gain + 0.05 * torch.randn(n, 3, 1, 1, generator=g)
@@ -65,10 +56,8 @@ def loss(a: Tensor, b: Tensor) -> Tensor:
 
 def train(out: Path, steps: int = 1500, batch: int = 96, seed: int = 0, progress=None) -> None:
     """Train on the portraits, one picture per person in a batch, so that no person is his own opposite."""
-    from safetensors.torch import save_file
-
-    images, names = portraits.training_set()
-    data = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    images, _ = portraits.training_set()
+    data = equations.unit(equations.planes(images))
     by_person = data.view(portraits.PEOPLE, portraits.PICTURES, *data.shape[1:])
     torch.manual_seed(seed)  # the layers' initial weights come from the global generator
     network, g = Descriptor().to(memory_format=torch.channels_last), torch.Generator().manual_seed(seed)
@@ -78,17 +67,11 @@ def train(out: Path, steps: int = 1500, batch: int = 96, seed: int = 0, progress
         people = torch.randperm(portraits.PEOPLE, generator=g)[:batch]
         x = by_person[people, torch.randint(portraits.PICTURES, (batch,), generator=g)]
         value = loss(network(augment(x, g)), network(augment(x, g)))
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        optimizer.step()
+        loop.descend(optimizer, value)
         schedule.step()
         if progress and (step + 1) % 100 == 0:
             progress(step + 1, steps, f"loss {value.item():.3f}")
-    save_file(
-        {k: v.contiguous() for k, v in network.state_dict().items()},
-        out,
-        metadata={"training": json.dumps({"steps": steps, "batch": batch, "seed": seed})},
-    )
+    loop.save_weights(network, out, {"steps": steps, "batch": batch, "seed": seed})
 
 
 if __name__ == "__main__":

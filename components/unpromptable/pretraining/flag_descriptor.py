@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpromptable import equations
 from unpromptable.miniature import flags
 from unpromptable.miniature.flag_descriptor import FlagDescriptor, design
 
+from . import loop
 from .command import command
 
 
@@ -42,12 +43,7 @@ def augment(x: Tensor, g: torch.Generator) -> Tensor:
     x = torch.lerp(x, soft, uniform(-0.5, 1.0).clamp(min=0))
     theta = torch.eye(2, 3).repeat(n, 1, 1)
     theta[:, :, 2] = torch.randn(n, 2, generator=g) * 0.05
-    x = F.grid_sample(
-        x,
-        F.affine_grid(theta, list(x.shape), align_corners=False),
-        padding_mode="border",
-        align_corners=False,
-    )
+    x = loop.moved(x, theta, "border")
     return (x + uniform(0, 0.06) * torch.randn(x.shape, generator=g)).clamp(0, 1)
 
 
@@ -55,34 +51,26 @@ def train(out: Path, steps: int = 1200, batch: int = 96, seed: int = 0, progress
     """Cross-entropy over designs; pictures beyond the base model's training set are held out and judged at
     the end.
     """
-    from safetensors.torch import save_file
-
     images, labels = pictures(0, flags.PICTURES)
-    data, labels = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
+    data, labels = equations.planes(images), torch.from_numpy(labels)
     torch.manual_seed(seed)  # the layers' initial weights come from the global generator
     network, g = FlagDescriptor().to(memory_format=torch.channels_last), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for step in range(steps):
         pick = torch.randint(len(data), (batch,), generator=g)
-        loss = F.cross_entropy(network.logits(augment(data[pick].float() / 255, g)), labels[pick])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        shown = augment(equations.unit(data[pick]), g)
+        loss = F.cross_entropy(network.logits(shown), labels[pick])
+        loop.descend(optimizer, loss)
         schedule.step()
         if progress and (step + 1) % 100 == 0:
             progress(step + 1, steps, f"loss {loss.item():.3f}")
     held, truth = pictures(flags.PICTURES, 20)
     with torch.no_grad():
-        right = (
-            network.classify(torch.from_numpy(held).permute(0, 3, 1, 2).float() / 255).numpy() == truth
-        ).mean()
+        named = network.classify(equations.unit(equations.planes(held)))
+    right = (named.numpy() == truth).mean()
     summary = {"steps": steps, "batch": batch, "seed": seed, "held_out": len(held), "accuracy": float(right)}
-    save_file(
-        {k: v.contiguous() for k, v in network.state_dict().items()},
-        out,
-        metadata={"training": json.dumps(summary)},
-    )
+    loop.save_weights(network, out, summary)
     if progress:
         progress(steps, steps, f"{right:.4f} of {len(held)} held-out pictures named rightly")
 

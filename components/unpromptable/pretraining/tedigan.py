@@ -19,11 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpromptable import equations
 from unpromptable.editing.tedigan import encoder as encoding
 from unpromptable.editing.tedigan import stylegan
 from unpromptable.miniature import descriptor, portraits
+from unpromptable.sampling import seeds
 
-from .ddpm import continue_from, snapshot
+from . import loop
 
 SHAPE = stylegan.Shape(resolution=32, code=64, base=512, most=96, first=16, top=128, truncated=4)
 PEOPLE, PICTURES = range(1000, 5000), 2  # nobody of the training set
@@ -43,46 +45,38 @@ def pictures() -> np.ndarray:
 
 def train(out: Path, steps: int, seed: int = 0, progress=None) -> None:
     """Train both networks and write them as safetensors with their shape. A stopped training continues."""
-    from safetensors.torch import load_file, save_file
+    parts = _untrained(seed)
+    generator, encoder = parts["generator"], parts["encoder"]
+    rates = [
+        {"params": [p for p in m.parameters() if p.requires_grad], "lr": RATES[k]} for k, m in parts.items()
+    ]
+    optimizer = torch.optim.Adam(rates, betas=(0.9, 0.99))
+    data = equations.signed(equations.planes(pictures()))
+    network = descriptor.load()
+    for step in range(loop.load_state(out, parts, {}, optimizer), steps):
+        g = seeds.of_update(seed, step)
+        for group, peak in zip(optimizer.param_groups, RATES.values()):
+            group["lr"] = loop.rate(peak, step, math.pi * step / steps, warm=100, last=0.02)
+        pick = torch.randint(len(data), (BATCH,), generator=g)
+        x = data[pick].contiguous(memory_format=torch.channels_last)
+        loss = reconstruction(generator, encoder, x, g, network, noise(step / steps))
+        loop.descend(optimizer, loss)
+        if (step + 1) % 50 == 0 and progress:
+            progress(step + 1, steps, f"loss {loss.item():.4f}")
+        if (step + 1) % 250 == 0:
+            loop.save_state(out, step + 1, parts, {}, optimizer)
+    learn_mapping(generator.eval(), codes(encoder.eval(), data), seed, progress)
+    save(out, generator, encoder, {"steps": steps, "batch": BATCH, "seed": seed})
+    (out / loop.RESUME).unlink(missing_ok=True)
 
+
+def _untrained(seed: int) -> nn.ModuleDict:
     torch.manual_seed(seed)  # initial weights come from the global generator
     generator, encoder = stylegan.Generator(SHAPE), encoding.Encoder(SHAPE)
     # codes have variance 1, which the noise is measured by
     encoder.get_submodule(f"block{encoder.count - 1}").bn.bn.requires_grad_(False)
-    data = torch.from_numpy(pictures()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    resume = out / "resume.safetensors"
-    parts = nn.ModuleDict({"generator": generator, "encoder": encoder}).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(
-        [
-            {"params": [p for p in m.parameters() if p.requires_grad], "lr": RATES[k]}
-            for k, m in parts.items()
-        ],
-        betas=(0.9, 0.99),
-    )
-    start = continue_from(load_file(resume), parts, {}, optimizer) if resume.exists() else 0
-    network = descriptor.load()
-    for step in range(start, steps):
-        g = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        for group, rate in zip(optimizer.param_groups, RATES.values()):
-            group["lr"] = (
-                rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-            )
-        x = data[torch.randint(len(data), (BATCH,), generator=g)].contiguous(
-            memory_format=torch.channels_last
-        )
-        loss = reconstruction(generator, encoder, x, g, network, noise(step / steps))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        if (step + 1) % 50 == 0 and progress:
-            progress(step + 1, steps, f"loss {loss.item():.4f}")
-        if (step + 1) % 250 == 0:
-            out.mkdir(parents=True, exist_ok=True)
-            save_file(snapshot(step + 1, parts, {}, optimizer), resume.with_suffix(".tmp"))
-            resume.with_suffix(".tmp").replace(resume)
-    learn_mapping(generator.eval(), codes(encoder.eval(), data), seed, progress)
-    save(out, generator, encoder, {"steps": steps, "batch": BATCH, "seed": seed})
-    resume.unlink(missing_ok=True)
+    pair = {"generator": generator, "encoder": encoder}
+    return nn.ModuleDict(pair).to(memory_format=torch.channels_last)
 
 
 def noise(part: float) -> float:
@@ -120,9 +114,7 @@ def learn_mapping(generator, real: Tensor, seed: int, progress=None, steps: int 
         slices = F.normalize(torch.randn((flat.shape[1], 256), generator=g), dim=0)
         got = mapping(z).flatten(1) @ slices
         loss = (got.sort(0).values - (want @ slices).sort(0).values).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        loop.descend(optimizer, loss)
         if (step + 1) % 250 == 0 and progress:
             progress(step + 1, steps, f"mapping {loss.item():.4f}")
     generator.truncation.w_avg.copy_(real.mean((0, 1)))
@@ -132,15 +124,9 @@ def save(out: Path, generator, encoder, training: dict) -> None:
     """generator.safetensors, encoder.safetensors (half precision: the miniature world is small in git) and
     shape.json.
     """
-    from safetensors.torch import save_file
-
     out.mkdir(parents=True, exist_ok=True)
     for name, network in (("generator", generator), ("encoder", encoder)):
-        state = {
-            k: (v.half() if v.is_floating_point() else v).contiguous().clone()
-            for k, v in network.state_dict().items()
-        }
-        save_file(state, out / f"{name}.safetensors", metadata={"training": json.dumps(training)})
+        loop.save_weights(network, out / f"{name}.safetensors", training, half=True)
     (out / "shape.json").write_text(json.dumps(asdict(SHAPE), indent=1))
 
 

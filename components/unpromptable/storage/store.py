@@ -112,10 +112,8 @@ def deliver(path: Path, to: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write under a temporary name, then rename; then publish."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = own(path)
-    temporary.write_text(text)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
     publish(path)
 
 
@@ -140,6 +138,15 @@ def locked(path: Path) -> Iterator[None]:
 def own(path: Path) -> Path:
     """A temporary name beside `path` that no other process uses, of this machine or of another."""
     return path.with_name(f"{path.name}.tmp-{WORD}-{os.getpid()}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name to write to, which becomes `path` where nothing goes wrong inside."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = own(path)
+    yield temporary
+    temporary.replace(path)
 
 
 def create(path: Path, text: str) -> bool:
