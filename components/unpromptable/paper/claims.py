@@ -49,7 +49,7 @@ class Claim:
     # where it does not hold in the miniature world: whether the stage, the setting or the claim is at fault
     finding: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.check not in CHECKS:
             raise ValueError(f"claim {self.id}: no check {self.check!r}; choose from {', '.join(CHECKS)}")
         if self.among not in ("all", "forgetting") or self.paper not in (HOLDS, NOT, OPEN):

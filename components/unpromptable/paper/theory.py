@@ -153,10 +153,13 @@ def _deviations(p: Problem) -> dict[str, float]:
         "Theorem 1": _relative(exact_shift(X, y, ridge, i), without - before),
         "Theorem 2": _relative(surrogate_shift(*p), replaced - before),
         "Theorem 2 as printed": _relative(surrogate_shift(*p, printed=True), replaced - before),
-        "Corollary 3": abs(norm_ratio(X, y, ridge, i, y_new) / ratio - 1),
+        "Corollary 3": float(abs(norm_ratio(X, y, ridge, i, y_new) / ratio - 1)),
         "Corollary 3, condition": float((low < y_new < high) != (ratio > 1)),
-        "Corollary 3, y' the model's own prediction": abs(
-            (1 - leverage(X, ridge, i)) * np.linalg.norm(without - before) / np.linalg.norm(kept - before) - 1
+        "Corollary 3, y' the model's own prediction": float(
+            abs(
+                (1 - leverage(X, ridge, i)) * np.linalg.norm(without - before) / np.linalg.norm(kept - before)
+                - 1
+            )
         ),
         "closer": float(ratio > 1),
     }

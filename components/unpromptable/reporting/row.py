@@ -82,7 +82,9 @@ class Row:
         missing = [k for k in (*needed, *(MEASURED if told.get("status") == "done" else ())) if k not in told]
         if missing:
             raise ValueError(f"row {told.get('name')!r}: no {', '.join(missing)}; run the report again")
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items() if k in own}
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in told.items() if k in own
+        }
         given["surrogates"] = tuple(Surrogate(**s) for s in told.get("surrogates", ()))
         metrics = {k: None if v is None else Estimate(**v) for k, v in told.items() if k not in own}
         return cls(**given, metrics=metrics)
@@ -115,10 +117,10 @@ class Line(Row):
 
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object, its keys in the file's order."""
-        empty = {} if self.done or len(self.members) == 1 else {"seconds": {}, "surrogates": []}
+        without = not self.done and len(self.members) > 1
         return {
             **super().to_json(),
-            **empty,
+            **({"seconds": {}, "surrogates": []} if without else {}),
             "members": list(self.members),
             "finished": self.finished,
             "targets": list(self.targets),

@@ -10,13 +10,11 @@ from typing import Any
 
 from unpromptable.reporting.row import Row
 from unpromptable.scoring import verdict
-from unpromptable.scoring.estimates import Estimate
 from unpromptable.storage import once
 from unpromptable.storage import store as storing
 
 from . import connection, points, runs
 
-NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 # how a run ended -> MLflow; a failed cell is one while other runs are at work
 ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED", "RUNNING": "FAILED"}
 
@@ -88,8 +86,10 @@ def _measured(
         points.log(client, run, history.read_text().splitlines(), start)
     values: dict[str, float] = {}
     for metric in metrics:
-        value = row.metrics.get(metric) or NOTHING
-        values |= {metric: value.mean, f"{metric}.low": value.low, f"{metric}.high": value.high}
+        value = row.metrics.get(metric)
+        for side in ("mean", "low", "high"):
+            name = metric if side == "mean" else f"{metric}.{side}"
+            values[name] = math.nan if value is None else getattr(value, side)
     own = points.keys(history) if history else ()
     values |= {f"train/{k}": math.nan for k in logged if k not in own}
     points.send(client, run, [(k, v, start, 0) for k, v in values.items()])

@@ -122,7 +122,7 @@ def _kept_out(store: Path) -> dict[str, Any]:
     copies = list(manifest.get("copies", {}).items())
     shown = [
         {"name": n, "similarity": x, "picture": _uri(p)}
-        for (n, x), p in zip(copies[:COPIES], screened if copies else ())
+        for (n, x), p in zip(copies[:COPIES], () if screened is None else screened)
     ]
     return {"said": manifest.get("said", {}), "copies": shown, "more": len(copies) - len(shown)}
 
