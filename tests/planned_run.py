@@ -7,9 +7,9 @@ import pytest
 
 from unpromptable import data, steps, tracking
 from unpromptable.planning import plan
-from unpromptable.planning.experiment import to_json
+from unpromptable.planning import spec as planned
 from unpromptable.reporting import rows
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: A, editor: flip}\n- {name: B, method: naive}\n"
 
@@ -18,12 +18,9 @@ TEXT = "name: t\nforget: ['0012-3']\ncells:\n- {name: A, editor: flip}\n- {name:
 def where(tmp_path, monkeypatch):
     """A planned sweep with MLflow runs, without results."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    resolved = plan.resolve(TEXT)
-    specs = resolved.cell_specs()
-    (tmp_path / "experiment.json").write_text(
-        json.dumps({**to_json(resolved.experiment), "cells": specs, "key": resolved.key})
-    )
-    tracking.open_runs(str(tmp_path), "t", "sweep", [rows.flat(s) for s in specs])
+    run = plan.resolve(TEXT).run()
+    (tmp_path / "experiment.json").write_text(run.to_text())
+    tracking.open_runs(str(tmp_path), "t", "sweep", [rows.flat(run.experiment, s) for s in run.cells])
     return tmp_path
 
 
@@ -35,14 +32,14 @@ def finish(where, spec):
         {"real": pictures, "forget": pictures[:1]},
         {"forget_names": ["0012-3"], "names": [], "removed": []},
     )
-    folder = where / spec["folder"]
+    folder = where / spec.folder
     for path in (where / "shared" / "before.safetensors", folder / "after.safetensors"):
         data.save(path, {"samples": pictures, "injected/0012-3": pictures[:4]}, {"seeds": list(range(12))})
     data.save(folder / "surrogates.safetensors", {"images": pictures[:1]}, {"targets": ["0012-3"]})
     value = lambda k: {"mean": k, "low": k - 0.1, "high": k + 0.1, "n": 12}
     numbers = {"sscd": 0.2, "lpips": 0.3, "ssim": 0.7, "fid_pre": 0.3, "fid_real": 0.3, "sscd_ceiling": 0.95}
     row = {
-        **rows.head(spec),
+        **rows.head(planned.read(where).experiment, spec),
         "status": "done",
         "error": None,
         "labels": {"sscd": "a", "lpips": "b", "fid": "c"},
@@ -51,15 +48,15 @@ def finish(where, spec):
         "inputs": {},
         **{k: value(v) for k, v in numbers.items()},
     }
-    path = store.place(str(where), spec, "row.json")
-    store.write_text(path, json.dumps(row))
-    store.finish(path, spec["row_key"])
+    output = spec.output(where, "score", "row.json", "row")
+    files.write_text(output.path, json.dumps(row))
+    files.finish(output.path, output.key)
     (folder / "unlearned").mkdir()
     (folder / "unlearned" / "w.txt").write_text("w")
 
 
 def specs(where):
-    return json.loads((where / "experiment.json").read_text())["cells"]
+    return planned.read(where).cells
 
 
 def last_step(where, state, tmp_path, part=""):

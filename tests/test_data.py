@@ -108,7 +108,7 @@ def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_pa
 def test_a_missing_forget_image_is_named(tmp_path, pictures):
     write(tmp_path / "1.png", pictures[1])
     with pytest.raises(FileNotFoundError, match="forget: me.png is neither a file nor a picture"):
-        inputs.fingerprint(str(tmp_path), ["me.png"], "miniature")
+        inputs.pictures_of(str(tmp_path), ["me.png"])
 
 
 def test_a_portrait_of_a_person_outside_the_training_set_can_be_a_target():
@@ -118,6 +118,6 @@ def test_a_portrait_of_a_person_outside_the_training_set_can_be_a_target():
     (stranger,) = collect.read_forget(["0404-3"], real, names, "miniature")
     np.testing.assert_array_equal(stranger, portraits.picture(404, 3))
     assert not (real == stranger).all((1, 2, 3)).any()
-    assert inputs.fingerprint("miniature", ["0404-3"], "miniature") == []
+    assert inputs.pictures_of("miniature", ["0404-3"]) == []
     with pytest.raises(FileNotFoundError, match="0804-3 is neither a file nor a picture of miniature"):
-        inputs.fingerprint("miniature", ["0804-3"], "miniature")
+        inputs.pictures_of("miniature", ["0804-3"])

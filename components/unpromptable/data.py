@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .storage import store
+from .storage import files
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def save(path: str | Path, images: dict[str, np.ndarray], manifest: dict[str, An
         "shapes": {k: list(v.shape) for k, v in arrays.items()},
         "sha256": {k: sha256(v) for k, v in arrays.items()},
     }
-    temporary = store.own(Path(path))
+    temporary = files.own(Path(path))
     temporary.parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, temporary, metadata={"manifest": json.dumps(manifest)})
     temporary.replace(path)

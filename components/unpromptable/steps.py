@@ -1,4 +1,4 @@
-"""Every component of the pipelines on one screen: ids in; data lies in the store, the work is in `work`."""
+"""Every component of the pipelines on one screen: ids in, data in the store, the work in `execution`."""
 
 from typing import List
 
@@ -14,18 +14,20 @@ def plan(
     experiment: str, world: str, overrides: str, store: str, images_per_shard: int, part: str
 ) -> List[str]:
     """Resolve the experiment to cells, whose ids this returns, and create the tracking runs."""
-    from unpromptable.execution import work
+    import json
 
-    return work.plan(experiment, world, overrides, store, images_per_shard, part)
+    from unpromptable.execution import plan_step
+
+    return plan_step.plan(experiment, world, json.loads(overrides), store, images_per_shard, part)
 
 
 @step
 def prepare(experiment: str, store: str) -> str:
     """Fetch the base model and gather real and forget images; the id of what all cells share."""
-    from unpromptable.execution import report, work
+    from unpromptable.execution import prepare_step, report_step
 
-    shared = work.prepare(experiment, store)
-    report.stop(store, experiment)
+    shared = prepare_step.prepare(experiment, store)
+    report_step.stop(store, experiment)
     return shared
 
 
@@ -36,35 +38,37 @@ def unlearn(cell: str, store: str, machine: str, unlearned: Output[Model]):
     machine: what the pod asked for. KFP 2.17 hands resources into a loop only as ordinary inputs.
     """
     import logging
-    from unpromptable.execution import work
+
+    from unpromptable.execution import unlearn_step
 
     logging.info("on %s", machine)
-    work.unlearn(cell, store, unlearned.path)
+    unlearn_step.unlearn(cell, store, unlearned.path)
 
 
 @step
 def sample(cell: str, store: str, machine: str, pod: int, pods: int):
     """Draw one pod's shards of a model's images, and denoise its share of the injected targets."""
     import logging
-    from unpromptable.execution import work
+
+    from unpromptable.execution import sample_step
 
     logging.info("on %s", machine)
-    work.sample(cell, store, pod, pods)
+    sample_step.sample(cell, store, pod, pods)
 
 
 @step
 def score(cell: str, store: str, metrics: Output[Metrics], summary: Output[Markdown], page: Output[HTML]):
     """Measure what was forgotten and what was kept; fails where the cell did."""
-    from unpromptable.execution import report, work
+    from unpromptable.execution import report_step, score_step
 
-    for name, value in work.score(cell, store, summary.path, page.path).items():
+    for name, value in score_step.score(cell, store, summary.path, page.path).items():
         metrics.log_metric(name, value)
-    report.stop_cell(cell, store)
+    report_step.stop_cell(cell, store)
 
 
 @step
 def report(store: str, experiment: str, part: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
     """Rows, tables and pictures; also after a failed cell."""
-    from unpromptable.execution import report
+    from unpromptable.execution import report_step
 
-    report.report(store, experiment, status.state, page.path, part)
+    report_step.report(store, experiment, status.state, page.path, part)

@@ -108,16 +108,13 @@ def _drive(
 
 
 def _pending(out: Path, resolved: plan.Plan) -> bool:
-    from unpromptable.storage import store
-
-    return any(
-        not store.finished(store.place(str(out), s, "row.json"), s["row_key"]) for s in resolved.cell_specs()
-    )
+    rows = (s.output(out, "score", "row.json", "row") for s in resolved.run().cells)
+    return any(not row.finished() for row in rows)
 
 
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     from unpromptable.reporting.row import read_rows
-    from unpromptable.storage import once
+    from unpromptable.storage import place
 
     rows = read_rows(out / "rows.json") if (out / "rows.json").is_file() else []
     if any(r.done for r in rows):
@@ -125,7 +122,7 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
 
         console.print(result_table.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
     told = dict.fromkeys(
-        ("" if one["cell"] == once.SHARED["name"] else one["cell"], one["step"], one["text"])
+        ("" if one["cell"] == place.shared(out).name else one["cell"], one["step"], one["text"])
         for one in failed
     )
     for cell, step, text in told:

@@ -4,13 +4,14 @@ and is trained once.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from rich.console import Console
 
 from unpromptable.planning import plan
+from unpromptable.planning.spec import Run
+from unpromptable.storage import place
 
 OWN = (
     "row.json",
@@ -33,17 +34,11 @@ def bring(out: Path, name: str, resolved: plan.Plan, console: Console) -> None:
     already stays.
     """
     for other in sorted(out.glob("*/experiment.json")):
-        told = json.loads(other.read_text())
-        if told["key"] == resolved.key and other.parent.name != name:
-            pairs = [
-                ("shared", "shared"),
-                *(
-                    (theirs["folder"], ours["folder"])
-                    for ours in resolved.cell_specs()
-                    for theirs in told["cells"]
-                    if theirs["key"] == ours["key"]
-                ),
-            ]
+        ours, theirs = resolved.run(), Run.from_text(other.read_text())
+        if theirs.shared.keys == ours.shared.keys and other.parent.name != name:
+            alike = lambda a, b: a.keys["unlearned"] == b.keys["unlearned"]
+            cells = [(b.folder, a.folder) for a in ours.cells for b in theirs.cells if alike(a, b)]
+            pairs = [(place.SHARED, place.SHARED), *cells]
             for source, target in pairs:
                 if _copy(other.parent / source, out / name / target):
                     console.print(

@@ -71,7 +71,8 @@ def most(package: Path | str, arguments: dict[str, Any], cells: list[str]) -> in
 
 def identities(resolved: Any) -> list[str]:
     """The ids that `plan` will give the cells."""
-    return [f"{resolved.experiment.name}/{Path(spec['folder']).name}" for spec in resolved.cell_specs()]
+    run = resolved.run()
+    return [run.id(spec) for spec in run.cells]
 
 
 def _longest(cells: list[str]) -> list[str]:

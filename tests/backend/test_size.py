@@ -11,6 +11,7 @@ import pytest
 from pipelines.backend import argo
 from pipelines.cli import size
 from unpromptable.planning import plan
+from unpromptable.planning.experiment import to_json
 
 HERE = Path(__file__).parent
 COMPILED = HERE.parents[1] / "pipelines" / "ablation_sweep.yaml"
@@ -26,11 +27,15 @@ def measured(tmp_path_factory):
     path = tmp_path_factory.mktemp("size") / "sweep.yaml"
     path.write_bytes(gzip.decompress((HERE / "measured_sweep.yaml.gz").read_bytes()))
     resolved = plan.resolve("demo", "", {}, inputs=False)
-    specs = [json.dumps(s) for s in resolved.cell_specs()][:3]
+    told = {"experiment": to_json(resolved.experiment)}  # a spec as it was then, whole
+    keys = dict.fromkeys(("key", "surrogates", "row_key"), "0" * 64)
+    told_of = lambda s: {**told, "cell": to_json(s.cell), "targets": s.targets, "name": s.name, **keys}
+    specs = [json.dumps({**told_of(s), "folder": s.folder}) for s in resolved.run().cells[:3]]
+    shared = {**told, "targets": resolved.targets(), "folder": "shared", "key": "0" * 64, "name": "before"}
     piece = json.dumps({"first": 0, "count": 128, "shard": 0, "shards": 2})
     made = {
         "plan": specs,
-        "prepare": resolved.shared_spec(),
+        "prepare": json.dumps(shared),
         "split": [piece] * 2,
         "for-loop-2": ["r" * 3600] * 3,
         "list": 2,

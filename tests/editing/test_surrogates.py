@@ -14,7 +14,7 @@ import pytest
 
 from unpromptable import data, protocols
 from unpromptable.editing import engine, surrogates
-from unpromptable.execution import work
+from unpromptable.execution import unlearn_step
 from unpromptable.planning import plan, plugins
 
 TEXT = """
@@ -59,9 +59,10 @@ def fake(monkeypatch):
 
 @pytest.fixture
 def specs(fake, tmp_path):
-    resolved = plan.resolve(TEXT)
-    found = resolved.cell_specs()
-    (tmp_path / "experiment.json").write_text(json.dumps({"cells": found, "key": resolved.key}))
+    run = plan.resolve(TEXT).run()
+    found = run.cells
+    (tmp_path / "experiment.json").write_text(run.to_text())
+    (tmp_path / "shared" / "pretrained").mkdir(parents=True)
     from unpromptable.miniature import portraits
 
     pictures = np.stack([portraits.picture(n, 0) for n in range(12)])
@@ -74,8 +75,8 @@ def specs(fake, tmp_path):
 
 
 def edit(spec, root):
-    work.edit(spec, str(root))
-    return data.load(root / spec["folder"] / "surrogates.safetensors")
+    unlearn_step.edit(spec, str(root))
+    return data.load(root / spec.folder / "surrogates.safetensors")
 
 
 def test_all_values_of_a_setting_are_built_in_one_call_per_target_and_never_again(specs, tmp_path):
@@ -83,29 +84,27 @@ def test_all_values_of_a_setting_are_built_in_one_call_per_target_and_never_agai
     assert CALLS == [(("0012-3",), [1, 2, 4]), (("0013-1",), [1, 2, 4])]
     originals = data.load(tmp_path / "shared" / "data.safetensors")[0]["forget"]
     for spec, (made, manifest) in zip(specs, arrays):
-        target = originals[0 if spec["cell"]["forget"] == ("0012-3",) else 1]
+        target = originals[0 if spec.targets == ("0012-3",) else 1]
         np.testing.assert_array_equal(
-            made["images"][0], target // 2 + int(spec["cell"]["editor"]["settings"]["weight"])
+            made["images"][0], target // 2 + int(spec.cell.editor.settings["weight"])
         )
         assert (
-            manifest["targets"] == list(spec["cell"]["forget"])
-            and manifest["editor"] == spec["cell"]["editor"]
+            manifest["targets"] == list(spec.targets)
+            and manifest["editor"] == spec.to_json()["cell"]["editor"]
         )
     assert len(list((tmp_path / "shared").glob("surrogates-*.safetensors"))) == 6
 
 
 def test_cells_with_the_same_surrogate_share_one_file(specs, tmp_path):
-    pair = [
-        s
-        for s in specs
-        if s["cell"]["forget"] == ("0012-3",) and s["cell"]["editor"]["settings"]["weight"] == 2
-    ]
+    pair = [s for s in specs if s.targets == ("0012-3",) and s.cell.editor.settings["weight"] == 2]
     assert (
-        len(pair) == 2 and pair[0]["surrogates"] == pair[1]["surrogates"] and pair[0]["key"] != pair[1]["key"]
+        len(pair) == 2
+        and pair[0].keys["surrogates"] == pair[1].keys["surrogates"]
+        and pair[0].keys["unlearned"] != pair[1].keys["unlearned"]
     )
     for spec in pair:
         edit(spec, tmp_path)
-    assert len({(tmp_path / s["folder"] / "surrogates.safetensors").stat().st_ino for s in pair}) == 1
+    assert len({(tmp_path / s.folder / "surrogates.safetensors").stat().st_ino for s in pair}) == 1
 
 
 def test_two_cells_at_once_build_once(specs, tmp_path):
@@ -116,10 +115,10 @@ def test_two_cells_at_once_build_once(specs, tmp_path):
 
 def test_a_lost_value_alone_is_built_again(specs, tmp_path):
     edit(specs[0], tmp_path)
-    for path in [tmp_path / specs[2]["folder"], surrogates._place(str(tmp_path), specs[2])]:
+    for path in [tmp_path / specs[2].folder, surrogates._path(str(tmp_path), specs[2])]:
         path.unlink(missing_ok=True) if path.is_file() else None
     edit(specs[2], tmp_path)
-    assert CALLS[1:] == [(("0012-3",), [specs[2]["cell"]["editor"]["settings"]["weight"]])]
+    assert CALLS[1:] == [(("0012-3",), [specs[2].cell.editor.settings["weight"]])]
 
 
 def test_a_default_written_out_is_the_same_surrogate_and_another_seed_is_not(fake):
@@ -127,7 +126,7 @@ def test_a_default_written_out_is_the_same_surrogate_and_another_seed_is_not(fak
         "name: t\nforget: [0012-3]\ncells:\n- {name: A, editor: fake}\n- {name: B, editor: {name: fake,"
         " weight: 2.0}}\n- {name: C, editor: fake, training: {seed: 1}}\n"
     )
-    a, b, c = (s["surrogates"] for s in plan.resolve(base).cell_specs())
+    a, b, c = (s.keys["surrogates"] for s in plan.resolve(base).run().cells)
     assert a == b != c
 
 
@@ -141,10 +140,10 @@ def test_an_answer_of_another_shape_is_refused_and_written_down(specs, tmp_path,
     monkeypatch.setattr(
         Editor, "edit_many", lambda self, scene, values: [scene.forget[:, :4] for _ in values]
     )
-    work.edit(specs[0], str(tmp_path))
+    unlearn_step.edit(specs[0], str(tmp_path))
     assert (
         "editor fake: gave 3 answers, uint8 (1, 4, 32, 3)"
-        in json.loads((tmp_path / specs[0]["folder"] / "failed.json").read_text())["error"]
+        in json.loads((tmp_path / specs[0].folder / "failed.json").read_text())["error"]
     )
 
 

@@ -8,10 +8,10 @@ import pytest
 from planned_run import finish
 
 from unpromptable import tracking
-from unpromptable.execution import parts, report, work
-from unpromptable.planning import plan
+from unpromptable.execution import parts, plan_step, report_step
+from unpromptable.planning import plan, spec
 from unpromptable.reporting import rows
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 TEXT = "name: t\nforget: ['0012-3']\ncells:\n" + "".join(
     f"- {{name: {n}, editor: flip, training: {{steps: {s}}}}}\n"
@@ -27,12 +27,12 @@ def where(tmp_path, monkeypatch):
 
 def planned(where, words):
     """Every run's cells, by name."""
-    ids = [work.plan(TEXT, "", "{}", str(where), 0, word) for word in words]
-    return [[work.spec_of(cell, str(where))["name"] for cell in run] for run in ids]
+    ids = [plan_step.plan(TEXT, "", {}, str(where), 0, word) for word in words]
+    return [[spec.read(where).of(cell.rpartition("/")[2]).name for cell in run] for run in ids]
 
 
 def specs(where):
-    return {s["name"]: s for s in json.loads((where / "experiment.json").read_text())["cells"]}
+    return {s.name: s for s in spec.read(where).cells}
 
 
 def ends(where):
@@ -57,12 +57,12 @@ def test_a_part_that_is_none_is_refused(word):
 def test_a_later_run_keeps_what_another_has_written_of_its_cells_failures(where):
     words = parts.words(2, "ab")
     planned(where, words[:1])
-    store.write_text(
-        store.place(str(where), specs(where)["E"], "failed.json"),
+    files.write_text(
+        specs(where)["E"].place(where).path("failed.json"),
         json.dumps({"step": "unlearn", "error": "nan"}),
     )
-    store.write_text(
-        store.place(str(where), specs(where)["A"], "failed.json"),
+    files.write_text(
+        specs(where)["A"].place(where).path("failed.json"),
         json.dumps({"step": "unlearn", "error": "nan, earlier"}),
     )
     planned(where, words[1:])
@@ -75,7 +75,7 @@ def test_the_first_report_shows_what_is_there_and_the_last_one_closes_the_sweep(
     planned(where, (first, second))
     for name in ("E", "B", "D"):
         finish(where, specs(where)[name])
-    report.report(str(where), TEXT, "COMPLETE", "", first)
+    report_step.report(str(where), TEXT, "COMPLETE", "", first)
     page = (where / "report.html").read_text()
     assert "Other runs of this sweep are at work" in page and "run 2 of 2 of this sweep is at work" in page
     assert ends(where) == (
@@ -84,7 +84,7 @@ def test_the_first_report_shows_what_is_there_and_the_last_one_closes_the_sweep(
     )
     for name in ("A", "C"):
         finish(where, specs(where)[name])
-    report.report(str(where), TEXT, "COMPLETE", "", second)
+    report_step.report(str(where), TEXT, "COMPLETE", "", second)
     page = (where / "report.html").read_text()
     assert (
         "at work" not in page
@@ -99,9 +99,9 @@ def test_a_cell_of_a_run_that_ended_is_not_waited_for(where):
     planned(where, (first, second))
     for name in ("E", "B", "D", "A"):
         finish(where, specs(where)[name])
-    report.report(str(where), TEXT, "FAILED", "", second)
+    report_step.report(str(where), TEXT, "FAILED", "", second)
     assert "at work" not in (where / "report.html").read_text() and ends(where)[0]["t"] == "FAILED"
-    report.report(str(where), TEXT, "COMPLETE", "", first)
+    report_step.report(str(where), TEXT, "COMPLETE", "", first)
     assert ends(where)[0] == {
         "t": "FAILED",
         "A": "FINISHED",
@@ -115,7 +115,7 @@ def test_a_cell_of_a_run_that_ended_is_not_waited_for(where):
 def test_notes_of_an_earlier_submission_say_nothing_of_this_one(where):
     planned(where, parts.words(2, "ab"))
     for word in parts.words(2, "ab"):
-        report.report(str(where), TEXT, "COMPLETE", "", word)
+        report_step.report(str(where), TEXT, "COMPLETE", "", word)
     assert parts.at_work(str(where), parts.read("1/2/ab")) == [] and parts.at_work(
         str(where), parts.read("1/2/cd")
     ) == [2]
@@ -143,4 +143,4 @@ def test_the_words_of_a_sweep_in_one_run_are_none():
 
 def test_the_order_of_cells_is_the_same_for_every_run():
     resolved = plan.resolve(TEXT)
-    assert [s["name"] for s in plan.longest_first(resolved.cell_specs())] == ["E", "A", "B", "C", "D"]
+    assert [s.name for s in resolved.run().longest_first()] == ["E", "A", "B", "C", "D"]

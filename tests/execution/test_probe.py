@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from unpromptable.execution import probe
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_volume_of_another_group_is_said_with_its_owner_and_the_way_to_give_it
     def refused(path, text):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(store, "write_text", refused)
+    monkeypatch.setattr(files, "write_text", refused)
     tmp_path.chmod(0o755)
     finding = said("store", str(tmp_path / "demo"))
     whose = tmp_path.stat()

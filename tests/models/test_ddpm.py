@@ -350,7 +350,7 @@ def test_colour_pictures_are_collected_as_a_grey_model_can_show_them(tmp_path):
     """So that what it draws is compared with what it could have drawn."""
     from PIL import Image
 
-    from unpromptable.execution import work
+    from unpromptable.execution import prepare_step
     from unpromptable.planning import plan
 
     (tmp_path / "photos").mkdir()
@@ -371,9 +371,8 @@ def test_colour_pictures_are_collected_as_a_grey_model_can_show_them(tmp_path):
         )
         + "\n"
     )
-    work._collect(
-        tmp_path / "data.safetensors", tmp_path / "grey", json.loads(resolved.shared_spec()), lambda *_: None
-    )
+    run, silent = resolved.run(), lambda *_: None
+    prepare_step._collect(tmp_path / "data.safetensors", tmp_path / "grey", run, silent)
     arrays, _ = data.load(tmp_path / "data.safetensors")
     np.testing.assert_array_equal(arrays["real"], ddpm.grey(pictures(4)))
     np.testing.assert_array_equal(arrays["forget"], ddpm.grey(pictures(4)[1:2]))

@@ -14,7 +14,7 @@ from pipelines.cli import local, paper, reuse
 from unpromptable.paper import overview, theory
 from unpromptable.planning import plan
 from unpromptable.reporting.row import write_rows
-from unpromptable.storage import store as files
+from unpromptable.storage import files
 
 PAPER = plan.read_yaml("table4")["paper"]
 
@@ -74,27 +74,25 @@ def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_fac
 
 def test_a_cell_that_two_experiments_share_is_copied_with_its_marks_and_scored_anew(tmp_path):
     made, wanted = (plan.resolve(n, "miniature") for n in ("table3", "table4"))
-    shared = next(s for s in made.cell_specs() if s["key"] in {w["key"] for w in wanted.cell_specs()})
+    theirs, mine = made.run().cells, wanted.run().cells
+    key = lambda spec: spec.keys["unlearned"]
+    shared = next(s for s in theirs if key(s) in {key(w) for w in mine})
     (tmp_path / "table3").mkdir()
-    (tmp_path / "table3" / "experiment.json").write_text(
-        json.dumps({"key": made.key, "cells": made.cell_specs()})
-    )
+    (tmp_path / "table3" / "experiment.json").write_text(made.run().to_text())
     for folder, file in (
         ("shared", "before.safetensors"),
-        *((s["folder"], f) for s in made.cell_specs() for f in ("after.safetensors", "row.json")),
+        *((s.folder, f) for s in theirs for f in ("after.safetensors", "row.json")),
     ):
         (tmp_path / "table3" / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / "table3" / folder / file).write_text(folder)
-        files.finish(tmp_path / "table3" / folder / file, shared["key"])
+        files.finish(tmp_path / "table3" / folder / file, key(shared))
     reuse.bring(tmp_path, "table4", wanted, Console(quiet=True))
-    ours = next(s for s in wanted.cell_specs() if s["key"] == shared["key"])
+    ours = next(s for s in mine if key(s) == key(shared))
+    assert ours.name == "project g_f" and shared.name == "β = 1e-4" and ours.folder != shared.folder
+    after = tmp_path / "table4" / ours.folder / "after.safetensors"
     assert (
-        ours["name"] == "project g_f" and shared["name"] == "β = 1e-4" and ours["folder"] != shared["folder"]
-    )
-    after = tmp_path / "table4" / ours["folder"] / "after.safetensors"
-    assert (
-        files.finished(after, ours["key"])
-        and after.read_text() == shared["folder"]
+        files.finished(after, key(ours))
+        and after.read_text() == shared.folder
         and (tmp_path / "table4" / "shared" / "before.safetensors").is_file()
     )
     assert (

@@ -33,4 +33,4 @@ def test_a_sweep_is_three_targets_per_setting(name, cells, lines):
         and len({c.group for c in resolved.cells}) == lines
         and len(resolved.targets()) == 3
     )
-    assert len({s["surrogates"] for s in resolved.cell_specs()}) == cells
+    assert len({s.keys["surrogates"] for s in resolved.run().cells}) == cells

@@ -47,8 +47,8 @@ def keys(here):
     resolved = plan.resolve(TEXT.format(real=here / "real", painted=here / "painted"))
     return (
         resolved.key,
-        [s["key"] for s in resolved.cell_specs()],
-        [s["surrogates"] for s in resolved.cell_specs()],
+        [s.keys["unlearned"] for s in resolved.run().cells],
+        [s.keys["surrogates"] for s in resolved.run().cells],
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -142,21 +143,21 @@ def test_what_an_experiment_says_of_the_chosen_world_lies_on_top(tmp_path):
 
 def test_the_key_follows_what_matters_and_ignores_the_title():
     one = resolve()
-    assert one.cell_specs()[0]["key"] == resolve(title="other").cell_specs()[0]["key"]
+    keys = lambda p: [s.keys["unlearned"] for s in p.run().cells]
+    assert keys(one) == keys(resolve(title="other"))
     assert one.key != resolve(sampling={"images": 7}).key
     other = resolve({"method.beta": 3e-4})
-    assert (
-        one.cell_specs()[0]["key"] != other.cell_specs()[0]["key"]
-        and one.cell_specs()[1]["key"] == other.cell_specs()[1]["key"]
-    )
+    assert keys(one)[0] != keys(other)[0] and keys(one)[1] == keys(other)[1]
 
 
-def test_a_cell_survives_the_trip_through_json():
-    from unpromptable.planning.experiment import read_cell, read_experiment
+def test_a_run_survives_the_trip_through_text():
+    from unpromptable.planning.spec import Run, Spec
 
-    for spec, cell in zip(resolve().cell_specs(), resolve().cells):
-        back = json.loads(json.dumps(spec))
-        assert read_cell(back["cell"]) == cell and read_experiment(back["experiment"]) == resolve().experiment
+    run = resolve().run(images_per_shard=7)
+    assert Run.from_text(run.to_text()) == run and run.cells[0].cell == resolve().cells[0]
+    assert all(Spec.from_text(spec.to_text()) == spec for spec in (run.shared, *run.cells))
+    one = Run.from_text(run.to_text(), Path(run.cells[1].folder).name)
+    assert one.cells == run.cells[1:2] and one.shards == run.shards
 
 
 def test_the_paper_world_keeps_the_papers_hyperparameters(tmp_path):
@@ -269,8 +270,8 @@ def test_measuring_more_needs_no_other_training_or_images():
     five = ["sscd", "lpips", "ssim", "fid_pre", "fid_real"]
     one, more = resolve(), resolve(metrics=[*five, "nearest"])
     assert [c.name for c in one.experiment.metrics] == five
-    a, b = one.cell_specs()[0], more.cell_specs()[0]
-    assert a["key"] == b["key"] and a["row_key"] != b["row_key"]
+    a, b = (p.run().cells[0].keys for p in (one, more))
+    assert {k for k in b if a.get(k) != b[k]} == {"row", "metric nearest"}
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,7 @@ def test_every_name_has_a_folder_of_its_own_that_can_be_read():
 
 def test_cells_are_told_apart_by_their_names_alone():
     names = ["方法一", "方法二", "beta +1", "beta -1", "a+b", "a-b", "a b"]
-    folders = [s["folder"] for s in resolve(cells=[{"name": n} for n in names]).cell_specs()]
+    folders = [s.folder for s in resolve(cells=[{"name": n} for n in names]).run().cells]
     assert len(set(folders)) == len({f.rpartition("-")[0] for f in folders}) == len(names)
     assert all(f.removeprefix("cells/").replace("-", "").isalnum() and f.isascii() for f in folders)
     assert "2 cells are named 'a'" in refused(cells=[{"name": "A"}, {"name": "a "}])

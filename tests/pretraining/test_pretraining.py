@@ -7,7 +7,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from pipelines.__main__ import main
-from unpromptable.execution import work
+from unpromptable.execution import train_command
 from unpromptable.pretraining import ddpm as pretraining
 from unpromptable.pretraining.ddpm import Pretraining, pretrain
 
@@ -56,7 +56,9 @@ def stopped(folder, at):
         patch.setattr(pretraining, "_step", lambda *a: killed() if a[5] == at else step(*a))
         patch.setattr(pretraining, "_finish", killed)
         with pytest.raises(Killed):
-            work.train(str(folder), str(out), 16, False, None, steps=8, channels=(8, 16), save_every=1)
+            train_command.train(
+                str(folder), str(out), 16, False, None, steps=8, channels=(8, 16), save_every=1
+            )
     return ["train", str(folder), "--out", str(out), "--size", "16", "--channels", "8,16", "--steps", "8"]
 
 

@@ -14,24 +14,26 @@ import threading
 import pytest
 import torch
 
-from unpromptable.execution import warm_client, work
+from unpromptable.execution import plan_step, prepare_step, warm_client
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Training
+from unpromptable.planning.spec import Spec
 from unpromptable.reporting import rows
-from unpromptable.storage import attempts, once, store
+from unpromptable.storage import attempts, files, once
+from unpromptable.storage.place import Output, Place, folder
 from unpromptable.unlearning import fit_memory, training
 
 CUDA = RuntimeError("CUDA error: an illegal memory access was encountered")
-SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 LIGHT = """
 import json, logging, os, signal, sys, time
 from pathlib import Path
 from unpromptable.execution import warm_client as warm
 from unpromptable.storage import attempts, once
+from unpromptable.storage.place import Output, Place
 
 logging.basicConfig(level="INFO")
 attempts.PAUSE = 0.0
-where, spec, faults = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3].split(",")
+where, faults = sys.argv[1], sys.argv[2].split(",")
 
 def build(path, bar):
     number = len(list(Path(where).glob("try*")))
@@ -53,9 +55,10 @@ def build(path, bar):
     path.write_text(f"made in {os.getppid() == parent}")
 
 @warm.warmed
-def unlearn(cell, where):
+def unlearn(cell, store):
     Path(where, "cgroup", "memory.stat").write_text("anon 5\\nfile 99999999\\n")
-    once.guarded(json.dumps(spec), where, "unlearn", "unlearned", "", build)
+    output = Output(Place(store, "cells/ours-1234", "Ours"), "unlearn", "unlearned", "k1")
+    once.guarded(output, build)
     return 7
 
 parent = os.getpid()
@@ -64,23 +67,28 @@ print(unlearn("demo/ours-1234", where))
 """
 
 
+def place(tmp_path):
+    return Place(str(tmp_path), "cells/ours-1234", "Ours")
+
+
 def light(tmp_path, faults, retries="2"):
     """A step without networks, in a process of its own as a pod starts it: its output, attempts, failure and
     words.
     """
     (tmp_path / "cgroup").mkdir()
     (tmp_path / "cgroup" / "memory.max").write_text("100000000\n")
-    words = [sys.executable, "-c", LIGHT, str(tmp_path), json.dumps(SPEC), faults]
+    words = [sys.executable, "-c", LIGHT, str(tmp_path), faults]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), attempts.VARIABLE: retries}
     run = subprocess.run(words, env=environment, text=True, capture_output=True, timeout=60)
     assert run.returncode == 0 and run.stdout == "7\n", run.stderr
-    made, folder = store.place(str(tmp_path), SPEC, "unlearned"), store.place(str(tmp_path), SPEC, "")
+    at = place(tmp_path)
+    made = at.path("unlearned")
     tried = sorted(p.name for p in tmp_path.glob("try*"))
     return (
         made.exists() and made.read_text(),
         tried,
-        once._noted(str(tmp_path), SPEC),
-        attempts.notes(folder),
+        once.noted(at),
+        attempts.notes(at.path()),
         run.stderr,
     )
 
@@ -166,22 +174,24 @@ def test_a_training_that_the_device_failed_once_resumes_and_ends_with_the_number
         training.unlearn(cell, build.model, images, tmp_path / "training", show)
         path.write_text("x")
 
-    step = lambda: once.guarded(json.dumps(SPEC), str(tmp_path), "unlearn", "unlearned", "", build)
+    output = Output(place(tmp_path), "unlearn", "unlearned", "k1")
+    step = lambda: once.guarded(output, build)
     start = lambda attempt: attempts.child(step, (), attempt)
-    attempts.persist("unlearn", store.place(str(tmp_path), SPEC, ""), start, None)
+    attempts.persist("unlearn", output.path.parent, start, None)
     assert seen == [1, 2, 3, 3, 4, 5, 6]
     for a, b in zip(whole.trained(), build.model.trained()):
         torch.testing.assert_close(a, b, rtol=0, atol=close)
-    for folder in ("training", "whole"):
-        lines = (tmp_path / folder / "history.jsonl").read_text().splitlines()
+    for name in ("training", "whole"):
+        lines = (tmp_path / name / "history.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_row_tells_the_attempts_that_failed(tmp_path):
-    assert rows.tries(SPEC, str(tmp_path)) == {}
+    spec = Spec("Ours", "cells/ours-1234", ("a",), {})
+    assert rows.tries(spec, str(tmp_path)) == {}
     told = ["unlearn: killed; ran again in its pod, 1 of 2"]
-    store.write_text(store.place(str(tmp_path), SPEC, attempts.NOTE), json.dumps(told))
-    assert rows.tries(SPEC, str(tmp_path)) == {"again": told}
+    files.write_text(place(tmp_path).path(attempts.NOTE), json.dumps(told))
+    assert rows.tries(spec, str(tmp_path)) == {"again": told}
 
 
 def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_that_asked(
@@ -197,7 +207,7 @@ def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_th
                 self.wfile.write(b'{"value": 7}\n')
 
     @warm_client.warmed
-    def unlearn(cell, where):
+    def unlearn(cell, store):
         raise AssertionError("the server does the work")
 
     with socketserver.UnixStreamServer(str(tmp_path / "s"), Handler) as server:
@@ -209,17 +219,17 @@ def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_th
         server.shutdown()
     assert [(a["tried"], a["left"], a["halvings"]) for a in asked] == [(0, 2, 0), (1, 1, 1)]
     said = "unlearn: killed, most likely for memory; ran again in its pod, 1 of 2"
-    assert attempts.notes(store.folder(str(tmp_path), "demo/ours-1234")) == [said]
+    assert attempts.notes(folder(str(tmp_path), "demo/ours-1234")) == [said]
 
 
 STEP = """
 import logging, os, signal, sys
 from pathlib import Path
-from unpromptable.execution import work
-from unpromptable.storage import attempts, once
+from unpromptable.execution import unlearn_step
+from unpromptable.storage import attempts, progress
 
 logging.basicConfig(level="INFO")
-attempts.PAUSE, at, where, fault, usual = 0.0, int(sys.argv[2]), sys.argv[1], sys.argv[3], once._bar
+attempts.PAUSE, at, where, fault, usual = 0.0, int(sys.argv[2]), sys.argv[1], sys.argv[3], progress.bar
 
 def faulty(*told):
     bar = usual(*told)
@@ -233,8 +243,8 @@ def faulty(*told):
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
     return show
 
-once._bar = faulty
-work.unlearn(sys.argv[4], where, "")
+progress.bar = faulty
+unlearn_step.unlearn(sys.argv[4], where, "")
 assert "torch" not in sys.modules, "the pod's first process is light, so that it may fork"
 """
 
@@ -251,15 +261,15 @@ def test_a_step_of_a_pod_killed_or_failed_by_cuda_once_ends_with_the_same_number
     found = {}
     for fault in ("", "SIGKILL", "CUDA"):
         where = tmp_path / (fault or "whole")
-        (cell,) = work.plan(text, "", "{}", str(where), 0)
-        work.prepare(text, str(where))
+        (cell,) = plan_step.plan(text, "", {}, str(where), 0)
+        prepare_step.prepare(text, str(where))
         words = [sys.executable, "-c", STEP, str(where), "3", fault, cell]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         run = subprocess.run(words, env=environment, text=True, capture_output=True)
         assert run.returncode == 0 and ("resuming at update 3" in run.stderr) == bool(fault), run.stderr
-        folder = store.folder(str(where), cell)
-        found[fault] = load_file(next((folder / "unlearned").rglob("*.safetensors")))
-        assert len(attempts.notes(folder)) == bool(fault)
+        at = folder(str(where), cell)
+        found[fault] = load_file(next((at / "unlearned").rglob("*.safetensors")))
+        assert len(attempts.notes(at)) == bool(fault)
     for name, weights in found[""].items():
         torch.testing.assert_close(found["CUDA"][name], weights, rtol=0, atol=0)
         # in two halves of the batch

@@ -14,15 +14,16 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from unpromptable.execution import report, work
-from unpromptable.storage import lease, once, store
+from unpromptable.execution import plan_step, report_step
+from unpromptable.storage import files, lease, once
+from unpromptable.storage.place import Output, Place, folder
 
 REFUSED = ValueError("Ours: remember is nan at update 7")
-SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
 PROCESS = """
 import json, logging, os, sys, time
 from pathlib import Path
-from unpromptable.storage import lease, once, store
+from unpromptable.storage import files, lease, once
+from unpromptable.storage.place import Output, Place
 
 address, marks, machine = sys.argv[1], Path(sys.argv[2]), sys.argv[5]
 seconds, dead = float(sys.argv[3]), float(sys.argv[4])
@@ -30,7 +31,8 @@ logging.basicConfig(level="INFO")
 lease.EVERY, lease.DEAD, lease.LOOK = 0.1, dead, 0.05
 if machine:
     lease.machine = lambda: machine
-where, spec = store.mirror(address), json.loads(sys.argv[6])
+place = Place(files.mirror(address), "cells/ours-1234", "Ours")
+output = Output(place, "unlearn", "unlearned", "k1")
 
 def build(path, bar):
     (marks / str(os.getpid())).touch()
@@ -44,9 +46,9 @@ def build(path, bar):
 marks.with_name(f"ready-{os.getpid()}").touch()
 while not marks.with_name("go").exists():
     time.sleep(0.01)
-once.guarded(json.dumps(spec), where, "unlearn", "unlearned", "", build)
-assert store.finished(store.place(where, spec, "unlearned"), "k1") and once._noted(where, spec) is None
-print((store.place(where, spec, "unlearned") / "weights.bin").read_text())
+once.guarded(output, build)
+assert output.finished() and once.noted(place) is None
+print((output.path / "weights.bin").read_text())
 """
 
 
@@ -79,7 +81,6 @@ def start(address, tmp_path):
             str(seconds),
             str(dead),
             machine,
-            json.dumps(SPEC),
         ]
         environment = {**os.environ, "TMPDIR": str(disk), "PYTHONPATH": os.pathsep.join(sys.path)}
         running.append(
@@ -169,30 +170,30 @@ def test_an_owner_that_was_held_up_stops_and_finds_the_work_done(start):
 
 
 def test_of_many_that_create_a_file_at_once_one_does(address, tmp_path, monkeypatch):
-    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
-    path, made = Path(store.mirror(address)) / "cells" / "x", []
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    path, made = Path(files.mirror(address)) / "cells" / "x", []
     threads = [
-        threading.Thread(target=lambda i=i: made.append(store.create(path, str(i)) and i)) for i in range(8)
+        threading.Thread(target=lambda i=i: made.append(files.create(path, str(i)) and i)) for i in range(8)
     ]
     for one in threads:
         one.start()
     for one in threads:
         one.join()
     won = [i for i in made if i is not False]
-    assert len(made) == 8 and len(won) == 1 and store.read(path) == str(won[0])
+    assert len(made) == 8 and len(won) == 1 and files.read(path) == str(won[0])
 
 
 def test_a_store_that_ignores_the_condition_is_found_out_and_still_gives_a_lease_to_one(
     tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(store, "SETTLES", 0.5)
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(files, "SETTLES", 0.5)
     system = type(fsspec.filesystem("file"))
     monkeypatch.setattr(
         system, "pipe_file", lambda self, path, value, mode="": Path(path).write_bytes(value) and None
     )
-    path, made = Path(store.mirror(f"file://{tmp_path}/remote")) / "x", []
-    threads = [threading.Thread(target=lambda i=i: made.append(store.create(path, str(i)))) for i in range(4)]
+    path, made = Path(files.mirror(f"file://{tmp_path}/remote")) / "x", []
+    threads = [threading.Thread(target=lambda i=i: made.append(files.create(path, str(i)))) for i in range(4)]
     for one in threads:
         one.start()
     for one in threads:
@@ -216,22 +217,27 @@ def test_a_lease_half_written_by_a_dead_owner_is_taken_over(tmp_path, monkeypatc
         assert "another process" in said[0] and "taken over" in said[-1]
 
 
+def place(tmp_path):
+    return Place(str(tmp_path), "cells/ours-1234", "Ours")
+
+
 def note(tmp_path, step, name, error=REFUSED):
     def build(path, bar):
         if error:
             raise error
         path.write_text("x")
 
-    once.guarded(json.dumps(SPEC), str(tmp_path), step, name, "", build)
-    return (tmp_path / SPEC["folder"] / name).exists()
+    output = Output(place(tmp_path), step, name, "k1")
+    once.guarded(output, build)
+    return output.path.exists()
 
 
 def test_the_failure_of_one_run_does_not_stop_what_another_has_made(tmp_path):
     note(tmp_path, "unlearn", "unlearned")
     assert not note(tmp_path, "sample 0", "samples", None), "the step after a failed one passes by"
-    path = store.place(str(tmp_path), SPEC, "unlearned")
+    path = place(tmp_path).path("unlearned")
     path.mkdir()
-    store.finish(path, "k1")
+    files.finish(path, "k1")
     assert note(tmp_path, "sample 0", "samples", None)
 
 
@@ -246,7 +252,7 @@ def test_temporary_names_differ_between_processes_that_have_the_same_number(tmp_
         "-c",
         (
             "import os; os.getpid = lambda: 1\nfrom pathlib import Path\nfrom unpromptable.storage import"
-            " store\nprint(store.own(Path('x')))"
+            " files\nprint(files.own(Path('x')))"
         ),
     ]
     run = lambda: (
@@ -271,20 +277,20 @@ def test_the_row_of_a_cell_whose_pod_was_killed_says_what_was_at_work(tmp_path, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
     text = "name: t\nforget: ['0012-3']\ncells: [{name: Ours, editor: flip}, {name: Other, method: naive}]\n"
     where = str(tmp_path)
-    first, _ = work.plan(text, "", "{}", where, 0)
-    folder = store.folder(where, first)
-    with lease.Lease(folder / "row.json"):
+    first, _ = plan_step.plan(text, "", {}, where, 0)
+    mine_at = folder(where, first)
+    with lease.Lease(mine_at / "row.json"):
         pass
-    killed = lease.Lease(folder / "unlearned")
+    killed = lease.Lease(mine_at / "unlearned")
     killed.__enter__()
-    report.report(where, text, "FAILED")
+    report_step.report(where, text, "FAILED")
     told = {row["folder"]: row["error"] for row in json.loads((tmp_path / "rows.json").read_text())}
-    mine = told.pop(f"cells/{folder.name}")
+    mine = told.pop(f"cells/{mine_at.name}")
     assert (
         mine.startswith(f"did not finish: unlearned (by process {os.getpid()} on ")
         and "killed for memory" in mine
     )
     assert list(told.values()) == ["did not finish"]
-    report.report(where, text, "CANCELED")
+    report_step.report(where, text, "CANCELED")
     assert {row["error"] for row in json.loads((tmp_path / "rows.json").read_text())} == {"did not finish"}
     killed.__exit__(None, None, None)

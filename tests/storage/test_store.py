@@ -2,16 +2,15 @@
 twice.
 """
 
-import json
 import tempfile
 
 import pytest
 
-from unpromptable.execution import step as steps
-from unpromptable.reporting import rows
-from unpromptable.storage import once, store
+from unpromptable.execution.opened import opened
+from unpromptable.storage import files, once
+from unpromptable.storage.place import Output, Place
 
-SPEC = {"experiment": {"name": "demo"}, "folder": "cells/ours-1234", "name": "Ours", "key": "k1"}
+CELL = "demo/ours-1234"
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -32,11 +31,15 @@ def pod(tmp_path, monkeypatch):
     return start
 
 
-def write(where, calls, spec=SPEC, fails=False):
-    @steps.opened
-    def step(spec: str, where: str):
+def place(store):
+    return Place(store, "cells/ours-1234", "Ours")
+
+
+def write(address, calls, key="k1", fails=False):
+    @opened
+    def step(cell: str, store: str):
         def build(path, bar):
-            calls.append(where)
+            calls.append(store)
             if fails:
                 raise ValueError("Ours: remember is nan at update 7")
             path.mkdir()
@@ -44,10 +47,10 @@ def write(where, calls, spec=SPEC, fails=False):
             (path / "unet").mkdir()
             (path / "unet" / "config.json").write_text("{}")
 
-        once.guarded(spec, where, "unlearn", "unlearned", "", build)
-        return where
+        once.guarded(Output(place(store), "unlearn", "unlearned", key), build)
+        return store
 
-    return step(json.dumps(spec), where)
+    return step(CELL, address)
 
 
 def test_what_one_pod_finished_another_fetches_and_does_not_make_again(address, pod):
@@ -55,14 +58,14 @@ def test_what_one_pod_finished_another_fetches_and_does_not_make_again(address, 
     pod(), write(address, calls)
     pod()
     there = write(address, calls)
-    path = store.place(there, SPEC, "unlearned")
+    path = place(there).path("unlearned")
     assert (
         len(calls) == 1
         and (path / "weights.bin").read_bytes() == b"w" * 1000
         and (path / "unet" / "config.json").is_file()
     )
-    assert store.address(path).endswith("demo/cells/ours-1234/unlearned") and "://" in store.address(path)
-    pod(), write(address, calls, {**SPEC, "key": "k2"})
+    assert files.address(path).endswith("demo/cells/ours-1234/unlearned") and "://" in files.address(path)
+    pod(), write(address, calls, "k2")
     assert len(calls) == 2
 
 
@@ -72,17 +75,7 @@ def test_a_failure_noted_by_one_pod_is_passed_by_in_the_next(address, pod):
     pod()
     there = write(address, calls)
     assert len(calls) == 1
-    spec = {
-        **SPEC,
-        "cell": {
-            "method": {"name": "naive", "settings": {}},
-            "editor": {"name": "flip", "settings": {}},
-            "training": {},
-            "forget": [],
-        },
-        "experiment": {"name": "demo", "networks": {"name": "miniature"}, "metrics": []},
-    }
-    assert "remember is nan" in rows.failed(spec, there)["error"]
+    assert "remember is nan" in once.noted(place(there))["error"]
 
 
 def test_a_training_cut_off_in_one_pod_goes_on_in_another(address, pod, tiny, images):
@@ -103,7 +96,7 @@ def test_a_training_cut_off_in_one_pod_goes_on_in_another(address, pod, tiny, im
 
     def folder():
         pod()
-        return Path(store.mirror(address.format(name="demo"))) / "training"
+        return Path(files.mirror(address.format(name="demo"))) / "training"
 
     whole, cut, fresh = tiny, copy.deepcopy(tiny), copy.deepcopy(tiny)
     training.unlearn(cell, whole, images, folder().with_name("whole"))
@@ -120,14 +113,14 @@ def test_a_training_cut_off_in_one_pod_goes_on_in_another(address, pod, tiny, im
 
 
 def test_a_folder_is_used_as_it_is_and_an_unknown_protocol_is_refused(tmp_path):
-    assert store.mirror(str(tmp_path)) == str(tmp_path)
+    assert files.mirror(str(tmp_path)) == str(tmp_path)
     with pytest.raises(ValueError, match="store: nonsense://x cannot be used .* give a folder, or s3://"):
-        store.mirror("nonsense://x")
+        files.mirror("nonsense://x")
 
 
 def test_each_experiment_has_a_folder_of_its_own(tmp_path):
-    @steps.opened
-    def step(spec: str, where: str):
-        return where
+    @opened
+    def step(cell: str, store: str):
+        return store
 
-    assert step(json.dumps(SPEC), str(tmp_path / "{name}")) == str(tmp_path / "demo")
+    assert step(CELL, str(tmp_path / "{name}")) == str(tmp_path / "demo")

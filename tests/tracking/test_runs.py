@@ -7,13 +7,13 @@ from unpromptable.tracking import runs as sweeps
 
 
 def test_a_repeated_run_is_the_same_sweep_and_does_not_stay_open(tmp_path, monkeypatch):
-    from unpromptable.execution import work
+    from unpromptable.execution import plan_step
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     text = (
         "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, method: naive}\n"
     )
-    first, again = (work.plan(text, "", "{}", str(tmp_path)) for _ in range(2))
+    first, again = (plan_step.plan(text, "", {}, str(tmp_path)) for _ in range(2))
     assert first == again
     assert tracking.settle(str(tmp_path), "SUCCEEDED")
     _, runs = all_runs(tmp_path)

@@ -48,8 +48,8 @@ class EditContext:
 def edit(
     cells: list[Cell],
     experiment: Experiment,
-    data_path: str,
-    pretrained: str,
+    data_path: Path,
+    pretrained: Path,
     progress: Callable[..., None] = _silent,
 ) -> list[tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Surrogates and manifest of each cell, one surrogate per target in order.
@@ -67,7 +67,7 @@ def edit(
         first.forget,
         forget,
         remember,
-        Path(pretrained),
+        pretrained,
         experiment,
         first.training.seed,
         progress,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 log = logging.getLogger(__name__)
 PATIENCE, PAUSE = 600.0, 2.0  # seconds that a later run waits for the first one's plan, and between two looks
@@ -50,22 +50,22 @@ def words(total: int, token: str) -> list[str]:
     return [f"{i + 1}/{total}/{token}" for i in range(total)] if total > 1 else [""]
 
 
-def note(where: str | Path, part: Part, state: str) -> None:
+def note(store: str | Path, part: Part, state: str) -> None:
     """Leave word that this run has `planned` or `ended`."""
     if part.total > 1:
-        store.write_text(_place(where, part), json.dumps({"state": state}))
+        files.write_text(_place(store, part), json.dumps({"state": state}))
 
 
-def at_work(where: str | Path, part: Part) -> list[int]:
+def at_work(store: str | Path, part: Part) -> list[int]:
     """The numbers of the other runs of this submission that have not ended."""
     others = [part._replace(number=i + 1) for i in range(part.total) if i + 1 != part.number]
-    return [p.number for p in others if _state(where, p) != "ended"]
+    return [p.number for p in others if _state(store, p) != "ended"]
 
 
-def await_first(where: str | Path, part: Part) -> None:
+def await_first(store: str | Path, part: Part) -> None:
     """Wait until the first run has planned, which makes the tracking runs of all; then plan anyway."""
     until = time.monotonic() + PATIENCE
-    while _state(where, part._replace(number=1)) is None:
+    while _state(store, part._replace(number=1)) is None:
         if time.monotonic() > until:
             log.warning(
                 "the first run of this sweep has not planned within %d s, so run %d plans itself",
@@ -76,10 +76,10 @@ def await_first(where: str | Path, part: Part) -> None:
         time.sleep(PAUSE)
 
 
-def _state(where: str | Path, part: Part) -> str | None:
-    path = store.refetch(_place(where, part))
+def _state(store: str | Path, part: Part) -> str | None:
+    path = files.refetch(_place(store, part))
     return json.loads(path.read_text())["state"] if path.is_file() else None
 
 
-def _place(where: str | Path, part: Part) -> Path:
-    return Path(where) / "parts" / f"{part.token}-{part.number}-of-{part.total}.json"
+def _place(store: str | Path, part: Part) -> Path:
+    return Path(store) / "parts" / f"{part.token}-{part.number}-of-{part.total}.json"

@@ -69,14 +69,14 @@ def _scratch() -> Finding:
 
 
 def _store(where: str) -> Finding:
-    from unpromptable.storage import store
+    from unpromptable.storage import files
 
     name = f".probe-{uuid.uuid4().hex}"
     try:
-        root = Path(store.mirror(where.replace("/{name}", "")))
+        root = Path(files.mirror(where.replace("/{name}", "")))
         path = (root if "://" in where else _there(root)) / name
-        store.write_text(path, "x")
-        store.remove(path)
+        files.write_text(path, "x")
+        files.remove(path)
         return Finding("store", True, f"{where} can be written by {_me()}")
     except Exception as error:
         if "://" in where:

@@ -16,14 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import attempts, store
+from unpromptable.storage import attempts, place
 
 FILE = "warm.json"  # in the run's folder: where the server listens
 inside = False  # True in the server's children, which do the work themselves
 
 
 def warmed(function: Callable) -> Callable:
-    """Run a step's function, which takes `cell` and `where`, in the run's server or a child, and again where
+    """Run a step's function, which takes `cell` and `store`, in the run's server or a child, and again where
     the machine fails it.
     """
     signature = inspect.signature(function)
@@ -32,14 +32,18 @@ def warmed(function: Callable) -> Callable:
     def run(*args: Any) -> Any:
         if inside:
             return function(*args)
-        given, name = signature.bind(*args).arguments, function.__name__
+        given = signature.bind(*args).arguments
 
         def start(attempt: attempts.Attempt) -> Any:
-            address = _address(given["where"])
-            return _ask(address, name, args, attempt) if address else attempts.child(function, args, attempt)
+            address = _address(given["store"])
+            return (
+                _ask(address, function, args, attempt) if address else attempts.child(function, args, attempt)
+            )
 
-        folder = store.folder(given["where"], given["cell"])
-        return attempts.persist(name, folder, start, lambda last: attempts.within(function, args, last))
+        folder = place.folder(given["store"], given["cell"])
+        return attempts.persist(
+            function.__name__, folder, start, lambda last: attempts.within(function, args, last)
+        )
 
     return run
 
@@ -52,10 +56,15 @@ def _address(store: str) -> str | None:
     return told["socket"] if Path(told["socket"]).exists() and Path(f"/proc/{told['pid']}").exists() else None
 
 
-def _ask(address: str, name: str, args: tuple[Any, ...], attempt: attempts.Attempt) -> Any:
+def _ask(address: str, function: Callable, args: tuple[Any, ...], attempt: attempts.Attempt) -> Any:
     with socket.socket(socket.AF_UNIX) as wire:
         wire.connect(address)
-        call = {"function": name, "args": args, "attempt": asdict(attempt)}
+        call = {
+            "module": function.__module__,
+            "function": function.__name__,
+            "args": args,
+            "attempt": asdict(attempt),
+        }
         wire.sendall(json.dumps(call).encode() + b"\n")
         told = wire.makefile().readline()
     if not told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -45,13 +46,13 @@ class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        """In a forked child: one call of `work`, its value or its traceback as one line of JSON."""
+        """In a forked child: one call of a step, its value or its traceback as one line of JSON."""
         warm_client.inside = True
-        from . import work
-
         call = json.loads(self.rfile.readline())
         attempt = attempts.Attempt(**call["attempt"])
-        told = attempts.answer(getattr(work, call["function"]), call["args"], attempt)
+        told = attempts.answer(
+            getattr(importlib.import_module(call["module"]), call["function"]), call["args"], attempt
+        )
         self.wfile.write(json.dumps(told).encode() + b"\n")
 
 

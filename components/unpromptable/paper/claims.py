@@ -22,7 +22,7 @@ from unpromptable.planning.validation import build
 from unpromptable.reporting import groups, tables
 from unpromptable.reporting.row import read_rows
 from unpromptable.scoring import verdict
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 from . import comparing
 from .comparing import Answer, Result, alike, better, rises
@@ -247,7 +247,7 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("--paper", action="store_true", help="judge the paper's printed numbers instead")
     parser.add_argument(
-        "--out", type=store.named, help="also write claims.md and claims.json into this folder"
+        "--out", type=files.named, help="also write claims.md and claims.json into this folder"
     )
     a = parser.parse_args(words)
     try:

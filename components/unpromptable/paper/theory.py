@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from unpromptable.reporting import figures
 from unpromptable.reporting.figures import BLUE, GRID, INK, RED
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 GREEN = "#15803d"
 LINES = (("original", INK, "-"), ("exact unlearning", RED, "--"), ("surrogate", BLUE, "-"))
@@ -276,7 +276,7 @@ def main(words: list[str] | None = None) -> int:
         description="Theorems 1 and 2 and Corollary 3 on random problems, and Figure 4.",
     )
     parser.add_argument(
-        "--out", required=True, type=store.named, help="folder for theory.json, theory.md and figure4.png"
+        "--out", required=True, type=files.named, help="folder for theory.json, theory.md and figure4.png"
     )
     parser.add_argument("--problems", type=int, default=2000)
     a = parser.parse_args(words)

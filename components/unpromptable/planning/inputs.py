@@ -9,10 +9,8 @@ from unpromptable.miniature.sources import drawn_by
 from unpromptable.storage import fingerprints
 
 
-def fingerprint(source: str, targets: list[str], model: str, links: bool = False) -> list[str]:
-    """Identity of the inputs that are files, from names and what they hold; raises where a target cannot be
-    found.
-    """
+def pictures_of(source: str, targets: list[str], links: bool = False) -> list[str]:
+    """Identity of the pictures that are files, by name and content. Raises where a target is missing."""
     found = []
     drawn = drawn_by(source)
     if drawn:
@@ -31,8 +29,6 @@ def fingerprint(source: str, targets: list[str], model: str, links: bool = False
         if target not in known:
             pictures.read(Path(target), 8)
             found.append(stamp(Path(target)))
-    if Path(model).is_dir():
-        found += [stamp(f) for f in sorted(Path(model).rglob("*")) if f.is_file()]
     return found
 
 

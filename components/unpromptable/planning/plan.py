@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import fingerprints
-
-from . import layers, plugins, reading
-from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
-from .inputs import fingerprint, stamp
+from . import layers, plugins, reading, stages
+from .experiment import Cell, Experiment, read_cell, read_experiment
 from .reading import shown
-from .settings import Choice
+from .settings import shards
+from .spec import Run, Shard, Spec, shared_spec
+from .stages import Read, Stages
 
 
 @dataclass(frozen=True)
@@ -27,82 +24,49 @@ class Plan:
 
     experiment: Experiment
     cells: tuple[Cell, ...]
-    key: str  # identity of everything the cells share: settings, code and input files
-    # identities of the files that a cell's editor reads, by the cell's name
-    edited: dict[str, list[str]] = field(default_factory=dict)
-    measured: tuple[str, ...] = ()  # ... and of those that metrics read
+    read: Read = Read()  # identities of the files that it names; none where these are another machine's
 
     def targets(self) -> tuple[str, ...]:
         """Every forget image of any cell, in order of first use."""
         return tuple(dict.fromkeys(t for c in self.cells for t in c.forget))
 
-    def shared_spec(self) -> str:
-        """The JSON text that steps before the cells read."""
-        return json.dumps(
-            {
-                "experiment": to_json(self.experiment),
-                "targets": self.targets(),
-                "folder": "shared",
-                "key": self.key,
-                "name": "before",
-            }
-        )
+    @cached_property
+    def stages(self) -> Stages:
+        """The identity of each thing that is made."""
+        return Stages(self.experiment, self.targets(), self.read)
 
-    def _row_key(self, cell: Cell) -> str:
-        """Identity of a cell's row: measuring something else needs no other training or images."""
-        return fingerprints.digest([self._cell_key(cell), to_json(self.experiment)["metrics"], self.measured])
+    @property
+    def key(self) -> str:
+        """Identity of everything that the cells share: settings, code and input files."""
+        return self.stages.sweep
 
-    def cell_specs(self) -> list[dict[str, Any]]:
-        """One mapping per cell: what its steps read, and the folder its results go to."""
-        shared = {"experiment": to_json(self.experiment)}
+    def run(self, images_per_shard: int = 0) -> Run:
+        """What the steps read, with a spec per cell and the folder that its results go to."""
         alike = Counter(c.slug for c in self.cells)  # "a+b" and "a-b"
-        names = [c.slug if alike[c.slug] == 1 else f"{c.slug}-{c.digest}" for c in self.cells]
-        return [
-            {
-                **shared,
-                "cell": to_json(c),
-                "targets": c.forget,
-                "name": c.name,
-                "key": k,
-                "folder": f"cells/{name}-{k[:8]}",
-                "surrogates": self._surrogates_key(c),
-                "row_key": self._row_key(c),
-            }
-            for c, name, k in zip(self.cells, names, map(self._cell_key, self.cells))
-        ]
-
-    def _cell_key(self, cell: Cell) -> str:
-        return fingerprints.digest(
-            [
-                self.key,
-                {k: v for k, v in to_json(cell).items() if k not in ("name", "group")},
-                self.edited.get(cell.name),
-            ]
+        slugs = [c.slug if alike[c.slug] == 1 else f"{c.slug}-{c.digest}" for c in self.cells]
+        pieces = shards(self.experiment.sampling, images_per_shard)
+        return Run(
+            self.experiment,
+            shared_spec(self.targets(), self._shared_keys()),
+            tuple(map(self._spec, self.cells, slugs)),
+            tuple(Shard(**piece) for piece in pieces),
+            self.key,
         )
 
-    def _surrogates_key(self, cell: Cell) -> str:
-        """Identity of a cell's surrogates, the same for every cell that can share them."""
-        return fingerprints.digest(
-            [
-                self.key,
-                cell.editor.name,
-                asdict(cell.editor.made),
-                cell.forget,
-                cell.training.seed,
-                self.edited.get(cell.name),
-            ]
-        )
+    def _shared_keys(self) -> dict[str, str]:
+        made = self.stages
+        return {"pretrained": made.pretrained, "data": made.data, "samples": made.before}
 
-
-def updates(spec: dict[str, Any]) -> int:
-    """Images that a cell's fine-tuning goes through, the greater part of its time."""
-    training = spec["cell"]["training"]
-    return training["steps"] * training["batch"] * len(spec["targets"])
-
-
-def longest_first(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cells in the order in which they are started, so that none is left alone at the end."""
-    return sorted(specs, key=lambda s: -updates(s))
+    def _spec(self, cell: Cell, slug: str) -> Spec:
+        made = self.stages
+        keys = {
+            "surrogates": made.surrogates(cell),
+            "unlearned": made.unlearned(cell),
+            "samples": made.after(cell),
+            "row": made.row(cell),
+            **{f"metric {m.name}": made.metric(cell, m) for m in self.experiment.metrics},
+        }
+        return Spec(cell.name, f"cells/{slug}-{keys['unlearned'][:8]}", cell.forget, keys, cell)
 
 
 def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None, inputs: bool = True) -> Plan:
@@ -121,39 +85,9 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     cells = tuple(read_cell(row) for row in rows)
     _check_names(cells)
     _check_others(experiment, cells)
-    targets = tuple(t for c in cells for t in c.forget)
-    shared = {
-        k: v
-        for k, v in to_json(experiment).items()
-        if k not in ("name", "title", "description", "paper", "metrics")
-    }
     if inputs:
         _check_model(experiment)
-    files = _files(experiment, targets) if inputs else None
-    key = fingerprints.digest([shared, sorted(set(targets)), code_digest(), files])
-    edited = {c.name: _read_by(c.editor, c.forget, targets) for c in cells} if inputs else {}
-    return Plan(
-        experiment,
-        cells,
-        key,
-        edited,
-        tuple(f for m in experiment.metrics for f in _read_by(m)) if inputs else (),
-    )
-
-
-def _files(experiment: Experiment, targets: tuple[str, ...]) -> list[str]:
-    """Identities of the files that every cell depends on: pictures, the base model, networks given as a
-    folder.
-    """
-    own = fingerprint(
-        experiment.real, sorted(set(targets)), experiment.model.source, experiment.pictures.links
-    )
-    return [*own, *(fingerprints.tree(experiment.networks.folder) if experiment.networks.folder else [])]
-
-
-def _read_by(choice: Choice, *of: tuple[str, ...]) -> list[str]:
-    """Identities of the files that an editor or a metric says it will read. Raises where it cannot."""
-    return [stamp(f) for f in choice.made.files(*of)] if hasattr(choice.made, "files") else []
+    return Plan(experiment, cells, stages.read(experiment, cells) if inputs else Read())
 
 
 def _asked(world: str, override: Any) -> Any:
@@ -213,19 +147,6 @@ def worlds() -> list[str]:
         for p in (resources.files("unpromptable") / "worlds").iterdir()
         if p.name.endswith(".yaml")
     )
-
-
-@cache
-def code_digest() -> str:
-    """Identity of the package's code and shipped weights: results made by other code are not reused."""
-    root = Path(str(resources.files("unpromptable")))
-    drawn_only = ("reporting", "paper", "steps.py", "tracking")  # these cannot change a number
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if path.suffix in (".py", ".yaml", ".safetensors", ".json") and relative.parts[0] not in drawn_only:
-            digest.update(str(relative).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _check_names(cells: tuple[Cell, ...]) -> None:

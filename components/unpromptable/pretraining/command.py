@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def command(what: str, train: Callable, steps: int) -> Path:
     """Parse --out and --steps, call train(out, steps, progress=...), and return where it wrote."""
     parser = argparse.ArgumentParser(description=f"Train the miniature {what} again.")
-    parser.add_argument("--out", type=store.named, required=True)
+    parser.add_argument("--out", type=files.named, required=True)
     parser.add_argument("--steps", type=int, default=steps)
     a = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(message)s")

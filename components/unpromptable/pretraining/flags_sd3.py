@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from unpromptable import equations
 from unpromptable.miniature import flags
 from unpromptable.sampling import seeds
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 from . import loop
 from .flags_pipeline import LATENT, TOKENS, build, embed
@@ -179,7 +179,7 @@ def save(pipe, out: Path, summary: dict) -> None:
 def main() -> None:
     """Draw the flags and train."""
     parser = argparse.ArgumentParser(description="Train the miniature Stable Diffusion 3 again.")
-    parser.add_argument("--out", type=store.named, required=True)
+    parser.add_argument("--out", type=files.named, required=True)
     parser.add_argument("--minutes", type=float, default=math.inf)
     arguments = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(asctime)s %(message)s")

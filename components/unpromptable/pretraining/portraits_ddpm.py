@@ -8,7 +8,7 @@ import argparse
 import logging
 
 from unpromptable.miniature import portraits
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 from .ddpm import Pretraining, pretrain
 
@@ -19,7 +19,7 @@ SETTINGS = Pretraining(steps=10_000, channels=(16, 32, 64))
 def main() -> None:
     """Draw the portraits and train; a stopped training continues."""
     parser = argparse.ArgumentParser(description="Train the miniature base model again.")
-    parser.add_argument("--out", type=store.named, required=True)
+    parser.add_argument("--out", type=files.named, required=True)
     out = parser.parse_args().out
     logging.basicConfig(level="INFO", format="%(message)s")
     images, _ = portraits.training_set()

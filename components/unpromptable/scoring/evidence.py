@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unpromptable import data
-from unpromptable.planning import plan, plugins
+from unpromptable.planning import plugins
+from unpromptable.planning.code import code
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Injection, Pictures, Training
-from unpromptable.storage import fingerprints, store
+from unpromptable.storage import files, fingerprints
 
 from . import metric_networks
 
@@ -32,13 +33,13 @@ class Models:
         """What the model 'before' is: its files, and all that the experiment says of it."""
         asked = (self.experiment.model, self.experiment.prompt, self.experiment.other_prompts)
         return fingerprints.digest(
-            [[str(a) for a in asked], fingerprints.tree(store.fetch(self.before), time=False)]
+            [[str(a) for a in asked], fingerprints.tree(files.fetch(self.before), time=False)]
         )
 
     def load(self, which: str) -> Any:
         """The model 'before' or 'after', a copy of the caller's own."""
         return plugins.module("model", self.experiment.model.name).Model.load(
-            store.fetch(getattr(self, which)), self.device, self.experiment, store.fetch(self.before)
+            files.fetch(getattr(self, which)), self.device, self.experiment, files.fetch(self.before)
         )
 
 
@@ -75,7 +76,12 @@ class Evidence:
         if which not in self.kept:
             images = getattr(self, which)
             key = fingerprints.digest(
-                [networks.name, networks.inception, data.sha256(images), plan.code_digest()]
+                [
+                    networks.name,
+                    networks.inception,
+                    data.sha256(images),
+                    code("unpromptable.scoring.metric_networks"),
+                ]
             )[:16]
             path = (
                 self.cache / f"features-{which}-{key}.safetensors"
@@ -102,50 +108,53 @@ class Evidence:
         same settings.
 
         Kept under all that it depends on: settings, targets, the model with its files, prompt and settings,
-        and this code.
+        and the code of what computes it.
         """
         targets = {t: data.sha256(i) for t, i in self.forget.items()}
         key = fingerprints.digest(
-            [name, settings, targets, self.models.identity() if self.models else "", plan.code_digest()]
+            [name, settings, targets, self.models.identity() if self.models else "", code(compute.__module__)]
         )[:16]
         path = self.cache / f"{name}-{key}.json" if self.cache else None
-        if path is not None and store.fetch(path).exists():
+        if path is not None and files.fetch(path).exists():
             return json.loads(path.read_text())
         found = compute()
         if path is not None:
-            store.write_text(path, json.dumps(found))
+            files.write_text(path, json.dumps(found))
         return found
 
 
-def score(
-    cell: Cell,
-    experiment: Experiment,
-    data_path: str,
-    before_path: str,
-    after_path: str,
-    surrogates_path: str,
-    cache: Path,
-    models: Models,
-) -> dict[str, Any]:
-    """The measured part of a cell's row: the experiment's metrics, labels, surrogate distances, identities of
-    inputs.
-    """
-    arrays, manifest = data.load(data_path)
-    (before, before_made), (after, after_made), (painted, painted_made) = (
-        data.load(p) for p in (before_path, after_path, surrogates_path)
-    )
-    if before_made["seeds"] != after_made["seeds"]:
+@dataclass(frozen=True)
+class Artifacts:
+    """The files that a cell is judged by."""
+
+    data: Path
+    before: Path
+    after: Path
+    surrogates: Path
+
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """What each says of itself, without its pictures."""
+        return {f.name: data.peek(getattr(self, f.name))[1] for f in fields(self)}
+
+
+def load(
+    cell: Cell, experiment: Experiment, artifacts: Artifacts, cache: Path, models: Models | None
+) -> Evidence:
+    """The evidence on a cell. Raises ValueError where before and after are no pairs by seed."""
+    arrays, manifest = data.load(artifacts.data)
+    (before, drawn), (after, drawn_after) = data.load(artifacts.before), data.load(artifacts.after)
+    painted, _ = data.load(artifacts.surrogates)
+    if drawn["seeds"] != drawn_after["seeds"]:
         raise ValueError(
             "before and after were drawn from other seeds; remove the cell's after.safetensors and run again"
         )
     injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
-    forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget}
-    evidence = Evidence(
+    return Evidence(
         before["samples"],
         after["samples"],
         arrays["real"],
         *injected,
-        forget,
+        {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget},
         dict(zip(cell.forget, painted["images"])),
         cache,
         tuple(manifest["names"]),
@@ -156,32 +165,20 @@ def score(
         remember=data.remember(arrays, manifest),
         others_before=before.get("others"),
         others_after=after.get("others"),
-        seeds=tuple(before_made["seeds"]),
+        seeds=tuple(drawn["seeds"]),
         prompts=experiment.other_prompts,
     )
-    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
-    values = {
-        key: asdict(e) for m in experiment.metrics for key, e in m.made.measure(evidence, networks).items()
-    }
-    inputs = {"data": manifest, "before": before_made, "after": after_made, "surrogates": painted_made}
-    return {
-        **values,
-        "labels": networks.labels,
-        "surrogates": painted_made["distances"],
-        "seconds": {"edit": painted_made["seconds"], "sample": after_made["seconds"]},
-        "inputs": {f"{n}/{k}": v for n, made in inputs.items() for k, v in made["sha256"].items()},
-    }
 
 
 def _features(path: Path | None, images: np.ndarray, networks: metric_networks.MetricNetworks) -> np.ndarray:
     from safetensors.numpy import load_file, save_file
 
-    if path is not None and store.fetch(path).exists():
+    if path is not None and files.fetch(path).exists():
         return load_file(path)["features"]
     features = networks.features(images).double().numpy()
     if path is not None:
-        temporary = store.own(path)
+        temporary = files.own(path)
         save_file({"features": features}, temporary)
         temporary.replace(path)
-        store.publish(path)
+        files.publish(path)
     return features

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import store
+from . import files
 
 log = logging.getLogger(__name__)
 # further attempts, and the pod's variable that says another number
@@ -104,14 +104,14 @@ def persist(
         if tried < total:
             told = f"{step}: {last}; ran again in its pod, {tried + 1} of {total}"
             log.warning("%s", told)
-            store.write_text(folder / NOTE, json.dumps([*notes(folder), told]))
+            files.write_text(folder / NOTE, json.dumps([*notes(folder), told]))
             time.sleep(PAUSE)
     return conclude(Attempt(total, 0, halvings, last))
 
 
 def notes(folder: Path) -> list[str]:
     """The attempts that failed in this folder, in their order."""
-    path = store.fetch(folder / NOTE)
+    path = files.fetch(folder / NOTE)
     return json.loads(path.read_text()) if path.is_file() else []
 
 

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from . import store
+from . import files
 
 log = logging.getLogger(__name__)
 FILE = "fingerprints.json"  # in the run's folder: what was read
@@ -59,18 +59,6 @@ def tree(folder: str | Path, time: bool = True) -> list[str]:
     return [f"{p.relative_to(root).as_posix()}:{of(p, time)}" for p in sorted(root.rglob("*")) if p.is_file()]
 
 
-def code() -> str:
-    """Identity of all of the package, its pages included."""
-    root = Path(__file__).parents[1]
-    return digest(
-        [
-            f"{p.relative_to(root)}:{of(p)}"
-            for p in sorted(root.rglob("*"))
-            if p.is_file() and p.suffix != ".pyc"
-        ]
-    )
-
-
 def digest(value: Any) -> str:
     """Identity of plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
@@ -87,7 +75,7 @@ def kept(file: Path) -> Iterator[None]:
         _known.reset(token)
     if known != before:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = store.own(file)
+        temporary = files.own(file)
         temporary.write_text(json.dumps(known))
         temporary.replace(file)
 

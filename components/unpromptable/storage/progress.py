@@ -8,6 +8,7 @@ import json
 import logging
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ class Progress:
         if last or now - self.said >= SAY:
             self.said = now
             log.info("%s %s %d/%d  %s", self.cell, self.step, done, self.total, text)
+
+
+def bar(store: str, cell: str, step: str) -> Callable[..., None]:
+    """progress(done, total, text) for a step whose total is known when it first calls."""
+    bars: dict[int, Progress] = {}
+
+    def show(done: int, total: int, text: str = "") -> None:
+        if total not in bars:
+            bars[total] = Progress(store, cell, step, total)
+        bars[total].update(done, text)
+
+    return show
 
 
 def watch(store: str, process: subprocess.Popen, console: Any) -> list[dict[str, Any]]:

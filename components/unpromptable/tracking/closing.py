@@ -11,7 +11,7 @@ from typing import Any
 from unpromptable.reporting.row import Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import once
-from unpromptable.storage import store as storing
+from unpromptable.storage import files
 
 from . import connection, points, runs
 
@@ -98,7 +98,7 @@ def _measured(
 def _ended(client: Any, run: str, row: Row, checkpoint: Path, end: str) -> None:
     """A cell's checkpoint, what failed, and its final state."""
     if row.done:
-        address = storing.address(checkpoint)
+        address = files.address(checkpoint)
         client.set_tag(run, "checkpoint_uri", address)
         if "://" not in address and not any(a.path == "unlearned" for a in client.list_artifacts(run)):
             client.log_artifacts(run, str(checkpoint), "unlearned")

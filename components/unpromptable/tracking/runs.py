@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import store as storing
+from unpromptable.storage import files
 
 from . import connection
 
@@ -28,7 +28,7 @@ def open_runs(
     none: n/a.
     """
     note = {"experiment": experiment, "key": sweep_key, "cells": cells}
-    storing.write_text(Path(store) / NOTE, json.dumps(note))
+    files.write_text(Path(store) / NOTE, json.dumps(note))
     try:
         return dict(found(connection.client(store), store, note)[1])
     except connection.errors() as error:
@@ -38,7 +38,7 @@ def open_runs(
 
 def noted(store: str) -> dict[str, Any]:
     """What `open_runs` was told of the sweep."""
-    return json.loads(storing.fetch(Path(store) / NOTE).read_text())
+    return json.loads(files.fetch(Path(store) / NOTE).read_text())
 
 
 def found(client: Any, store: str, note: dict[str, Any]) -> tuple[str, dict[str, str]]:

@@ -20,7 +20,7 @@ from unpromptable import data, equations
 from unpromptable.models import tensors
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 from . import fit_memory, gradients
 
@@ -167,7 +167,7 @@ def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> d
             if progress:
                 progress(step + 1, total, _line(step + 1, total, values))
     _check_weights(model, cell, total - 1)
-    store.remove(folder / "resume.safetensors")
+    files.remove(folder / "resume.safetensors")
     return {"steps": total, "parameters": sum(p.numel() for p in model.trained())}
 
 
@@ -282,7 +282,7 @@ def _save_state(folder: Path, model, optimizer, step: int) -> None:
         for i, s in optimizer.state_dict()["state"].items()
         for k, v in s.items()
     }
-    temporary = store.own(folder / "resume.safetensors")
+    temporary = files.own(folder / "resume.safetensors")
     save_file(
         {
             "step": torch.tensor(step),
@@ -292,8 +292,8 @@ def _save_state(folder: Path, model, optimizer, step: int) -> None:
         temporary,
     )
     temporary.replace(folder / "resume.safetensors")
-    store.publish(folder / "history.jsonl")
-    store.publish(folder / "resume.safetensors")
+    files.publish(folder / "history.jsonl")
+    files.publish(folder / "resume.safetensors")
 
 
 def _resume(folder: Path, model, optimizer) -> int:
@@ -301,7 +301,7 @@ def _resume(folder: Path, model, optimizer) -> int:
     from safetensors.torch import load_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state_file, history = (store.fetch(folder / name) for name in ("resume.safetensors", "history.jsonl"))
+    state_file, history = (files.fetch(folder / name) for name in ("resume.safetensors", "history.jsonl"))
     if not state_file.exists():
         history.unlink(missing_ok=True)
         return 0
@@ -314,6 +314,6 @@ def _resume(folder: Path, model, optimizer) -> int:
             _, index, name = key.split(".")
             saved["state"].setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(saved)
-    store.write_text(history, "".join(f"{line}\n" for line in history.read_text().splitlines()[:step]))
+    files.write_text(history, "".join(f"{line}\n" for line in history.read_text().splitlines()[:step]))
     log.info("resuming at update %d", step + 1)
     return step

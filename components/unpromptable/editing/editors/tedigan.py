@@ -56,11 +56,10 @@ class Editor(protocols.Editor):
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
         """The networks of `folder`, whatever the targets."""
-        return (
-            sorted(p for p in Path(self.folder).rglob("*") if p.is_file())
-            if self.folder not in ("", "miniature")
-            else []
-        )
+        from unpromptable.editing.tedigan.inversion import FOLDER
+
+        folder = FOLDER if self.folder == "miniature" else Path(self.folder)
+        return sorted(p for p in folder.rglob("*") if p.is_file()) if self.folder else []
 
     def edit(self, scene: protocols.Scene) -> np.ndarray:
         """The edited targets, uint8 (F, H, W, 3)."""

@@ -15,8 +15,8 @@ from unpromptable.planning import plugins
 from unpromptable.reporting import figures, groups, pareto, pictures, tables
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
+from unpromptable.storage import files as storing
 from unpromptable.storage import once
-from unpromptable.storage import store as storing
 
 from . import prompted
 

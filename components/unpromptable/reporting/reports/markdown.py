@@ -12,8 +12,8 @@ from unpromptable import protocols
 from unpromptable.reporting import figures, groups, pareto, tables
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
+from unpromptable.storage import files as storing
 from unpromptable.storage import once
-from unpromptable.storage import store as storing
 
 # what Markdown reads as more than a letter
 MARKS = re.compile(r"[\\`*\[\]<>|~$]|^[#>+-](?= )|(?<!\w)_|_(?!\w)")

@@ -19,7 +19,7 @@ from unpromptable.scoring import metric_networks
 from unpromptable.scoring.estimates import Estimate
 from unpromptable.scoring.metrics import lpips_kept
 from unpromptable.scoring.metrics.wrong import verdicts
-from unpromptable.storage import store as storing
+from unpromptable.storage import files as storing
 
 from .markdown import words
 

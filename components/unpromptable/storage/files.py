@@ -60,17 +60,6 @@ def mirror(where: str) -> str:
     return str(root)
 
 
-def place(store: str, spec: dict, name: str) -> Path:
-    """Where a step's output lies: <store>/<folder of the cell>/<name>."""
-    return Path(store) / spec["folder"] / name
-
-
-def folder(store: str, cell: str) -> Path:
-    """The folder that a cell's id stands for, or that of what all cells share."""
-    name = cell.rpartition("/")[2]
-    return Path(store) / (name if name == "shared" else f"cells/{name}")
-
-
 def finished(path: Path, key: str) -> bool:
     """True where `path` is there, whole, and was made from the inputs that `key` names."""
     mark = fetch(_mark(path))

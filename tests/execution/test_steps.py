@@ -6,10 +6,12 @@ import re
 
 import pytest
 
-from unpromptable.execution import report, work
+from unpromptable.execution import plan_step, prepare_step, report_step, sample_step
 from unpromptable.planning import plan
+from unpromptable.planning import spec as planned
 from unpromptable.reporting import rows
-from unpromptable.storage import once, store
+from unpromptable.storage import files, once
+from unpromptable.storage.place import Output
 
 TEXT = (
     "name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n- {name: Other, editor: flip,"
@@ -19,32 +21,35 @@ TEXT = (
 
 @pytest.fixture
 def specs(tmp_path):
-    resolved = plan.resolve(TEXT)
-    found = resolved.cell_specs()
-    (tmp_path / "experiment.json").write_text(json.dumps({"cells": found, "key": resolved.key}))
-    return found
+    run = plan.resolve(TEXT).run()
+    (tmp_path / "experiment.json").write_text(run.to_text())
+    return run.cells
 
 
-def make(calls, where, spec, content="x"):
+def out(where, spec, step="step", key=""):
+    return Output(spec.place(where), step, "out.txt", key or spec.keys["unlearned"])
+
+
+def make(calls, where, spec, content="x", key=""):
     def build(path, bar):
         calls.append(path.name)
         path.write_text(content)
 
-    once.guarded(json.dumps(spec), str(where), "step", "out.txt", "", build)
+    once.guarded(out(where, spec, key=key), build)
 
 
 def test_a_finished_output_is_not_made_again_and_a_removed_one_is(specs, tmp_path):
     calls = []
     make(calls, tmp_path, specs[0]), make(calls, tmp_path, specs[0])
     assert len(calls) == 1
-    store.place(str(tmp_path), specs[0], "out.txt").unlink()
+    out(tmp_path, specs[0]).path.unlink()
     make(calls, tmp_path, specs[0])
     assert len(calls) == 2
 
 
 def test_an_output_of_other_inputs_is_not_taken_for_this_one(specs, tmp_path):
     calls = []
-    make(calls, tmp_path, specs[0]), make(calls, tmp_path, {**specs[0], "key": "another"})
+    make(calls, tmp_path, specs[0]), make(calls, tmp_path, specs[0], key="another")
     assert len(calls) == 2
 
 
@@ -52,7 +57,7 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
     def fails(path, bar):
         raise ValueError("Ours: remember is nan at update 7")
 
-    once.guarded(json.dumps(specs[0]), str(tmp_path), "unlearn", "out.txt", str(tmp_path / "handed"), fails)
+    once.guarded(out(tmp_path, specs[0], "unlearn"), fails, str(tmp_path / "handed"))
     later = []
     make(later, tmp_path, specs[0]), make(later, tmp_path, specs[1])
     assert len(later) == 1 and (tmp_path / "handed").read_text() == ""
@@ -63,7 +68,7 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
         and first["sscd"] is None
     )
     with pytest.raises(RuntimeError, match="cell Ours: unlearn: Ours: remember is nan at update 7"):
-        report.stop_cell(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))
+        report_step.stop_cell(f"t/{specs[0].folder.rpartition('/')[2]}", str(tmp_path))
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):
@@ -71,36 +76,36 @@ def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):
         path.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    once.guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", fills)
+    once.guarded(out(tmp_path, specs[0], "sample"), fills)
     assert "the disk is full" in rows.collect(str(tmp_path))[0]["error"]
-    assert not store.place(str(tmp_path), specs[0], "out.txt").exists()
+    assert not out(tmp_path, specs[0]).path.exists()
 
 
 def drawn(where, counts, pictures, seeds):
-    """The shards of a base model's images, finished, and the spec that names them."""
+    """The shards of a base model's images, finished, and the run that names them."""
     from unpromptable import data
 
-    shared = json.loads(plan.resolve(TEXT, "", {"sampling.images": 20}).shared_spec())
-    spec = {**shared, "shards": [{"shard": i, "shards": len(counts)} for i in range(len(counts))]}
-    for i, (count, first) in enumerate(zip(counts, seeds)):
-        path = work._shards(spec, str(where))[i]
+    sets = {"sampling.images": 20, "sampling.shards": len(counts)}
+    run = plan.resolve(TEXT, "", sets).run()
+    for shard, count, first in zip(run.shards, counts, seeds):
+        path = sample_step._output(run.shared, str(where), shard).path
         data.save(
             path, {"samples": pictures[:count]}, {"seeds": list(range(first, first + count)), "seconds": 1}
         )
-    return spec
+    return run
 
 
 def test_gather_refuses_a_missing_seed(tmp_path, pictures):
-    spec = drawn(tmp_path, (9, 10), pictures, (0, 10))
-    work.gather(spec, str(tmp_path), "before.safetensors")
+    run = drawn(tmp_path, (9, 10), pictures, (0, 10))
+    sample_step.gather(run, run.shared, str(tmp_path))
     assert re.match("before.*: seed 9 is missing", once.failure(tmp_path)["error"])
 
 
 def test_gather_puts_shards_in_the_order_of_their_seeds(tmp_path, pictures):
     from unpromptable import data
 
-    spec = drawn(tmp_path, (8, 12), pictures, (12, 0))
-    assert data.load(work.gather(spec, str(tmp_path), "before.safetensors"))[1]["seeds"] == list(range(20))
+    run = drawn(tmp_path, (8, 12), pictures, (12, 0))
+    assert data.load(sample_step.gather(run, run.shared, str(tmp_path)))[1]["seeds"] == list(range(20))
 
 
 def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shards(tmp_path, monkeypatch):
@@ -112,71 +117,64 @@ def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shard
         " draws: 1}\ncells: [{name: Ours, editor: flip}]\n"
     )
     where = str(tmp_path)
-    work.plan(text, "", "{}", where, 1)
-    shared = work.prepare(text, where)
+    plan_step.plan(text, "", {}, where, 1)
+    shared = prepare_step.prepare(text, where)
     injected = lambda path: {k for k in data.load(path)[0] if k.startswith("injected/")}
-    shards = work._shards(work.spec_of(shared, where), where)
-    work.sample(shared, where, 0, 2)
+    run = planned.read(where)
+    shards = [sample_step._output(run.shared, where, shard).path for shard in run.shards]
+    sample_step.sample(shared, where, 0, 2)
     assert [p.exists() for p in shards] == [True, False, True] and not (
         tmp_path / "shared" / "before.safetensors"
     ).exists()
-    work.sample(shared, where, 1, 2)
+    sample_step.sample(shared, where, 1, 2)
     assert [len(injected(p)) for p in shards] == [1, 1, 1] and len(
         injected(tmp_path / "shared" / "before.safetensors")
     ) == 3
 
 
 def test_base_images_that_cannot_be_drawn_stop_the_run_before_its_cells(specs, tmp_path):
-    shared = json.loads(plan.resolve(TEXT).shared_spec())
-    (tmp_path / "experiment.json").write_text(
-        json.dumps(
-            {"cells": specs, "shared": shared, "shards": [{"first": 0, "count": 1, "shard": 0, "shards": 1}]}
-        )
-    )
-    store.write_text(
+    files.write_text(
         tmp_path / "shared" / "failed.json", json.dumps({"step": "sample 0", "error": "the disk is full"})
     )
     with pytest.raises(RuntimeError, match="sample 0: the disk is full"):
-        work.sample("t/shared", str(tmp_path), 0, 1)
-    work.sample(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path), 0, 1)
+        sample_step.sample("t/shared", str(tmp_path), 0, 1)
+    sample_step.sample(f"t/{specs[0].folder.rpartition('/')[2]}", str(tmp_path), 0, 1)
     assert not list(tmp_path.glob("**/samples-*"))
 
 
 def test_the_cells_that_take_longest_are_planned_first(tmp_path):
-    ids = work.plan("table1_multiple", "miniature", "{}", str(tmp_path))
-    planned = [work.spec_of(cell, str(tmp_path))["name"] for cell in ids]
+    ids = plan_step.plan("table1_multiple", "miniature", {}, str(tmp_path))
+    names = [planned.read(tmp_path, cell).cells[0].name for cell in ids]
     assert (
-        planned[:2] == ["Ours†", "Ours"]
-        and planned[-1] == "NegGrad"
+        names[:2] == ["Ours†", "Ours"]
+        and names[-1] == "NegGrad"
         and [r["name"] for r in rows.collect(str(tmp_path))][0] == "NegGrad"
     )
 
 
 def test_an_id_of_another_sweep_is_refused(specs, tmp_path):
-    (tmp_path / "experiment.json").write_text(
-        json.dumps({"cells": specs, "shared": once.SHARED, "shards": []})
-    )
-    assert work.spec_of(f"t/{specs[0]['folder'].rpartition('/')[2]}", str(tmp_path))["name"] == "Ours"
+    run = planned.read(tmp_path)
+    assert run.of(specs[0].folder.rpartition("/")[2]).name == "Ours"
     with pytest.raises(
         ValueError,
         match="ours-00000000 is no cell of the sweep that was planned last; give each sweep a store",
     ):
-        work.spec_of("t/ours-00000000", str(tmp_path))
+        run.of("ours-00000000")
 
 
 def test_flat_settings_have_one_value_per_key(specs):
-    flat = rows.flat(specs[0])
+    flat = rows.flat(plan.resolve(TEXT).experiment, specs[0])
     assert (
         flat["method"] == "surrogate" and flat["training.steps"] == 160 and flat["sampling.sampler"] == "ddim"
     )
     assert all(not isinstance(v, (dict, list, tuple)) for v in flat.values())
 
 
-def shared(tmp_path, error, step="prepare", outputs=()):
+def shared(tmp_path, error, step="prepare"):
     """One attempt at a shared step that ends with `error`: whether it began, and the error it ended with."""
     began = []
     try:
-        with once.Shared(str(tmp_path), step, outputs) as this:
+        with once.Shared(str(tmp_path), step) as this:
             if not this.stopped:
                 began.append(step)
                 if error:
@@ -204,8 +202,7 @@ def events(tmp_path):
     ],
 )
 def test_bad_input_of_a_shared_step_ends_it_well_is_told_once_and_not_tried_again(tmp_path, error):
-    to = tmp_path / "handed"
-    assert shared(tmp_path, error, outputs=(str(to),)) == (True, None) and to.read_text() == ""
+    assert shared(tmp_path, error) == (True, None)
     assert [shared(tmp_path, error) for _ in range(2)] == [(False, None)] * 2
     assert (
         len(events(tmp_path)) == 1
@@ -235,17 +232,11 @@ def test_a_lost_connection_fails_a_cells_step_until_it_is_back(specs, tmp_path):
         raise ConnectionError("the object store does not answer")
 
     with pytest.raises(ConnectionError):
-        once.guarded(json.dumps(specs[0]), str(tmp_path), "sample", "out.txt", "", lost)
+        once.guarded(out(tmp_path, specs[0], "sample"), lost)
     assert rows.collect(str(tmp_path))[0]["error"] == "sample: the object store does not answer"
     calls = []
-    once.guarded(
-        json.dumps(specs[0]),
-        str(tmp_path),
-        "sample",
-        "out.txt",
-        "",
-        lambda path, bar: (calls.append(1), path.write_text("x")),
-    )
+    again = lambda path, bar: (calls.append(1), path.write_text("x"))
+    once.guarded(out(tmp_path, specs[0], "sample"), again)
     assert calls and rows.collect(str(tmp_path))[0]["error"] == "did not finish"
 
 
@@ -268,14 +259,14 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
             " [0.png]\ncells:\n- {name: A, editor: flip}\n- {name: B, method: naive, editor: flip}\n"
         ),
     )
-    planned = work.plan(text, "", "{}", where)
-    assert len(planned) == 2 and work.prepare(text, where) == ""
+    cells = plan_step.plan(text, "", {}, where)
+    assert len(cells) == 2 and prepare_step.prepare(text, where) == ""
     later = []
-    make(later, where, work.spec_of(planned[0], where))
+    make(later, where, planned.read(where, cells[0]).cells[0])
     assert later == []
     with pytest.raises(RuntimeError, match="prepare: .*1.png"):
-        report.stop(where, text)
-    report.report(where, text, "FAILED")
+        report_step.stop(where, text)
+    report_step.report(where, text, "FAILED")
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("1.png") == 1 and "did not run, since prepare failed" in page
     client = tracking.client(where)
@@ -283,15 +274,15 @@ def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_
     sweep = next(r for r in runs if tracking.PARENT not in r.data.tags)
     assert "1.png" in sweep.data.tags["error"] and {r.info.status for r in runs} == {"FAILED"}
     (tmp_path / "real" / "1.png").unlink()
-    work.plan(text, "", "{}", where)
+    plan_step.plan(text, "", {}, where)
     assert once.failure(where) is None
 
 
 def test_a_file_that_the_plan_does_not_find_is_told_in_a_report_of_all_its_cells(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     where, text = str(tmp_path), "name: t\nforget: [nowhere.png]\ncells:\n- {name: A, editor: flip}\n"
-    assert work.plan(text, "", "{}", where) == [] and work.prepare(text, where) == ""
-    report.report(where, text, "FAILED")
+    assert plan_step.plan(text, "", {}, where) == [] and prepare_step.prepare(text, where) == ""
+    report_step.report(where, text, "FAILED")
     page = (tmp_path / "report.html").read_text()
     assert page.count("nowhere.png is neither") == 1 and [r["status"] for r in rows.collect(where)] == [
         "failed"
@@ -301,8 +292,8 @@ def test_a_file_that_the_plan_does_not_find_is_told_in_a_report_of_all_its_cells
 def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
     where = str(tmp_path)
     (tmp_path / "experiment.json").write_text("{}")  # an earlier run's
-    assert work.plan("name: t\nforget: ['0012-3']\nsamplng: {}\n", "", "{}", where) == []
-    report.report(where, "", "FAILED", str(tmp_path / "page"))
+    assert plan_step.plan("name: t\nforget: ['0012-3']\nsamplng: {}\n", "", {}, where) == []
+    report_step.report(where, "", "FAILED", str(tmp_path / "page"))
     assert (
         "samplng" in (tmp_path / "page").read_text()
         and json.loads((tmp_path / "rows.json").read_text()) == []
@@ -318,7 +309,7 @@ def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):
 )
 def test_a_run_whose_store_cannot_be_told_shows_why_on_its_report(tmp_path, where, experiment, said):
     where = where if "://" in where else f"{tmp_path}/{where}"
-    report.report(where, experiment, "FAILED", str(tmp_path / "page"))
+    report_step.report(where, experiment, "FAILED", str(tmp_path / "page"))
     assert said in (tmp_path / "page").read_text()
     with pytest.raises((ValueError, OSError), match="neither a file|cannot be used"):
-        report.report(where, experiment, "FAILED")
+        report_step.report(where, experiment, "FAILED")

@@ -4,8 +4,8 @@ import json
 
 from planned_run import TEXT, ends, finish, last_step, specs, where  # noqa: F401  (where is a fixture)
 
-from unpromptable.execution import report
-from unpromptable.storage import store
+from unpromptable.execution import report_step
+from unpromptable.storage import files
 
 MLMD = (
     "UNKNOWN",
@@ -41,8 +41,8 @@ def test_a_sweep_whose_rows_are_all_done_succeeded_whatever_state_is_handed_over
 def test_a_sweep_with_a_failed_cell_failed_whatever_state_is_handed_over(where, tmp_path):
     first, second = specs(where)
     finish(where, first)
-    store.write_text(
-        store.place(str(where), second, "failed.json"),
+    files.write_text(
+        second.place(where).path("failed.json"),
         json.dumps({"step": "unlearn", "error": "remember is nan"}),
     )
     for state in STATES:
@@ -69,4 +69,4 @@ def test_only_a_state_that_says_so_ends_an_unfinished_sweep_as_terminated(where,
 
 
 def test_a_run_without_rows_did_not_succeed():
-    assert {report.verdict([], state) for state in STATES} == {"FAILED"}
+    assert {report_step.verdict([], state) for state in STATES} == {"FAILED"}

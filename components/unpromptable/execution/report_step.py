@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unpromptable.planning import plan
+from unpromptable.planning import spec as planned
+from unpromptable.planning.code import whole
 from unpromptable.reporting import groups, rows
 from unpromptable.reporting.row import Row, write_rows
-from unpromptable.storage import fingerprints, lease, once, progress, store
+from unpromptable.storage import files, fingerprints, lease, once, progress
 
-from . import parts, step
+from . import parts
+from .opened import located, opened
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps
@@ -23,36 +25,36 @@ log = logging.getLogger(__name__)
 STOPPED = ("CANCELED", "CANCELLED", "CANCELING", "RUNNING", "NEW")
 
 
-def page(where: str, row: Row) -> None:
+def page(store: str, row: Row) -> None:
     """The cell's row and pictures, which the Kubeflow UI shows at the task."""
     from unpromptable.reporting.reports import html, markdown
 
-    root = Path(where)
-    experiment = json.loads(store.fetch(root / "experiment.json").read_text())
+    root = Path(store)
+    experiment = json.loads(files.fetch(root / "experiment.json").read_text())
     for shared in ("before.safetensors", "data.safetensors"):
-        store.fetch(root / "shared" / shared)
+        files.fetch(root / "shared" / shared)
     folder = root / row.folder
-    store.write_text(folder / "page.md", markdown.table(groups.collect([row])))
-    store.write_text(
+    files.write_text(folder / "page.md", markdown.table(groups.collect([row])))
+    files.write_text(
         folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures")
     )
 
 
-@step.opened
-def stop(where: str, experiment: str) -> None:
+@opened
+def stop(store: str, experiment: str) -> None:
     """End a step that all cells share as failed where one of these failed. Raises RuntimeError with its
     reason.
     """
-    told = once.failure(where)
+    told = once.failure(store)
     if told:
         raise RuntimeError(f"{told['step']}: {told['error']}")
 
 
-@step.opened
-def stop_cell(cell: str, where: str) -> None:
+@opened
+def stop_cell(cell: str, store: str) -> None:
     """End a cell's last step as failed where the cell has no result. Raises RuntimeError with its reason."""
     folder = cell.rpartition("/")[2]
-    for row in map(Row.from_json, rows.collect(where, folder)):
+    for row in map(Row.from_json, rows.collect(store, folder)):
         if not row.done:
             raise RuntimeError(f"cell {row.name}: {row.error}")
 
@@ -72,77 +74,75 @@ def verdict(found: list[Row], state: str | None) -> str:
     return "TERMINATED" if state in STOPPED and found and set(open_cells) == {rows.UNFINISHED} else "FAILED"
 
 
-def report(where: str, experiment: str, state: str | None, to: str = "", part: str = "") -> None:
+def report(store: str, experiment: str, state: str | None, to: str = "", part: str = "") -> None:
     """What the run came to, also after a failed cell; where not even its store can be told, the page at `to`
     says why.
     """
     try:
-        step.located({"where": where, "experiment": experiment})
+        located({"store": store, "experiment": experiment})
     except (ValueError, OSError) as error:
         if not to:
             raise
         log.error("nothing to report: %s", error)
-        return store.write_text(Path(to), _unplanned({"step": "plan", "error": str(error)}))
-    _report(where, experiment, state, to, part)
+        return files.write_text(Path(to), _unplanned({"step": "plan", "error": str(error)}))
+    _report(store, experiment, state, to, part)
 
 
-@step.opened
-def _report(where: str, experiment: str, state: str | None, to: str, part: str) -> None:
+@opened
+def _report(store: str, experiment: str, state: str | None, to: str, part: str) -> None:
     """rows.json, groups.json, every report, and the tracking server brought up to date."""
     from unpromptable import tracking
     from unpromptable.planning import plugins
 
     mine = parts.read(part)
     # before the rows are read: of two runs that end together, the later one sees all
-    parts.note(where, mine, "ended")
-    found = _waiting([*map(Row.from_json, rows.collect(where))], where, mine)
+    parts.note(store, mine, "ended")
+    found = _waiting([*map(Row.from_json, rows.collect(store))], store, mine)
     state = verdict(found, state)
-    found = found if state == "TERMINATED" else [_lost(row, where) for row in found]
-    write_rows(Path(where) / "rows.json", found)
-    target = store.fetch(Path(where) / "experiment.json")
-    if not target.is_file():
-        return _without_plan(Path(where), to)
-    planned = json.loads(target.read_text())
-    write_rows(Path(where) / "groups.json", groups.collect(found, planned["paper"]))
-    histories = {r.cell: Path(where) / r.folder / "history.jsonl" for r in found}
-    drawn = [fingerprints.of(store.fetch(h)) if store.fetch(h).is_file() else "" for h in histories.values()]
+    found = found if state == "TERMINATED" else [_lost(row, store) for row in found]
+    write_rows(Path(store) / "rows.json", found)
+    if not planned.planned(store):
+        return _without_plan(Path(store), to)
+    given = json.loads((Path(store) / planned.FILE).read_text())
+    write_rows(Path(store) / "groups.json", groups.collect(found, given["paper"]))
+    histories = {r.cell: Path(store) / r.folder / "history.jsonl" for r in found}
+    drawn = [fingerprints.of(files.fetch(h)) if files.fetch(h).is_file() else "" for h in histories.values()]
     # all that the page and the server show
-    shown = [planned, [r.to_json() for r in found], drawn, once.failure(where), state]
-    mark = fingerprints.digest([*shown, tracking.uri(where), fingerprints.code()])
-    page = Path(where) / "report.html"
-    if not store.finished(page, mark):
-        _bring(Path(where), found)
+    shown = [given, [r.to_json() for r in found], drawn, once.failure(store), state]
+    mark = fingerprints.digest([*shown, tracking.uri(store), whole()])
+    page = Path(store) / "report.html"
+    if not files.finished(page, mark):
+        _bring(Path(store), found)
         written = [
-            plugins.make("report", name).write(Path(where), planned, found, state)
+            plugins.make("report", name).write(Path(store), given, found, state)
             for name in plugins.names("report")
         ]
-        files = [file for file in written if file is not None]  # some reports are for some models only
-        if tracking.close(where, planned["name"], found, histories, files, state):
-            store.finish(page, mark)
+        pages = [file for file in written if file is not None]  # some reports are for some models only
+        if tracking.close(store, given["name"], found, histories, pages, state):
+            files.finish(page, mark)
     else:
-        tracking.settle(where, state)
+        tracking.settle(store, state)
     if to and page.is_file():
-        store.deliver(page, to)
-    progress.event(where, "", "report", "done", str(page))
+        files.deliver(page, to)
+    progress.event(store, "", "report", "done", str(page))
 
 
-def _waiting(found: list[Row], where: str, mine: parts.Part) -> list[Row]:
+def _waiting(found: list[Row], store: str, mine: parts.Part) -> list[Row]:
     """The rows, of which the unfinished ones wait for the other runs of this sweep that are at work."""
-    busy = parts.at_work(where, mine)
+    busy = parts.at_work(store, mine)
     if not busy:
         return found
-    planned = json.loads((Path(where) / "experiment.json").read_text())["cells"]
-    ours = {spec["folder"] for spec in mine.of(plan.longest_first(planned))}
+    ours = {spec.folder for spec in mine.of(planned.read(store).longest_first())}
     told = f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"
     waits = lambda r: r.error == rows.UNFINISHED and r.folder not in ours
     return [replace(r, status="waiting", error=told) if waits(r) else r for r in found]
 
 
-def _lost(row: Row, where: str) -> Row:
+def _lost(row: Row, store: str) -> Row:
     """The row; one whose cell ended without a word says what was at work, since a kill of the whole pod says
     nothing.
     """
-    begun = lease.left(Path(where) / row.folder) if row.error == rows.UNFINISHED else {}
+    begun = lease.left(Path(store) / row.folder) if row.error == rows.UNFINISHED else {}
     if not begun:
         return row
     what = ", ".join(f"{name} (by {owner})" for name, owner in begun.items())
@@ -153,10 +153,10 @@ def _lost(row: Row, where: str) -> Row:
 def _without_plan(root: Path, to: str) -> None:
     """The page of a run whose experiment could not be read."""
     told = once.failure(root) or {"step": "plan", "error": "did not finish"}
-    store.clear(root / "report.html")
-    store.write_text(root / "report.html", _unplanned(told))
+    files.clear(root / "report.html")
+    files.write_text(root / "report.html", _unplanned(told))
     if to:
-        store.deliver(root / "report.html", to)
+        files.deliver(root / "report.html", to)
     progress.event(str(root), "", "report", "done", str(root / "report.html"))
 
 
@@ -174,4 +174,4 @@ def _bring(root: Path, found: list[Row]) -> None:
         root / "shared" / "data.safetensors",
         *(root / r.folder / n for r in found for n in names),
     ]:
-        store.fetch(path)
+        files.fetch(path)

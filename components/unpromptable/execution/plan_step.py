@@ -1,0 +1,62 @@
+"""plan: an experiment to the ids of its cells; what they stand for is written down once, in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unpromptable.planning import plan as planning
+from unpromptable.planning.spec import FILE
+from unpromptable.reporting import rows
+from unpromptable.storage import files, fingerprints, once, place
+
+from . import parts
+from .opened import opened
+
+
+@opened
+def plan(
+    experiment: str,
+    world: str,
+    overrides: dict[str, Any],
+    store: str,
+    images_per_shard: int = 0,
+    part: str = "",
+) -> list[str]:
+    """The ids of the cells, or of one part of them; <store>/experiment.json holds what they stand for.
+
+    Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
+    """
+    mine = parts.read(part)
+    if mine.first:
+        files.remove(place.shared(store).path(once.NOTE))
+    else:
+        parts.await_first(store, mine)
+    known = Path(store) / fingerprints.FILE  # of files that were read before
+    with once.Shared(store, "plan"), fingerprints.kept(known):
+        try:
+            resolved = planning.resolve(experiment, world, overrides)
+            return _planned(resolved, store, images_per_shard, mine)
+        except once.BAD_INPUT:
+            files.remove(Path(store) / FILE)
+            resolved = planning.resolve(experiment, world, overrides, inputs=False)
+            _planned(resolved, store, images_per_shard, mine)
+            raise
+    return []
+
+
+def _planned(resolved: planning.Plan, store: str, images_per_shard: int, mine: parts.Part) -> list[str]:
+    from unpromptable import tracking
+
+    run = resolved.run(images_per_shard)
+    target = Path(store) / FILE
+    # what was asked and where it is kept: a repeated or continued run is the same sweep
+    sweep = f"{files.address(target)}:{run.key[:16]}"
+    told = [rows.flat(run.experiment, spec) for spec in run.cells]
+    run = run.with_runs(tracking.open_runs(store, run.experiment.name, sweep, told))
+    files.write_text(target, run.to_text())
+    chosen = mine.of(run.longest_first())
+    for spec in chosen:
+        files.remove(spec.place(store).path(once.NOTE))
+    parts.note(store, mine, "planned")
+    return [run.id(spec) for spec in chosen]

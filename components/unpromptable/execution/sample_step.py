@@ -1,0 +1,112 @@
+"""sample: a model's images from their seeds, in shards, each with its share of the targets to denoise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from unpromptable.models import device
+from unpromptable.planning import spec as planned
+from unpromptable.planning.experiment import Experiment
+from unpromptable.planning.spec import Run, Shard, Spec
+from unpromptable.storage import files, once, place
+from unpromptable.storage.place import Output
+
+from .opened import opened
+from .warm_client import warmed
+
+
+@opened
+@warmed
+def sample(cell: str, store: str, pod: int, pods: int) -> None:
+    """Shards pod, pod + pods, ... of a model's images; of the base model also their sum.
+
+    Raises RuntimeError where the base model's images cannot be drawn, since no cell can be judged then.
+    """
+    run = planned.read(store, cell)
+    spec = run.of(cell.rpartition("/")[2])
+    for shard in run.shards[pod::pods]:
+        with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
+            draw = lambda path, bar, shard=shard: _draw(path, run, spec, shard, store, bar)
+            once.guarded(_output(spec, store, shard), draw)
+    told = once.failure(store)
+    if spec.cell is None and told:
+        raise RuntimeError(f"{told['step']}: {told['error']}")
+    if spec.cell is None and all(_output(spec, store, shard).finished() for shard in run.shards):
+        gather(run, spec, store)
+
+
+def gathered(spec: Spec) -> str:
+    """The file of all of a model's images."""
+    return "after.safetensors" if spec.cell else "before.safetensors"
+
+
+def _output(spec: Spec, store: str, shard: Shard) -> Output:
+    return spec.output(store, f"sample {shard.first}", shard.file, "samples")
+
+
+def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Callable) -> None:
+    from unpromptable import data
+    from unpromptable.planning import plugins
+    from unpromptable.sampling import chains
+
+    shared, e = place.shared(store), run.experiment
+    weights = spec.place(store).fetched("unlearned" if spec.cell else "pretrained")
+    family = plugins.module("model", e.model.name)
+    model = family.Model.load(weights, device.best(), e, shared.fetched("pretrained"))
+    arrays, manifest = data.load(shared.fetched("data.safetensors"))
+    began = time.monotonic()
+    forget = dict(zip(manifest["forget_names"], arrays["forget"]))
+    extra = _injected(model, e, {t: forget[t] for t in spec.targets[shard.shard :: shard.shards]}, bar)
+    show = lambda k, n: bar(k, n, f"{shard.count} images")
+    images, seeds = chains.sample(model, e.sampling, shard.first, shard.count, show)
+    if e.other_prompts:
+        extra["others"], _ = chains.sample(model, e.sampling, shard.first, shard.count, show, e.other_prompts)
+    seconds = round(time.monotonic() - began, 2)
+    data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": seconds})
+
+
+def _injected(model: Any, e: Experiment, targets: dict[str, Any], bar: Callable) -> dict[str, Any]:
+    """The injection test of these targets (Fig. 6), as arrays of the artifact."""
+    from unpromptable.sampling import chains
+
+    found, test = {}, e.injection
+    for target, image in targets.items():
+        show = lambda k, n, target=target: bar(k, n, f"denoising {target}")
+        found[f"injected/{target}"] = chains.inject(
+            model, image, test.t, test.draws, test.seed, test.siss_compat, show, test.stride
+        )
+    return found
+
+
+def gather(run: Run, spec: Spec, store: str) -> Path:
+    """Shards of one model to one artifact, in the order of their seeds; refuses gaps. Returns its path."""
+    output = spec.output(store, "gather", gathered(spec), "samples")
+    with files.locked(output.path.with_name(f"{output.name}.lock")):
+        if not output.finished():
+            shards = [_output(spec, store, shard).path for shard in run.shards]
+            once.guarded(output, lambda path, bar: _join(path, shards, run.experiment))
+    return output.path
+
+
+def _join(path: Path, shards: list[Path], experiment: Experiment) -> None:
+    import numpy as np
+
+    from unpromptable import data
+
+    parts = sorted((data.load(files.fetch(p)) for p in shards), key=lambda s: s[1]["seeds"][0])
+    seeds = [i for _, m in parts for i in m["seeds"]]
+    wanted = experiment.sampling
+    missing = sorted(set(range(wanted.first_seed, wanted.first_seed + wanted.images)) - set(seeds))
+    if missing or len(seeds) != wanted.images:
+        raise ValueError(
+            f"{path.stem}: seed {missing[0] if missing else seeds[0]} is"
+            f" {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again"
+        )
+    drawn = [k for k in ("samples", "others") if k in parts[0][0]]
+    joined = {k: np.concatenate([a[k] for a, _ in parts]) for k in drawn}
+    extra = {k: v for arrays, _ in parts for k, v in arrays.items() if k not in drawn}
+    seconds = sum(m["seconds"] for _, m in parts)
+    data.save(path, {**joined, **extra}, {"seeds": seeds, "seconds": seconds})

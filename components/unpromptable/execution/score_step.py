@@ -1,0 +1,69 @@
+"""score: the numbers of a cell, its row and its page; a failed cell has no numbers, and its row says why."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+
+from unpromptable.models import device
+from unpromptable.planning import spec as planned
+from unpromptable.planning.spec import Run, Spec
+from unpromptable.reporting import rows
+from unpromptable.reporting.row import Row
+from unpromptable.storage import files, once, place
+
+from . import report_step, sample_step
+from .opened import opened
+from .warm_client import warmed
+
+
+@opened
+@warmed
+def score(cell: str, store: str, summary_to: str = "", page_to: str = "") -> dict[str, float]:
+    """The numbers of a cell, by name; what the Kubeflow UI shows of it goes to the two files."""
+    run = planned.read(store, cell)
+    spec = run.of(cell.rpartition("/")[2])
+    before, after = (sample_step.gather(run, one, store) for one in (run.shared, spec))
+    output = spec.output(store, "score", "row.json", "row")
+    once.guarded(output, lambda path, bar: _row(path, run, spec, store, before, after))
+    found = rows.of(run.experiment, spec, store)
+    _pages(found, spec, store, summary_to, page_to)
+    return rows.scalars(found)
+
+
+def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path) -> None:
+    from unpromptable.scoring import evidence, measured
+
+    shared, mine = place.shared(store), spec.place(store)
+    unlearned = mine.fetched("unlearned")
+    models = evidence.Models(run.experiment, shared.fetched("pretrained"), unlearned, device.best())
+    surrogates = mine.fetched("surrogates.safetensors")
+    artifacts = evidence.Artifacts(shared.fetched("data.safetensors"), before, after, surrogates)
+    load = lambda: evidence.load(spec.cell, run.experiment, artifacts, shared.path(), models)
+    keys = {k.removeprefix("metric "): v for k, v in spec.keys.items() if k.startswith("metric ")}
+    values = measured.measure(run.experiment, artifacts, load, mine.path(), keys)
+    summary = json.loads((unlearned / "training.json").read_text())
+    made = {
+        **rows.head(run.experiment, spec),
+        "status": "done",
+        "error": None,
+        **rows.tries(spec, store),
+        **values,
+        "seconds": {"unlearn": summary["seconds"], **values["seconds"]},
+    }
+    path.write_text(json.dumps(made, indent=1))
+    report_step.page(store, Row.from_json(made))
+
+
+def _pages(found: dict, spec: Spec, store: str, summary_to: str, page_to: str) -> None:
+    from unpromptable.reporting.reports import markdown
+
+    for name, to in (("page.md", summary_to), ("page.html", page_to)):
+        page = spec.place(store).fetched(name)
+        if to and page.is_file():
+            files.deliver(page, to)
+        elif to:
+            told = f"{found['name']}: {found['error']}"
+            said = html.escape(told) if name == "page.html" else markdown.words(told)
+            files.write_text(Path(to), said)

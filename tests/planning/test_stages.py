@@ -1,0 +1,132 @@
+"""Each result is named by what it depends on: what changed redoes that, and nothing else."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from unpromptable.planning import code, plan
+
+TEXT = """
+name: t
+forget: ['0012-3']
+cells:
+- {name: A, editor: flip}
+- {name: B, method: naive, editor: {name: sdedit, strength: 0.3}}
+"""
+
+
+def keys(**sets):
+    """Every key of the run, by place and stage."""
+    run = plan.resolve(TEXT, "", sets).run()
+    return {f"{s.name} {k}": v for s in (run.shared, *run.cells) for k, v in s.keys.items()}
+
+
+def changed(before, after):
+    return {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
+
+
+def of(*stages, cells="AB"):
+    return {f"{c} {s}" for c in cells for s in stages}
+
+
+ALL = ("samples", "row", *(f"metric {m}" for m in ("sscd", "lpips", "ssim", "fid_pre", "fid_real")))
+METRICS = ALL[2:]
+
+
+@pytest.mark.parametrize(
+    "setting, value, redone",
+    [
+        ("sampling.images", 7, {"before samples", *of(*ALL)}),
+        ("injection.t", 100, {"before samples", *of(*ALL)}),
+        ("training.lr", 3e-4, of("unlearned", *ALL)),
+        ("method.beta", 3e-4, of("unlearned", *ALL, cells="A")),
+        ("editor.strength", 0.4, of("surrogates", "unlearned", *ALL, cells="B")),
+        ("quality.copy", 0.9, of("surrogates", "row")),
+        ("networks", "flags", {"before data", "before samples", *of("surrogates", "unlearned", *ALL)}),
+        ("remember.images", 9, {"before data", "before samples", *of("surrogates", "unlearned", *ALL)}),
+        ("title", "another", set()),
+    ],
+)
+def test_a_setting_redoes_what_it_touches(setting, value, redone):
+    assert changed(keys(), keys(**{setting: value})) == redone
+
+
+@pytest.fixture
+def edited(monkeypatch, tmp_path):
+    """Give a module of the package another text, as an editor would."""
+    files = {}
+
+    def edit(module, change):
+        found = code._path(f"unpromptable.{module}")
+        files[f"unpromptable.{module}"] = tmp_path / f"{module}.py"
+        files[f"unpromptable.{module}"].write_text(change(found.read_text()))
+        for kept in (code.code, code._parsed, code._imported, code.whole):
+            kept.cache_clear()
+
+    usual = code._path
+    monkeypatch.setattr(code, "_path", lambda module: files.get(module) or usual(module))
+    yield edit
+    for kept in (code.code, code._parsed, code._imported, code.whole):
+        kept.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "module, redone",
+    [
+        ("unlearning.methods.naive", of("unlearned", *ALL, cells="B")),
+        ("editing.editors.flip", of("surrogates", "unlearned", *ALL, cells="A")),
+        ("scoring.metrics.lpips", of("row", "metric lpips")),
+        ("scoring.frechet", of("row", "metric fid_pre", "metric fid_real")),
+        ("unlearning.training", of("unlearned", *ALL)),
+        ("reporting.tables", set()),
+        ("storage.progress", set()),
+        ("execution.probe", set()),
+        ("unlearning.methods.siss", set()),
+    ],
+)
+def test_a_change_of_code_redoes_what_it_makes(edited, module, redone):
+    before = keys()
+    edited(module, lambda text: f"{text}\n\ndef another():\n    return 1\n")
+    assert changed(before, keys()) == redone
+
+
+@pytest.mark.parametrize("module", ["unlearning.training", "equations", "models.families.ddpm"])
+def test_a_comment_a_docstring_and_another_layout_redo_nothing(edited, module):
+    before = keys()
+
+    def rewrite(text):
+        docstring = text.index('"""', 3) + 3
+        rest = text[docstring:].replace("    return ", "    return  (  # why\n").replace("(  # why\n", "")
+        return f'# a comment\n"""Another docstring."""{rest}\n# and one more\n'
+
+    edited(module, rewrite)
+    assert keys() == before
+
+
+def test_the_code_of_a_package_of_someone_else_counts_with_what_it_imports_of_its_own(tmp_path, monkeypatch):
+    package = tmp_path / "theirs"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "metric.py").write_text("from .inner import value\n")
+    (package / "inner.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    told = []
+    for text in ("value = 1\n", "value = 1  # one\n", "value = 2\n"):
+        (package / "inner.py").write_text(text)
+        for kept in (code.code, code._parsed, code._imported, code._path):
+            kept.cache_clear()
+        told.append(code.code("theirs.metric"))
+    assert told[0] == told[1] != told[2] and "theirs" not in sys.modules
+
+
+def test_looking_at_code_imports_nothing(tmp_path):
+    import subprocess
+
+    words = (
+        "from unpromptable.planning.code import code; import sys; code('unpromptable.models.families.sd3');"
+    )
+    words += "assert 'torch' not in sys.modules and 'unpromptable.models' not in sys.modules"
+    subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[2])
