@@ -28,10 +28,20 @@ def measured(tmp_path_factory):
     path.write_bytes(gzip.decompress((HERE / "measured_sweep.yaml.gz").read_bytes()))
     resolved = plan.resolve("demo", "", {}, inputs=False)
     told = {"experiment": to_json(resolved.experiment)}  # a spec as it was then, whole
-    keys = dict.fromkeys(("key", "surrogates", "row_key"), "0" * 64)
-    told_of = lambda s: {**told, "cell": to_json(s.cell), "targets": s.targets, "name": s.name, **keys}
+    keys = lambda s: {
+        "key": s.keys["unlearned"],
+        "surrogates": s.keys["surrogates"],
+        "row_key": s.keys["row"],
+    }
+    told_of = lambda s: {**told, "cell": to_json(s.cell), "targets": s.targets, "name": s.name, **keys(s)}
     specs = [json.dumps({**told_of(s), "folder": s.folder}) for s in resolved.run().cells[:3]]
-    shared = {**told, "targets": resolved.targets(), "folder": "shared", "key": "0" * 64, "name": "before"}
+    shared = {
+        **told,
+        "targets": resolved.targets(),
+        "folder": "shared",
+        "key": resolved.key,
+        "name": "before",
+    }
     piece = json.dumps({"first": 0, "count": 128, "shard": 0, "shards": 2})
     made = {
         "plan": specs,
