@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unpromptable.scoring.estimates import Estimate
-from unpromptable.storage import store as storing
+from unpromptable.storage import files
 
 # keys that every row has, in the file's order, and those of a row with a result; the metrics lie between them
 HEAD = (
@@ -139,4 +139,4 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Rows as rows.json holds them, or lines as groups.json does."""
-    storing.write_text(path, json.dumps([row.to_json() for row in rows], indent=1))
+    files.write_text(path, json.dumps([row.to_json() for row in rows], indent=1))

@@ -24,13 +24,13 @@ def close(
     experiment: str,
     rows: Sequence[Row],
     histories: dict[str, Path],
-    files: Iterable[Path],
+    pages: Iterable[Path],
     state: str,
 ) -> bool:
     """Bring the server up to date: step histories, metrics, checkpoints, reports, final states. False where
     it is away.
 
-    experiment: its name. histories: a cell's history.jsonl by the cell. files: the reports.
+    experiment: its name. histories: a cell's history.jsonl by the cell. pages: the reports.
     """
     try:
         client = connection.client(store)
@@ -42,7 +42,7 @@ def close(
                 history = histories.get(row.cell)
                 _measured(client, ids[row.cell], row, history, metrics, logged)
                 _ended(client, ids[row.cell], row, Path(store) / row.folder / "unlearned", ENDS[state])
-        for file in [*files, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
+        for file in [*pages, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
             if Path(file).is_file():
                 client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
         _register(client, experiment, rows, ids)

@@ -15,8 +15,7 @@ from unpromptable.planning import plugins
 from unpromptable.reporting import figures, groups, pareto, pictures, tables
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
-from unpromptable.storage import files as storing
-from unpromptable.storage import once
+from unpromptable.storage import files, once
 
 from . import prompted
 
@@ -37,7 +36,7 @@ class Report(protocols.Report):
     def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path:
         """Write the page of a whole run into its folder."""
         path = store / "report.html"
-        storing.write_text(path, render(store, experiment, rows, state, store / "figures"))
+        files.write_text(path, render(store, experiment, rows, state, store / "figures"))
         return path
 
 

@@ -12,8 +12,7 @@ from unpromptable import protocols
 from unpromptable.reporting import figures, groups, pareto, tables
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
-from unpromptable.storage import files as storing
-from unpromptable.storage import once
+from unpromptable.storage import files, once
 
 # what Markdown reads as more than a letter
 MARKS = re.compile(r"[\\`*\[\]<>|~$]|^[#>+-](?= )|(?<!\w)_|_(?!\w)")
@@ -31,7 +30,7 @@ class Report(protocols.Report):
     def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path:
         """Write the file and the figures that it shows."""
         path = store / "report.md"
-        storing.write_text(path, page(store, experiment, rows, state))
+        files.write_text(path, page(store, experiment, rows, state))
         return path
 
 

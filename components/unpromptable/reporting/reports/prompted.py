@@ -19,7 +19,7 @@ from unpromptable.scoring import metric_networks
 from unpromptable.scoring.estimates import Estimate
 from unpromptable.scoring.metrics import lpips_kept
 from unpromptable.scoring.metrics.wrong import verdicts
-from unpromptable.storage import files as storing
+from unpromptable.storage import files
 
 from .markdown import words
 
@@ -48,7 +48,7 @@ class Report(protocols.Report):
             return None
         picture(store, experiment, done)
         path = store / "prompted.md"
-        storing.write_text(path, page(experiment, done))
+        files.write_text(path, page(experiment, done))
         return path
 
 
