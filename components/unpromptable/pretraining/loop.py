@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpromptable.models import moments
-from unpromptable.storage import store
+from unpromptable.storage import files
 
 RESUME = "resume.safetensors"  # of a stopped training, in the model's folder
 
@@ -68,7 +68,7 @@ def save_state(
         **moments.of(optimizer),
     }
     out.mkdir(parents=True, exist_ok=True)
-    with store.replacing(out / RESUME) as temporary:
+    with files.replacing(out / RESUME) as temporary:
         save_file(state, temporary, metadata=note)
 
 
