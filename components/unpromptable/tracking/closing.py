@@ -10,8 +10,7 @@ from typing import Any
 
 from unpromptable.reporting.row import Row
 from unpromptable.scoring import verdict
-from unpromptable.storage import once
-from unpromptable.storage import files
+from unpromptable.storage import files, once
 
 from . import connection, points, runs
 
