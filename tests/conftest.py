@@ -14,6 +14,7 @@ from unpromptable.models.families.ddpm import Model
 from unpromptable.planning.settings import Training
 from unpromptable.pretraining.ddpm import Pretraining, build
 from unpromptable.unlearning import training
+from unpromptable.unlearning.batch import Batch
 
 NO_HELM = "helm is not on PATH"
 
@@ -158,6 +159,4 @@ def toy_batch():
     """Three pairs for the toy family, float64."""
     g = torch.Generator().manual_seed(2)
     draw = lambda: torch.randn((3, 3, 2, 2), generator=g, dtype=torch.float64)
-    return training.Batch(
-        draw(), draw(), draw(), torch.tensor([0, 2, 3]), draw(), torch.Generator().manual_seed(5)
-    )
+    return Batch(draw(), draw(), draw(), torch.tensor([0, 2, 3]), draw(), torch.Generator().manual_seed(5))

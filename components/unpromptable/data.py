@@ -27,10 +27,8 @@ def save(path: str | Path, images: dict[str, np.ndarray], manifest: dict[str, An
         "shapes": {k: list(v.shape) for k, v in arrays.items()},
         "sha256": {k: sha256(v) for k, v in arrays.items()},
     }
-    temporary = files.own(Path(path))
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, temporary, metadata={"manifest": json.dumps(manifest)})
-    temporary.replace(path)
+    with files.replacing(Path(path)) as temporary:
+        save_file(arrays, temporary, metadata={"manifest": json.dumps(manifest)})
 
 
 def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # What choices are handed and hand back. Their rooms lie above this one, so that it names them in words alone.
-Batch = Any  # unlearning.training.Batch: one update's images, timesteps and noise
+Batch = Any  # unlearning.batch.Batch: one update's images, timesteps and noise
 Scene = Any  # editing.engine.EditContext: targets, remember images, the base model, progress
 Evidence = Any  # scoring.evidence.Evidence: pictures before and after, and the two models
 Networks = Any  # scoring.metric_networks.MetricNetworks: descriptor, perceptual, features, classify

@@ -18,6 +18,7 @@ from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Source, Training
 from unpromptable.sampling import chains
 from unpromptable.unlearning import training
+from unpromptable.unlearning.batch import Batch
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.05, 0.25, 0.5, 0.75, 0.99])
@@ -46,7 +47,7 @@ def test_the_clean_loss_is_sigma_squared_times_the_velocity_loss(flag_folder):
     t = torch.tensor([320.0])
     errors = []
     for m in both:
-        b = training.Batch(
+        b = Batch(
             m.encode(picture),
             m.encode(picture),
             m.encode(flags.repaint("japan-0005")[None]),

@@ -12,6 +12,7 @@ import numpy as np
 
 from unpromptable import pictures
 from unpromptable.miniature import sources
+from unpromptable.storage import files
 
 Box = tuple[float, float, float, float]
 LEAST = 0.002  # share of pixels below which a change is taken for the noise of a lossy file, not for paint
@@ -206,8 +207,6 @@ def save(image: np.ndarray, folder: Path, target: str) -> Path:
     from PIL import Image
 
     path = folder / places(target)[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(image).save(temporary, "PNG")
-    temporary.replace(path)
+    with files.replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, "PNG")
     return path

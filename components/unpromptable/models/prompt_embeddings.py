@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unpromptable.storage import fingerprints
+from unpromptable.storage import files, fingerprints
 
 from . import checkpoints
 from .tensors import finite
@@ -48,17 +48,10 @@ def keep(folder: Path, made: dict[str, Condition], t5_tokens: int) -> None:
         for p, pair in made.items()
         for part, x in zip(("text", "pooled"), pair)
     }
-    temporary = folder / f"{FILE}.tmp"
-    save_file(
-        tensors,
-        temporary,
-        metadata={
-            "t5_tokens": str(t5_tokens),
-            "made_by": json.dumps(_encoders(folder)),
-            "prompts": json.dumps(list(made)),
-        },
-    )
-    temporary.replace(folder / FILE)
+    made_by, prompts = json.dumps(_encoders(folder)), json.dumps(list(made))
+    metadata = {"t5_tokens": str(t5_tokens), "made_by": made_by, "prompts": prompts}
+    with files.replacing(folder / FILE) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def _encoders(folder: Path) -> dict[str, str]:

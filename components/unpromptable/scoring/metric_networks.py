@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpromptable import equations
 from unpromptable.models import device as devices
 from unpromptable.storage import fingerprints
 
@@ -60,7 +61,7 @@ def load(name: str, folder: str | Path | None = None) -> MetricNetworks:
 
 def unit(images: np.ndarray) -> Tensor:
     """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    return equations.unit(equations.planes(images))
 
 
 @torch.no_grad()

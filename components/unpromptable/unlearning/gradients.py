@@ -11,8 +11,7 @@ Gradient = list[Tensor]
 
 
 def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
-    """Gradients and values of the scalar losses `term(model, batch)` returns, summed over micro-batches and
-    processes.
+    """Gradients and values of the scalar losses `term(model, batch)` returns, summed over micro-batches.
 
     One graph is alive at a time. A loss is a mean over its images, so each micro-batch weighs by its share.
     """
@@ -31,7 +30,7 @@ def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
             else:
                 torch._foreach_add_(totals[i], grads)
                 values[i] += loss.item() * share
-    return [batch.reduce(g) for g in totals], values
+    return totals, values
 
 
 def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unpromptable import equations, protocols
+from unpromptable.sampling import seeds
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Editor(protocols.Editor):
                 i * total + done, len(scene.forget) * total, f"varying {target}"
             )
             pictures = model.sdedit(
-                forget, self.strength, self.draws, scene.seed + 1000 * i + 1_000_003 * self.seed, self, show
+                forget, self.strength, self.draws, scene.seed + 1000 * i + seeds.PRIME * self.seed, self, show
             )
             far = np.square(pictures.astype(float) - forget).mean((1, 2, 3))
             kept.append(pictures[int(far.argmax())])

@@ -101,7 +101,7 @@ class Editor(protocols.Editor):
 
     def _pictures(self, scene, networks, device: str):
         """The targets in [-1, 1], (F, 3, R, R)."""
-        import torch
+        from unpromptable import equations
 
         size, drawn = networks.generator.shape.resolution, scene.forget.shape[1:3]
         if drawn != (size, size):
@@ -110,7 +110,7 @@ class Editor(protocols.Editor):
                 f" {size}; name a generator of another size in editor.folder, or choose the editor sdedit or"
                 " paint"
             )
-        return torch.from_numpy(scene.forget).permute(0, 3, 1, 2).to(device).float().div(127.5).sub(1)
+        return equations.signed(equations.planes(scene.forget).to(device))
 
     def _noise(self, scene, networks, device: str):
         """What `spread` adds to the first codes, (F, L, W)."""

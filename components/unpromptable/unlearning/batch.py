@@ -1,0 +1,72 @@
+"""What a method sees in one update, and the squared errors of Eqs. 8-11 on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unpromptable import equations
+
+SPLIT = ("remember", "forget", "surrogate", "t", "eps", "t_other", "prompts")  # what has one entry per image
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method sees in one update. Images are (B, C, H, W) in model space; t is (B,)."""
+
+    remember: Tensor
+    forget: Tensor
+    surrogate: Tensor
+    t: Tensor  # timesteps as the family's `times` gives them
+    eps: Tensor  # the same for both branches (Algorithm 1, lines 6-8)
+    generator: torch.Generator  # for a method's own draws
+    reduction: str = "mean"
+    micro: int = 0
+    t_other: Tensor | None = None  # a second draw of t, for methods whose branches do not share it
+    reference: Any = None  # the untouched model, for methods that say `reads_reference`
+    # the prompt of each remember image, where some are of other prompts than the experiment's
+    prompts: tuple[str, ...] = ()
+
+    def parts(self) -> Iterator[tuple[float, Batch]]:
+        """Micro-batches with their share of the batch."""
+        size, total = self.micro or len(self.t), len(self.t)
+        for i in range(0, total, size):
+            cut = {k: getattr(self, k)[i : i + size] for k in SPLIT if getattr(self, k) is not None}
+            yield len(cut["t"]) / total, replace(self, **cut)
+
+    def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
+        """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to
+        `towards` (Eqs. 8-11).
+        """
+        x_t = equations.noisy(image, self.eps, *model.schedule(self.t))
+        wanted = (
+            model.target(image, self.eps, self.t)
+            if towards is image
+            else model.target_of(x_t, towards, self.t)
+        )
+        return equations.squared_error(model.predict(x_t, self.t), wanted, self.reduction)
+
+    def kept(self, model, base=None) -> Tensor:
+        """Squared error (B,) at the noised remember images, to what they show (Eq. 8) or to what `base` makes
+        of them (distillation).
+        """
+        x_t = equations.noisy(self.remember, self.eps, *model.schedule(self.t))
+        if base is None:
+            wanted = model.target(self.remember, self.eps, self.t)
+        else:
+            with torch.no_grad():
+                wanted = self.asking(base).predict(x_t, self.t)
+        return equations.squared_error(self.asking(model).predict(x_t, self.t), wanted, self.reduction)
+
+    def asking(self, model, forget: Tensor | None = None):
+        """`model` under each remember image's prompt; under the experiment's where `forget` (B,) is true."""
+        if not self.prompts:
+            return model
+        shows_forget = [False] * len(self.prompts) if forget is None else forget.tolist()
+        return model.with_prompts(
+            [model.prompt if shown else prompt for prompt, shown in zip(self.prompts, shows_forget)]
+        )

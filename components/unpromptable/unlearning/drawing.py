@@ -1,0 +1,97 @@
+"""The batch of each update, drawn from a cell's images by the seed and the update's number alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unpromptable import data, equations
+from unpromptable.planning.experiment import Cell
+from unpromptable.planning.settings import Training
+from unpromptable.sampling import seeds
+
+from .batch import Batch
+
+# streams of their own, so that what they draw for does not move the other draws
+OTHER_TIMES, TARGETS, OTHERS = 1 << 40, 1 << 41, 1 << 42
+
+
+@dataclass(frozen=True)
+class Images:
+    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the
+    names.
+
+    others (O, H, W, 3): remember images of other prompts, and which prompt each is of.
+    """
+
+    remember: np.ndarray
+    forget: np.ndarray
+    surrogates: np.ndarray
+    targets: tuple[str, ...]
+    others: np.ndarray | None = None
+    prompts: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, cell: Cell, data_path: str | Path, surrogates: str | Path) -> Images:
+        """Read a cell's images from the artifacts of prepare and edit."""
+        arrays, manifest = data.load(data_path)
+        painted, _ = data.load(surrogates)
+        order = [manifest["forget_names"].index(t) for t in cell.forget]
+        return cls(
+            data.remember(arrays, manifest),
+            arrays["forget"][order],
+            painted["images"],
+            cell.forget,
+            arrays.get("remember_others"),
+            tuple(manifest.get("remember_others_prompts", ())),
+        )
+
+
+def draw_batch(model, settings: Training, images: Images, which: int, step: int, redraws: bool) -> Batch:
+    """The batch of one update; every draw depends on the seed and the step alone, so a resumed run sees the
+    same.
+    """
+    g, size = seeds.of_update(settings.seed, step), settings.batch
+    pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
+    shown, prompts = _with_others(settings, images, pick(), step, model.prompt)
+    remember = model.encode(shown)
+    first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
+    times = lambda n, g: torch.randint(first, last + 1, (n,), generator=g).expand(size)
+    t = times(1 if settings.timesteps == "shared" else size, g)
+    eps = torch.randn((size, *remember.shape[1:]), generator=g)
+    now = _targets(settings, which, step)
+    forget = model.encode(images.forget[now])
+    surrogate = model.encode(pick() if redraws else images.surrogates[now])
+    other = times(size, seeds.of_update(settings.seed, step, OTHER_TIMES))
+    t, other = (model.times(x.to(model.device)) for x in (t, other))
+    how = {"reduction": settings.reduction, "micro": settings.micro_batch}
+    branches = (remember, forget, surrogate)
+    return Batch(*branches, t, eps.to(model.device), g, **how, t_other=other, prompts=prompts)
+
+
+def _with_others(
+    settings: Training, images: Images, remember: np.ndarray, step: int, prompt: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Remember images of which the share `others` is replaced by those of other prompts, and the prompt of
+    each; () where none is.
+    """
+    number = round(settings.others * len(remember))
+    if not number:
+        return remember, ()
+    g = seeds.of_update(settings.seed, step, OTHERS)
+    which = torch.randint(len(images.others), (number,), generator=g).numpy()
+    prompts = [images.prompts[i] for i in which] + [prompt] * (len(remember) - number)
+    return np.concatenate([images.others[which], remember[number:]]), tuple(prompts)
+
+
+def _targets(settings: Training, which: int, step: int) -> np.ndarray:
+    """Which target each forget image of an update shows, (B,): the present one, or with `revisit` an earlier
+    one.
+    """
+    g = seeds.of_update(settings.seed, step, TARGETS)
+    size, none = (settings.batch,), torch.zeros(settings.batch, dtype=torch.bool)
+    earlier = torch.rand(size, generator=g) < settings.revisit if which else none
+    return torch.where(earlier, torch.randint(max(which, 1), size, generator=g), which).numpy()
