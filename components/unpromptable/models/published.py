@@ -46,7 +46,8 @@ FILES = {
         File("vgg16.pth", f"{DRIVE}1qQ-r7MYZ8ZcjQQFe17eQfJbOAuE3eS0y", ""),
         File(
             "pt_inception-2015-12-05-6726825d.pth",
-            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+            "pt_inception-2015-12-05-6726825d.pth",
             "6726825d",
         ),
     )
