@@ -6,21 +6,23 @@ import numpy as np
 import pytest
 
 from unpromptable import data
+from unpromptable.planning.experiment import Experiment
+from unpromptable.planning.settings import Injection, Sampling
 from unpromptable.reporting.row import Row, Surrogate
 from unpromptable.scoring.estimates import Estimate
 
 SURROGATE = Surrogate("a", 0.1, 0.5, 40.0, 0.4, 0.1, "fine", "")
-EXPERIMENT = {
-    "name": "demo",
-    "title": "Forgetting <one> face",
-    "description": "d",
-    "networks": {"name": "miniature"},
-    "real": "miniature",
-    "forget": ["a"],
-    "paper": [{"name": "Good", "sscd": 0.19, "lpips": 0.35}],
-    "sampling": {"sampler": "ddim", "steps": 2, "images": 12, "first_seed": 0},
-    "injection": {"t": 250, "draws": 4},
-}
+EXPERIMENT = Experiment(
+    name="demo",
+    world="miniature",
+    real="miniature",
+    forget=("a",),
+    title="Forgetting <one> face",
+    description="d",
+    paper=({"name": "Good", "sscd": 0.19, "lpips": 0.35},),
+    sampling=Sampling(steps=2, images=12),
+    injection=Injection(draws=4),
+)
 
 
 def row(name, sscd, lpips, **given):

@@ -113,12 +113,12 @@ class Report(Protocol):
     """A page or file of a whole run, written again whenever its rows change."""
 
     @abstractmethod
-    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path | None:
+    def write(self, store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> Path | None:
         """Write into the run's folder `store` and return the file; None where there is nothing to tell.
 
-        experiment: as plain values. rows: one per cell, of `status` done, failed or waiting; of a finished
-        one `row.value(metric)` has mean, low, high and n. state: SUCCEEDED, FAILED, TERMINATED or RUNNING.
-        Names, titles and errors may hold any letter: escape them.
+        rows: one per cell, of `status` done, failed or waiting; of a finished one `row.value(metric)` has
+        mean, low, high and n. state: SUCCEEDED, FAILED, TERMINATED or RUNNING. Names, titles and errors may
+        hold any letter: escape them.
         """
 
 

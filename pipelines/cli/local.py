@@ -113,6 +113,7 @@ def _pending(out: Path, resolved: plan.Plan) -> bool:
 
 
 def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
+    from unpromptable.planning import spec as planned
     from unpromptable.reporting.row import read_rows
     from unpromptable.storage import place
 
@@ -120,7 +121,7 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     if any(r.done for r in rows):
         from pipelines.cli import result_table
 
-        console.print(result_table.table(rows, json.loads((out / "experiment.json").read_text())["paper"]))
+        console.print(result_table.table(rows, planned.read(out).experiment.paper))
     told = dict.fromkeys(
         ("" if one["cell"] == place.shared(out).name else one["cell"], one["step"], one["text"])
         for one in failed

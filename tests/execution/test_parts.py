@@ -66,7 +66,7 @@ def test_a_later_run_keeps_what_another_has_written_of_its_cells_failures(where)
         json.dumps({"step": "unlearn", "error": "nan, earlier"}),
     )
     planned(where, words[1:])
-    found = {r["name"]: r["error"] for r in rows.collect(str(where))}
+    found = {r.name: r.error for r in rows.collect(str(where))}
     assert found["E"] == "unlearn: nan" and found["A"] == rows.UNFINISHED
 
 

@@ -63,9 +63,9 @@ def test_a_failed_step_leaves_a_row_that_says_so_and_the_others_go_on(specs, tmp
     assert len(later) == 1 and (tmp_path / "handed").read_text() == ""
     first, second = rows.collect(str(tmp_path))
     assert (
-        first["status"] == "failed"
-        and first["error"] == "unlearn: Ours: remember is nan at update 7"
-        and first["sscd"] is None
+        first.status == "failed"
+        and first.error == "unlearn: Ours: remember is nan at update 7"
+        and first.metrics["sscd"] is None
     )
     with pytest.raises(RuntimeError, match="cell Ours: unlearn: Ours: remember is nan at update 7"):
         report_step.stop_cell(f"t/{specs[0].folder.rpartition('/')[2]}", str(tmp_path))
@@ -77,7 +77,7 @@ def test_a_full_disk_is_named_and_leaves_no_half_output(specs, tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     once.guarded(out(tmp_path, specs[0], "sample"), fills)
-    assert "the disk is full" in rows.collect(str(tmp_path))[0]["error"]
+    assert "the disk is full" in rows.collect(str(tmp_path))[0].error
     assert not out(tmp_path, specs[0]).path.exists()
 
 
@@ -148,7 +148,7 @@ def test_the_cells_that_take_longest_are_planned_first(tmp_path):
     assert (
         names[:2] == ["Ours†", "Ours"]
         and names[-1] == "NegGrad"
-        and [r["name"] for r in rows.collect(str(tmp_path))][0] == "NegGrad"
+        and [r.name for r in rows.collect(str(tmp_path))][0] == "NegGrad"
     )
 
 
@@ -233,11 +233,11 @@ def test_a_lost_connection_fails_a_cells_step_until_it_is_back(specs, tmp_path):
 
     with pytest.raises(ConnectionError):
         once.guarded(out(tmp_path, specs[0], "sample"), lost)
-    assert rows.collect(str(tmp_path))[0]["error"] == "sample: the object store does not answer"
+    assert rows.collect(str(tmp_path))[0].error == "sample: the object store does not answer"
     calls = []
     again = lambda path, bar: (calls.append(1), path.write_text("x"))
     once.guarded(out(tmp_path, specs[0], "sample"), again)
-    assert calls and rows.collect(str(tmp_path))[0]["error"] == "did not finish"
+    assert calls and rows.collect(str(tmp_path))[0].error == "did not finish"
 
 
 def test_what_stopped_a_shared_step_stands_in_the_report_once_and_in_the_sweeps_run(
@@ -284,9 +284,7 @@ def test_a_file_that_the_plan_does_not_find_is_told_in_a_report_of_all_its_cells
     assert plan_step.plan(text, "", {}, where) == [] and prepare_step.prepare(text, where) == ""
     report_step.report(where, text, "FAILED")
     page = (tmp_path / "report.html").read_text()
-    assert page.count("nowhere.png is neither") == 1 and [r["status"] for r in rows.collect(where)] == [
-        "failed"
-    ]
+    assert page.count("nowhere.png is neither") == 1 and [r.status for r in rows.collect(where)] == ["failed"]
 
 
 def test_an_experiment_that_cannot_be_read_is_told_in_the_report(tmp_path):

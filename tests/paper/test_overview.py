@@ -5,6 +5,7 @@ failures let through.
 import json
 import re
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 from finished_run import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
@@ -13,6 +14,7 @@ from rich.console import Console
 from pipelines.cli import local, paper, reuse
 from unpromptable.paper import overview, theory
 from unpromptable.planning import plan
+from unpromptable.planning.spec import Run, shared_spec
 from unpromptable.reporting.row import write_rows
 from unpromptable.storage import files
 
@@ -26,9 +28,9 @@ def fill(out, names=("good", "better", "keeps")):
         for p, c in zip(PAPER, names)
     ]
     write_rows(out / "rows.json", rows)
-    (out / "experiment.json").write_text(
-        json.dumps({**EXPERIMENT, "name": "table4", "title": "Table IV, gradient surgery", "paper": PAPER})
-    )
+    told = {"name": "table4", "title": "Table IV, gradient surgery", "paper": tuple(PAPER)}
+    run = Run(replace(EXPERIMENT, **told), shared_spec(EXPERIMENT.forget, {}), (), (), "key")
+    (out / "experiment.json").write_text(run.to_text())
 
 
 def test_the_page_holds_claims_tables_and_theory_and_needs_nothing_from_elsewhere(store, tmp_path_factory):

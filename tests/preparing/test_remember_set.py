@@ -220,14 +220,8 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     kept = ("lpips_kept", "ssim_kept", "fid_kept")
     metrics = dict.fromkeys(("wrong", "right", "wrong_before", "right_before", *kept), value)
     row = finished_run.row("Ours", 0.2, 0.3, metrics=metrics)
-    told = {
-        "name": "x",
-        "title": "",
-        "prompt": "flag of Japan",
-        "other_prompts": [],
-        "remember": {"prompts": ["flag of Peru"]},
-        "networks": {"name": "flags", "folder": ""},
-    }
+    taught = Remember("model", prompts=("flag of Peru",))
+    told = dataclasses.replace(experiment(), remember=taught)
     text = prompted.Report().write(tmp_path, told, [row], "SUCCEEDED").read_text()
     assert (
         "| Ours | 12.5% (10.0% to 20.0%) |" in text
@@ -238,7 +232,7 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
     few, many = (dataclasses.replace(value, mean=x) for x in (0.01, 0.5))
     single = {"lpips_prompts/00 flag of Peru": few, "lpips_prompts/01 flag of Laos": many}
     asked = dataclasses.replace(row, metrics={**metrics, **single})
-    others = {**told, "other_prompts": ["flag of Peru", "flag of Laos"]}
+    others = dataclasses.replace(told, other_prompts=("flag of Peru", "flag of Laos"))
     text = prompted.Report().write(tmp_path, others, [asked], "SUCCEEDED").read_text()
     assert (
         "the most changed first:\n\n| Prompt | Ours |\n|---|---:|\n| flag of Laos | 0.500 ± 0.050 |\n| flag"
@@ -250,7 +244,7 @@ def test_the_report_of_a_prompted_model_names_rates_and_shows_the_screened(tmp_p
         row.name,
         "target, screened",
     ]
-    assert prompted.Report().write(tmp_path, {**told, "prompt": ""}, [row], "SUCCEEDED") is None
+    assert prompted.Report().write(tmp_path, finished_run.EXPERIMENT, [row], "SUCCEEDED") is None
 
 
 def test_copies_of_a_target_leave_the_remember_set_and_other_pictures_stay(tmp_path):

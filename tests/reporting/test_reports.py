@@ -6,6 +6,7 @@ from dataclasses import replace
 from finished_run import EXPERIMENT, SURROGATE, around, failed, row, store  # noqa: F401  (store is a fixture)
 from markupsafe import escape
 
+from unpromptable.planning.settings import Choice, Sampling
 from unpromptable.reporting import groups, tables
 from unpromptable.reporting.reports import html, markdown
 from unpromptable.scoring import verdict
@@ -28,7 +29,9 @@ def test_pictures_that_the_networks_do_not_know_are_said_to_be_so(store):
     unknown = "These networks know portraits drawn by code"
     assert (
         unknown
-        in html.Report().write(store, {**EXPERIMENT, "real": "photographs"}, rows(), "SUCCEEDED").read_text()
+        in html.Report()
+        .write(store, replace(EXPERIMENT, real="photographs"), rows(), "SUCCEEDED")
+        .read_text()
     )
     assert unknown not in html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
@@ -68,7 +71,7 @@ def test_a_run_without_any_result_still_has_a_page(store):
 def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(store):
     beyond = {"nearest": around(0.5), "nearest_before": around(0.5)}
     more = [replace(r, metrics={**r.metrics, **beyond}) for r in rows()[:2]]
-    asked = {**EXPERIMENT, "metrics": [{"name": m, "settings": {}} for m in ("sscd", "nearest")]}
+    asked = replace(EXPERIMENT, metrics=(*EXPERIMENT.metrics, Choice("nearest")))
     text = html.Report().write(store, asked, more, "SUCCEEDED").read_text()
     assert (
         "<th>nearest_before</th>" in text
@@ -95,17 +98,17 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
         row(name, 0.1 + k / 20, 0.3 + k / 50, cell=f"c{k}", folder="cells/good") for k, name in enumerate(ODD)
     ]
     bad = failed("Bad | <i>", "no | <u> $x_{$")
-    experiment = {**EXPERIMENT, "title": "T | <s> *t*"}
+    experiment = replace(EXPERIMENT, title="T | <s> *t*")
     page = html.Report().write(store, experiment, [*odd, bad], "FAILED").read_text()
     assert {(name, False) for name in ODD} <= drawn, drawn
-    for name in (*ODD, bad.name, bad.error, experiment["title"]):
+    for name in (*ODD, bad.name, bad.error, experiment.title):
         assert str(escape(name)) in page
     lines = markdown.Report().write(store, experiment, [*odd, bad], "FAILED").read_text().splitlines()
     table = [line for line in lines if line.startswith("|")]
     plain = lambda text: re.sub(r"\\(.)", r"\1", text)
     cells = [re.split(r"(?<!\\)(?:\\\\)*\|", line) for line in table]
     assert {len(c) for c in cells} == {len(cells[0])}
-    assert plain(lines[0]) == f"# {experiment['title']}"
+    assert plain(lines[0]) == f"# {experiment.title}"
     text = "\n".join(map(plain, lines))
     assert all(f"| {name} |" in text for name in ODD) and f"| {bad.name} | no result: {bad.error} |" in text
     unescaped = re.sub(r"\\.", "", "\n".join(lines))
@@ -120,13 +123,13 @@ def test_names_are_shown_letter_by_letter_in_figures_page_and_markdown(store, mo
 def test_the_page_says_how_images_were_drawn_and_on_which_timesteps_each_method_trained():
     from unpromptable.reporting.reports import html
 
-    experiment = {"sampling": {"sampler": "ddim", "steps": 50}}
+    experiment = replace(EXPERIMENT, sampling=Sampling(steps=50))
     of = lambda name, low: row(name, 0.2, 0.3, settings={"training.t_min": low, "training.t_max": 999})
     text = html._drawn(experiment, [of("Ours", 0), of("NegGrad", 0), of("SISS", 999)])
     assert (
         "Sampled by ddim in 50 steps (SISS's code: by ddpm)" in text
         and "0..999: Ours, NegGrad; 999: SISS." in text
     )
-    assert html._drawn({"sampling": {"sampler": "ddpm", "steps": 5}}, [of("Ours", 0)]).endswith(
+    assert html._drawn(replace(EXPERIMENT, sampling=Sampling("ddpm", 5)), [of("Ours", 0)]).endswith(
         "(SISS's code: 999 alone): 0..999."
     )

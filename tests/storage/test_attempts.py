@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from unpromptable.execution import plan_step, prepare_step, warm_client
+from unpromptable.planning import plan
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Training
-from unpromptable.planning.spec import Spec
 from unpromptable.reporting import rows
 from unpromptable.storage import attempts, files, once
 from unpromptable.storage.place import Output, Place, folder
@@ -187,11 +187,12 @@ def test_a_training_that_the_device_failed_once_resumes_and_ends_with_the_number
 
 
 def test_the_row_tells_the_attempts_that_failed(tmp_path):
-    spec = Spec("Ours", "cells/ours-1234", ("a",), {})
-    assert rows.tries(spec, str(tmp_path)) == {}
+    run = plan.resolve("name: t\nforget: ['0012-3']\ncells:\n- {name: Ours, editor: flip}\n").run()
+    (spec,) = run.cells
+    assert rows.failed(run.experiment, spec, str(tmp_path)).again == ()
     told = ["unlearn: killed; ran again in its pod, 1 of 2"]
-    files.write_text(place(tmp_path).path(attempts.NOTE), json.dumps(told))
-    assert rows.tries(spec, str(tmp_path)) == {"again": told}
+    files.write_text(spec.place(tmp_path).path(attempts.NOTE), json.dumps(told))
+    assert rows.failed(run.experiment, spec, str(tmp_path)).again == tuple(told)
 
 
 def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_that_asked(

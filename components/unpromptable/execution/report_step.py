@@ -4,7 +4,6 @@ failed.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from unpromptable.planning import spec as planned
 from unpromptable.planning.code import whole
+from unpromptable.planning.experiment import Experiment
 from unpromptable.reporting import groups, rows
 from unpromptable.reporting.row import Row, write_rows
 from unpromptable.storage import files, fingerprints, lease, once, progress
@@ -25,12 +25,11 @@ log = logging.getLogger(__name__)
 STOPPED = ("CANCELED", "CANCELLED", "CANCELING", "RUNNING", "NEW")
 
 
-def page(store: str, row: Row) -> None:
+def page(experiment: Experiment, row: Row, store: str) -> None:
     """The cell's row and pictures, which the Kubeflow UI shows at the task."""
     from unpromptable.reporting.reports import html, markdown
 
     root = Path(store)
-    experiment = json.loads(files.fetch(root / "experiment.json").read_text())
     for shared in ("before.safetensors", "data.safetensors"):
         files.fetch(root / "shared" / shared)
     folder = root / row.folder
@@ -54,7 +53,7 @@ def stop(store: str, experiment: str) -> None:
 def stop_cell(cell: str, store: str) -> None:
     """End a cell's last step as failed where the cell has no result. Raises RuntimeError with its reason."""
     folder = cell.rpartition("/")[2]
-    for row in map(Row.from_json, rows.collect(store, folder)):
+    for row in rows.collect(store, folder):
         if not row.done:
             raise RuntimeError(f"cell {row.name}: {row.error}")
 
@@ -97,28 +96,28 @@ def _report(store: str, experiment: str, state: str | None, to: str, part: str) 
     mine = parts.read(part)
     # before the rows are read: of two runs that end together, the later one sees all
     parts.note(store, mine, "ended")
-    found = _waiting([*map(Row.from_json, rows.collect(store))], store, mine)
+    found = _waiting(rows.collect(store), store, mine)
     state = verdict(found, state)
     found = found if state == "TERMINATED" else [_lost(row, store) for row in found]
     write_rows(Path(store) / "rows.json", found)
     if not planned.planned(store):
         return _without_plan(Path(store), to)
-    given = json.loads((Path(store) / planned.FILE).read_text())
-    write_rows(Path(store) / "groups.json", groups.collect(found, given["paper"]))
+    run = planned.read(store)
+    write_rows(Path(store) / "groups.json", groups.collect(found, run.experiment.paper))
     histories = {r.cell: Path(store) / r.folder / "history.jsonl" for r in found}
     drawn = [fingerprints.of(files.fetch(h)) if files.fetch(h).is_file() else "" for h in histories.values()]
     # all that the page and the server show
-    shown = [given, [r.to_json() for r in found], drawn, once.failure(store), state]
+    shown = [run.to_text(), [r.to_json() for r in found], drawn, once.failure(store), state]
     mark = fingerprints.digest([*shown, tracking.uri(store), whole()])
     page = Path(store) / "report.html"
     if not files.finished(page, mark):
         _bring(Path(store), found)
         written = [
-            plugins.make("report", name).write(Path(store), given, found, state)
+            plugins.make("report", name).write(Path(store), run.experiment, found, state)
             for name in plugins.names("report")
         ]
         pages = [file for file in written if file is not None]  # some reports are for some models only
-        if tracking.close(store, given["name"], found, histories, pages, state):
+        if tracking.close(store, run.experiment.name, found, histories, pages, state):
             files.finish(page, mark)
     else:
         tracking.settle(store, state)

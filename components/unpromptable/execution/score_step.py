@@ -29,7 +29,7 @@ def score(cell: str, store: str, summary_to: str = "", page_to: str = "") -> dic
     once.guarded(output, lambda path, bar: _row(path, run, spec, store, before, after))
     found = rows.of(run.experiment, spec, store)
     _pages(found, spec, store, summary_to, page_to)
-    return rows.scalars(found)
+    return found.means()
 
 
 def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path) -> None:
@@ -44,19 +44,13 @@ def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path
     keys = {k.removeprefix("metric "): v for k, v in spec.keys.items() if k.startswith("metric ")}
     values = measured.measure(run.experiment, artifacts, load, mine.path(), keys)
     summary = json.loads((unlearned / "training.json").read_text())
-    made = {
-        **rows.head(run.experiment, spec),
-        "status": "done",
-        "error": None,
-        **rows.tries(spec, store),
-        **values,
-        "seconds": {"unlearn": summary["seconds"], **values["seconds"]},
-    }
-    path.write_text(json.dumps(made, indent=1))
-    report_step.page(store, Row.from_json(made))
+    seconds = {"unlearn": summary["seconds"], **values["seconds"]}
+    row = rows.finished(run.experiment, spec, store, {**values, "seconds": seconds})
+    path.write_text(json.dumps(row.to_json(), indent=1))
+    report_step.page(run.experiment, row, store)
 
 
-def _pages(found: dict, spec: Spec, store: str, summary_to: str, page_to: str) -> None:
+def _pages(found: Row, spec: Spec, store: str, summary_to: str, page_to: str) -> None:
     from unpromptable.reporting.reports import markdown
 
     for name, to in (("page.md", summary_to), ("page.html", page_to)):
@@ -64,6 +58,6 @@ def _pages(found: dict, spec: Spec, store: str, summary_to: str, page_to: str) -
         if to and page.is_file():
             files.deliver(page, to)
         elif to:
-            told = f"{found['name']}: {found['error']}"
+            told = f"{found.name}: {found.error}"
             said = html.escape(told) if name == "page.html" else markdown.words(told)
             files.write_text(Path(to), said)

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from unpromptable.planning.spec import Run
 from unpromptable.reporting.reports import html
 from unpromptable.reporting.row import Row
 
@@ -46,12 +47,13 @@ def _run(folder: Path, planned: str, found: str) -> dict[str, Any]:
     """A run's part of the page. Its figures take seconds, and the page is written again after every
     experiment.
     """
-    experiment, rows, name = json.loads(planned), [Row.from_json(r) for r in json.loads(found)], folder.name
+    experiment, name = Run.from_text(planned).experiment, folder.name
+    rows = [Row.from_json(r) for r in json.loads(found)]
     state = "SUCCEEDED" if all(r.done for r in rows) else "FAILED"
     return {
         "name": name,
-        "title": experiment["title"] or name,
-        "description": experiment["description"],
+        "title": experiment.title or name,
+        "description": experiment.description,
         "report": f"{name}/report.html",
         "html": html.result(folder, experiment, rows, state),
     }

@@ -11,6 +11,8 @@ from unpromptable.planning.experiment import Experiment, to_json
 from unpromptable.planning.spec import Spec
 from unpromptable.storage import attempts, once
 
+from .row import Row
+
 UNFINISHED = "did not finish"  # the error of a cell that neither ended nor failed
 COMMON = ("world", "model", "sampling", "injection", "networks", "real")  # what is shown of an experiment
 
@@ -36,12 +38,7 @@ def flat(experiment: Experiment, spec: Spec) -> dict[str, Any]:
     return out
 
 
-def scalars(row: dict[str, Any]) -> dict[str, float]:
-    """The means of a row's metrics, for tables that hold one number per name."""
-    return {k: v["mean"] for k, v in row.items() if isinstance(v, dict) and "mean" in v}
-
-
-def collect(store: str, folder: str = "") -> list[dict[str, Any]]:
+def collect(store: str, folder: str = "") -> list[Row]:
     """A row per planned cell, or of the one in this folder, failed and missing ones included.
 
     In the experiment's order.
@@ -52,7 +49,7 @@ def collect(store: str, folder: str = "") -> list[dict[str, Any]]:
     return [of(run.experiment, spec, store) for spec in run.cells]
 
 
-def of(experiment: Experiment, spec: Spec, store: str) -> dict[str, Any]:
+def of(experiment: Experiment, spec: Spec, store: str) -> Row:
     """A cell's row: finished, with what the present experiment says of it, or failed.
 
     A group may be renamed without measuring anew.
@@ -61,39 +58,48 @@ def of(experiment: Experiment, spec: Spec, store: str) -> dict[str, Any]:
     if not output.finished():
         return failed(experiment, spec, store)
     row, told = json.loads(output.path.read_text()), head(experiment, spec)
-    return {**row, **told, "run_id": told["run_id"] or row.get("run_id")}
+    return Row.from_json({**row, **told, "run_id": told["run_id"] or row.get("run_id")})
 
 
-def failed(experiment: Experiment, spec: Spec, store: str) -> dict[str, Any]:
+def finished(experiment: Experiment, spec: Spec, store: str, values: dict[str, Any]) -> Row:
+    """The row of a cell that was measured. values: metrics, labels, surrogates, seconds and inputs, as JSON
+    has them.
+    """
+    again = {"again": _again(spec, store)}
+    return Row.from_json({**head(experiment, spec), "status": "done", "error": None, **again, **values})
+
+
+def failed(experiment: Experiment, spec: Spec, store: str) -> Row:
     """The row of a cell that has no result."""
     shared = once.failure(store)
     waits = {"step": "", "error": f"did not run, since {shared['step']} failed" if shared else UNFINISHED}
     error = once.noted(spec.place(store)) or waits
-    return {
+    return Row(
         **head(experiment, spec),
-        "status": "failed",
-        "error": f"{error['step']}: {error['error']}".strip(": "),
-        **tries(spec, store),
-        **{m.name: None for m in experiment.metrics},
-    }
+        status="failed",
+        error=f"{error['step']}: {error['error']}".strip(": "),
+        again=tuple(_again(spec, store)),
+        metrics={m.name: None for m in experiment.metrics},
+    )
 
 
-def tries(spec: Spec, store: str) -> dict[str, list[str]]:
-    """`again`: the attempts at the cell's steps that the machine failed; nothing where none did."""
-    told = attempts.notes(Path(store) / spec.folder)
-    return {"again": told} if told else {}
+def _again(spec: Spec, store: str) -> list[str]:
+    """The attempts at the cell's steps that the machine failed."""
+    return attempts.notes(Path(store) / spec.folder)
 
 
 def head(experiment: Experiment, spec: Spec) -> dict[str, Any]:
     """What every row says of its cell, with or without a result."""
+    cell = spec.cell
+    assert cell is not None, "what all cells share has no row"
     settings = {k: v for k, v in flat(experiment, spec).items() if k not in ("slug", "name", "key")}
     return {
         "name": spec.name,
-        "group": spec.cell.group,
+        "group": cell.group,
         "cell": spec.slug,
         "folder": spec.folder,
-        "method": spec.cell.method.name,
-        "editor": spec.cell.editor.name,
+        "method": cell.method.name,
+        "editor": cell.editor.name,
         "networks": experiment.networks.name,
         "settings": settings,
         "run_id": spec.run_id,

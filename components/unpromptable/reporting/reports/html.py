@@ -12,6 +12,7 @@ import numpy as np
 
 from unpromptable import data, protocols
 from unpromptable.planning import plugins
+from unpromptable.planning.experiment import Experiment
 from unpromptable.reporting import figures, groups, pareto, pictures, tables
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
@@ -33,19 +34,19 @@ COPIES = 12  # near copies of targets that are shown
 class Report(protocols.Report):
     """The page of a whole run."""
 
-    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path:
+    def write(self, store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> Path:
         """Write the page of a whole run into its folder."""
         path = store / "report.html"
         files.write_text(path, render(store, experiment, rows, state, store / "figures"))
         return path
 
 
-def render(store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str, folder: Path) -> str:
+def render(store: Path, experiment: Experiment, rows: Sequence[Row], state: str, folder: Path) -> str:
     """The page of these rows, one line per group; plots are also left in `folder` as PNG."""
     return template("report").render(found(store, experiment, rows, state, folder))
 
 
-def result(store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> str:
+def result(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> str:
     """The part of the page that a page of several runs shows: verdict, table, plots and pictures."""
     return template("result").render(found(store, experiment, rows, state, store / "figures"))
 
@@ -61,10 +62,10 @@ def template(name: str) -> Any:
 
 
 def found(
-    store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str, folder: Path
+    store: Path, experiment: Experiment, rows: Sequence[Row], state: str, folder: Path
 ) -> dict[str, Any]:
     """What the templates show."""
-    done, lines = figures.finished(rows), groups.collect(rows, experiment.get("paper") or ())
+    done, lines = figures.finished(rows), groups.collect(rows, experiment.paper)
     return dict(
         experiment=experiment,
         rows=rows,
@@ -90,14 +91,13 @@ def found(
     )
 
 
-def _drawn(experiment: dict[str, Any], done: Sequence[Row]) -> str:
+def _drawn(experiment: Experiment, done: Sequence[Row]) -> str:
     """How the images were sampled and which timesteps each method trained on, where the codes compared with
     differ.
     """
-    s = experiment["sampling"]
-    words = f"Sampled by {s['sampler']} in {s['steps']} steps" + (
-        " (SISS's code: by ddpm)" if s["sampler"] == "ddim" else ""
-    )
+    s = experiment.sampling
+    theirs = " (SISS's code: by ddpm)" if s.sampler == "ddim" else ""
+    words = f"Sampled by {s.sampler} in {s.steps} steps{theirs}"
     ranges: dict[str, list[str]] = {}
     for row in done:
         span = "..".join(
@@ -126,12 +126,12 @@ def _kept_out(store: Path) -> dict[str, Any]:
     return {"said": manifest.get("said", {}), "copies": shown, "more": len(copies) - len(shown)}
 
 
-def _beyond(experiment: dict[str, Any], done: Sequence[Row]) -> list[dict[str, Any]]:
+def _beyond(experiment: Experiment, done: Sequence[Row]) -> list[dict[str, Any]]:
     """The metrics that an experiment lists beside the paper's five and a prompted model's rates: what each
     is, and its values' names.
     """
     shown = {c.metric for c in verdict.COLUMNS} | {"wrong", "lpips_kept"}
-    names = [m["name"] for m in experiment.get("metrics", ()) if m["name"] not in shown]
+    names = [m.name for m in experiment.metrics if m.name not in shown]
     keys = [k for r in done[:1] for k in r.means()]
     return [
         {
@@ -143,9 +143,9 @@ def _beyond(experiment: dict[str, Any], done: Sequence[Row]) -> list[dict[str, A
     ]
 
 
-def _rates(store: Path, experiment: dict[str, Any], done: Sequence[Row]) -> dict[str, Any] | None:
+def _rates(store: Path, experiment: Experiment, done: Sequence[Row]) -> dict[str, Any] | None:
     """Of a prompted model: how often it was wrong and right before and after, and what other prompts kept."""
-    if not experiment.get("prompt") or not done or "wrong" not in done[0].metrics:
+    if not experiment.prompt or not done or "wrong" not in done[0].metrics:
         return None
     titles, cells = prompted.table(done)
     return {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable import protocols
+from unpromptable.planning.experiment import Experiment
 from unpromptable.reporting import figures, groups, pareto, tables
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
@@ -27,18 +28,18 @@ def words(text: object) -> str:
 class Report(protocols.Report):
     """The table and the verdict as text."""
 
-    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path:
+    def write(self, store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> Path:
         """Write the file and the figures that it shows."""
         path = store / "report.md"
         files.write_text(path, page(store, experiment, rows, state))
         return path
 
 
-def page(store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> str:
+def page(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> str:
     """The text; its figures are written, and linked by relative path."""
-    lines = groups.collect(rows, experiment.get("paper") or ())
+    lines = groups.collect(rows, experiment.paper)
     done = figures.finished(rows)
-    text = [f"# {words(experiment['title'] or experiment['name'])}", "", words(tables.verdict(lines)), ""]
+    text = [f"# {words(experiment.title or experiment.name)}", "", words(tables.verdict(lines)), ""]
     text += [*_ended(store, state), table(lines)]
     if groups.grouped(lines):
         text += ["", "## Single cells", "", table(groups.collect(rows_alone(rows)))]

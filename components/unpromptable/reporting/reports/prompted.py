@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from unpromptable import data, protocols
+from unpromptable.planning.experiment import Experiment
 from unpromptable.reporting import figures, pictures
 from unpromptable.reporting.row import Row
 from unpromptable.reporting.tables import show
@@ -41,10 +41,10 @@ COLUMNS = (
 class Report(protocols.Report):
     """The table and the grid of a prompted model."""
 
-    def write(self, store: Path, experiment: dict[str, Any], rows: Sequence[Row], state: str) -> Path | None:
+    def write(self, store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> Path | None:
         """Write both; nothing for models without a prompt."""
         done = figures.finished(rows)
-        if not experiment.get("prompt") or not done:
+        if not experiment.prompt or not done:
             return None
         picture(store, experiment, done)
         path = store / "prompted.md"
@@ -52,7 +52,7 @@ class Report(protocols.Report):
         return path
 
 
-def page(experiment: dict[str, Any], done: Sequence[Row]) -> str:
+def page(experiment: Experiment, done: Sequence[Row]) -> str:
     """The text about the finished rows, which links the grid."""
     lines = [*_head(experiment, done[0]), "", *_markdown(*table(done)), *_taught(experiment)]
     lines += ["", *_foot(experiment, done[0])]
@@ -62,27 +62,27 @@ def page(experiment: dict[str, Any], done: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _head(experiment: dict[str, Any], before: Row) -> list[str]:
+def _head(experiment: Experiment, before: Row) -> list[str]:
     """The title, and how often the model was wrong before."""
     wrong, right = (before.value(k) for k in ("wrong_before", "right_before"))
     return [
-        f"# {words(experiment['title'] or experiment['name'])}: {words(repr(experiment['prompt']))}",
+        f"# {words(experiment.title or experiment.name)}: {words(repr(experiment.prompt))}",
         "",
         f"Before: wrong {share(wrong)}, right {share(right)}, over {before.value('wrong').n} seeds. Shares"
         " with Wilson's 95 % interval; the rest is mean ± half the 95 % interval.",
     ]
 
 
-def _taught(experiment: dict[str, Any]) -> list[str]:
+def _taught(experiment: Experiment) -> list[str]:
     """The other prompts whose outputs were remembered, if any."""
-    taught = experiment["remember"]["prompts"]
+    taught = experiment.remember.prompts
     said = "Outputs of these prompts were remembered too, by the methods with `training.others`:"
     return ["", f"{said} {words(', '.join(taught))}."] if taught else []
 
 
-def _foot(experiment: dict[str, Any], before: Row) -> list[str]:
+def _foot(experiment: Experiment, before: Row) -> list[str]:
     """What was drawn by which prompts, and the grid."""
-    others = words(", ".join(experiment["other_prompts"])) or "none"
+    others = words(", ".join(experiment.other_prompts)) or "none"
     return [
         f"This prompt: the seeds that were not wrong before (n = {before.value('lpips_kept').n}). Other"
         f" prompts: {others}. {'; '.join(before.labels.values())}.",
@@ -101,11 +101,11 @@ def table(done: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def prompts(experiment: dict[str, Any], done: Sequence[Row]) -> tuple[list[str], list[list[str]]] | None:
+def prompts(experiment: Experiment, done: Sequence[Row]) -> tuple[list[str], list[list[str]]] | None:
     """Titles and, per other prompt, its name and each finished row's LPIPS, the largest of any row first;
     None without other prompts.
     """
-    asked = [(p, lpips_kept.key(k, p)) for k, p in enumerate(experiment["other_prompts"])]
+    asked = [(p, lpips_kept.key(k, p)) for k, p in enumerate(experiment.other_prompts)]
     found = [(p, [r.metrics.get(metric) for r in done]) for p, metric in asked]
     found = sorted((f for f in found if any(f[1])), key=lambda f: -max(v.mean for v in f[1] if v))
     if not found:
@@ -122,7 +122,7 @@ def _markdown(titles: list[str], cells: list[list[str]]) -> list[str]:
     ]
 
 
-def picture(store: Path, experiment: dict[str, Any], done: Sequence[Row]) -> Path:
+def picture(store: Path, experiment: Experiment, done: Sequence[Row]) -> Path:
     """figures/prompted.png, the grid."""
     path = store / "figures" / "prompted.png"
     path.parent.mkdir(exist_ok=True)
@@ -135,7 +135,7 @@ def share(value: Estimate) -> str:
     return f"{value.mean:.1%} ({value.low:.1%} to {value.high:.1%})"
 
 
-def grid(store: Path, experiment: dict[str, Any], rows: Sequence[Row]) -> np.ndarray:
+def grid(store: Path, experiment: Experiment, rows: Sequence[Row]) -> np.ndarray:
     """The strips beneath each other, one picture."""
     parts = [part for _, part in strips(store, experiment, rows)]
     width = max(part.shape[1] for part in parts)
@@ -144,13 +144,13 @@ def grid(store: Path, experiment: dict[str, Any], rows: Sequence[Row]) -> np.nda
     )
 
 
-def strips(store: Path, experiment: dict[str, Any], rows: Sequence[Row]) -> list[tuple[str, np.ndarray]]:
+def strips(store: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tuple[str, np.ndarray]]:
     """Names and pictures side by side: before and each cell on the same seeds, then the targets and the
     outputs screened from the remember set.
     """
     arrays, _ = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
-    networks = metric_networks.load(experiment["networks"]["name"], experiment["networks"]["folder"] or None)
+    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
     wrong, _ = verdicts(
         before["samples"],
         Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})),
