@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unpromptable.planning import cost, plan
+from unpromptable.planning import cost, explain, plan
 from unpromptable.planning.experiment import Cell, to_json
+from unpromptable.planning.reading import shown
 from unpromptable.planning.settings import Choice, Training, shards
 
 from .options import experiment, overrides
@@ -41,11 +42,18 @@ def add(verbs: Any) -> None:
         "--images-per-shard", type=int, default=0, help="as for submit; 0 leaves the shards to the experiment"
     )
     one.add_argument("--json", action="store_true", help="print the plan as JSON")
+    one.add_argument(
+        "--explain",
+        metavar="KEY",
+        help="print a setting's value (or a block's), such as training.lr, and which layer said it; no plan",
+    )
     one.set_defaults(run=run)
 
 
 def run(a: argparse.Namespace, console: Console) -> int:
     """Print the plan. Raises ValueError for a wrong setting or rate."""
+    if a.explain is not None:
+        return _explain(a, console)
     if a.tflops <= 0:
         raise ValueError(f"--tflops is {a.tflops:g}; it must be above 0")
     resolved = plan.resolve(a.experiment, a.world, overrides(a), inputs=False)
@@ -64,7 +72,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
             )
         )
         return 0
-    wide = console if console.is_terminal else Console(file=console.file, width=160)
+    wide = _wide(console)
     title = escape(resolved.experiment.title or resolved.experiment.name)
     wide.print(
         f"[bold]{title}[/]  world {resolved.experiment.world}, {cost.number(len(resolved.cells), 'cell')},"
@@ -74,6 +82,25 @@ def run(a: argparse.Namespace, console: Console) -> int:
     for table in (settings(resolved, pieces), cells(resolved), operations(steps, a.tflops)):
         wide.print(table, markup=False)
     wide.print(note(steps, a.tflops), highlight=False, markup=False)
+    return 0
+
+
+def _wide(console: Console) -> Console:
+    return console if console.is_terminal else Console(file=console.file, width=160)
+
+
+def _explain(a: argparse.Namespace, console: Console) -> int:
+    """Print which layer said a setting, once for the cells that agree."""
+    found = explain.explain(a.experiment, a.world, overrides(a), a.explain)
+    if a.json:
+        print(json.dumps([asdict(s) for s in found], indent=1))
+        return 0
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("setting", "value", "said by", "in cells", "about the setting"):
+        table.add_column(name, overflow="fold")
+    for s in found:
+        table.add_row(s.key, shown(s.value), s.layer, ", ".join(s.cells) or "all", s.about)
+    _wide(console).print(table, markup=False)
     return 0
 
 

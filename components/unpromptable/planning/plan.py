@@ -10,12 +10,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import layers, plugins, reading, stages
+from . import layers, merging, plugins, reading, stages
 from .experiment import Cell, Experiment, read_cell, read_experiment
+from .laid import Laid
 from .reading import shown
 from .settings import shards
 from .spec import Run, Shard, Spec, shared_spec
 from .stages import Read, Stages
+
+DEFAULT_WORLD, NOBODY = "miniature", "the world where none is named"
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
 
     Raises ValueError or FileNotFoundError, one line that names the key, what was found and what is allowed.
     """
-    given, sets = read_yaml(text), layers.leaves(overrides or {})
-    base_world = read_world(_asked(world, sets.pop("world", None)) or given.get("world") or "miniature")
-    given = layers.in_world(given, base_world["world"], worlds())
-    common, rows = layers.merge(layers.of_world(base_world, given, sets), given, sets)
+    common, rows = merged(text, world, overrides)
     experiment = read_experiment(common)
     cells = tuple(read_cell(row) for row in rows)
     _check_names(cells)
@@ -88,6 +88,19 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     if inputs:
         _check_model(experiment)
     return Plan(experiment, cells, stages.read(experiment, cells) if inputs else Read())
+
+
+def merged(text: str, world: str = "", overrides: dict[str, Any] | None = None) -> tuple[Laid, list[Laid]]:
+    """The experiment's settings and those of each cell, every value with the layer that said it."""
+    given, sets = read_yaml(text), layers.leaves(overrides or {})
+    set_world = sets.pop("world", None)
+    name = _asked(world, set_world) or given.get("world") or DEFAULT_WORLD
+    defaults = read_world(name)
+    given = layers.in_world(given, name, worlds())
+    common, rows = merging.merge(merging.of_world(defaults, given, sets), given, sets)
+    said = [(world, "--world"), (set_world, "--set"), (given.get("world"), "experiment"), (name, NOBODY)]
+    common.say("world", name, next(layer for asked, layer in said if asked))
+    return common, rows
 
 
 def _asked(world: str, override: Any) -> Any:
