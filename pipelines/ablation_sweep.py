@@ -13,15 +13,15 @@ from pipelines import parts
 from pipelines.pods import FOLDER, Fixed, Machine, Setting, heavy, light
 from unpromptable import steps
 
+WORDS = "Forget images that no prompt can name, every way the experiment asks, and compare."
+
 
 def build(fixed: Fixed = Fixed()):
     """The DAG, with the settings that only the compiler can take."""
-    before, verdict = parts.build(fixed), replace(fixed, retries=0)  # a verdict is not tried again
 
-    @dsl.pipeline(
-        name="ablation-sweep",
-        description="Forget images that no prompt can name, every way the experiment asks, and compare.",
-    )
+    before = parts.build(fixed)
+
+    @dsl.pipeline(name="ablation-sweep", description=WORDS)
     def ablation_sweep(
         experiment: str = "demo",
         world: str = "",
@@ -43,8 +43,7 @@ def build(fixed: Fixed = Fixed()):
         store_secret: str = "unpromptable-object-store",
         hub_secret: str = "unpromptable-hub",
     ):
-        """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON of dotted
-        keys.
+        """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON, dotted keys.
 
         store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's.
         images_per_shard: images in one file, which a lost pod draws again; 0 leaves it to the experiment.
@@ -52,25 +51,31 @@ def build(fixed: Fixed = Fixed()):
         """
         machine = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations)
         setting = Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)
-        last = light(steps.report(store=store, experiment=experiment, part=part), setting, fixed)
-        with dsl.ExitHandler(last, name="sweep"):
-            asked = {"experiment": experiment, "world": world, "overrides": overrides}
-            planned = steps.plan(store=store, images_per_shard=images_per_shard, part=part, **asked)
-            cells = light(planned, setting, fixed)
-            drawing = steps.prepare(experiment=experiment, store=store).after(cells)
-            ready = heavy(drawing, machine, setting, verdict)  # a prompted model draws its remember set
-            run = {"store": store, **machine._asdict(), **setting._asdict()}
-            images = before(shared=ready.output, **run)
-            with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as cell:
-                one = {"cell": cell, "store": store}
-                trained = steps.unlearn(machine=machine.words(), **one).after(images)
-                heavy(trained, machine, setting, fixed)
-                share = {"machine": machine.words(), "pods": fixed.pods}
-                pods = [steps.sample(pod=number, **share, **one) for number in range(fixed.pods)]
-                drawn = [heavy(pod.after(trained), machine, setting, fixed) for pod in pods]
-                heavy(steps.score(**one).after(*drawn), machine, setting, verdict)
+        asked = {"experiment": experiment, "world": world, "overrides": overrides}
+        _sweep(fixed, before, machine, setting, store, images_per_shard, part, asked)
 
     return ablation_sweep
+
+
+def _sweep(fixed, before, machine, setting, store, images_per_shard, part, asked):
+    """Plan, what all cells share, then the cells; the report also after a failed one."""
+    verdict = replace(fixed, retries=0)  # a verdict is not tried again
+    last = steps.report(store=store, experiment=asked["experiment"], part=part)
+    with dsl.ExitHandler(light(last, setting, fixed), name="sweep"):
+        planned = steps.plan(store=store, images_per_shard=images_per_shard, part=part, **asked)
+        cells = light(planned, setting, fixed)
+        drawing = steps.prepare(experiment=asked["experiment"], store=store).after(cells)
+        ready = heavy(drawing, machine, setting, verdict)  # a prompted model draws its remember set
+        run = {"store": store, **machine._asdict(), **setting._asdict()}
+        images = before(shared=ready.output, **run)
+        with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as cell:
+            one = {"cell": cell, "store": store}
+            trained = steps.unlearn(machine=machine.words(), **one).after(images)
+            heavy(trained, machine, setting, fixed)
+            share = {"machine": machine.words(), "pods": fixed.pods}
+            pods = [steps.sample(pod=number, **share, **one) for number in range(fixed.pods)]
+            drawn = [heavy(pod.after(trained), machine, setting, fixed) for pod in pods]
+            heavy(steps.score(**one).after(*drawn), machine, setting, verdict)
 
 
 ablation_sweep = build()

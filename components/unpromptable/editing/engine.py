@@ -15,6 +15,7 @@ from unpromptable import data
 from unpromptable.models import device
 from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Cell, Experiment, to_json
+from unpromptable.storage.once import CellFailed
 
 from . import painting
 
@@ -55,52 +56,42 @@ def edit(
     """Surrogates and manifest of each cell, one surrogate per target in order.
 
     cells: one, or several that differ only in the setting that their editor builds `together`.
-    Raises ValueError where the editor's answer has not the shape of the targets.
+    Raises CellFailed where the editor's answer has not the shape of the targets.
     """
-    first, name = cells[0], cells[0].editor.name
+    first = cells[0]
     arrays, manifest = data.load(data_path)
-    forget, remember = (
-        arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]],
-        data.remember(arrays, manifest),
-    )
-    scene = EditContext(
-        first.forget,
-        forget,
-        remember,
-        pretrained,
-        experiment,
-        first.training.seed,
-        progress,
-        tuple(manifest["forget_names"]),
-    )
-    editors = [c.editor.made for c in cells]
+    forget = arrays["forget"][[manifest["forget_names"].index(t) for t in first.forget]]
+    remember, among = data.remember(arrays, manifest), tuple(manifest["forget_names"])
+    seed = first.training.seed
+    scene = EditContext(first.forget, forget, remember, pretrained, experiment, seed, progress, among)
     began = time.monotonic()
-    many = (
-        editors[0].edit_many(scene, [asdict(e)[e.together] for e in editors])
-        if len(cells) > 1
-        else [editors[0].edit(scene)]
-    )
+    many = _edited(cells, scene)
     seconds = (time.monotonic() - began) / (len(cells) * len(forget))
-    wrong = [f"{i.dtype} {i.shape}" for i in many if i.shape != forget.shape or i.dtype != np.uint8]
-    if wrong or len(many) != len(cells):
-        raise ValueError(
-            f"editor {name}: gave {len(many)} answers{''.join(f', {w}' for w in wrong)} for {len(cells)}"
-            f" settings and targets of uint8 {forget.shape}"
-        )
     check = SurrogateCheck(experiment, forget, remember)
-    redraws = editors[0].redraws
-    shared = {"targets": list(first.forget), "seed": first.training.seed, "seconds": round(seconds, 3)}
-    return [
-        (
-            {"images": i},
-            {
-                **shared,
-                "editor": to_json(c)["editor"],
-                "distances": check.distances(first.forget, i, redraws),
-            },
+    shared = {"targets": list(first.forget), "seed": seed, "seconds": round(seconds, 3)}
+    found = []
+    for cell, images in zip(cells, many):
+        distances = check.distances(first.forget, images, cell.editor.made.redraws)
+        told = {**shared, "editor": to_json(cell)["editor"], "distances": distances}
+        found.append(({"images": images}, told))
+    return found
+
+
+def _edited(cells: list[Cell], scene: EditContext) -> list[np.ndarray]:
+    """What the editor makes for each cell. Raises CellFailed where it is no picture of each target."""
+    editors = [c.editor.made for c in cells]
+    if len(cells) > 1:
+        many = editors[0].edit_many(scene, [asdict(e)[e.together] for e in editors])
+    else:
+        many = [editors[0].edit(scene)]
+    shape = scene.forget.shape
+    wrong = [f"{i.dtype} {i.shape}" for i in many if i.shape != shape or i.dtype != np.uint8]
+    if wrong or len(many) != len(cells):
+        raise CellFailed(
+            f"editor {cells[0].editor.name}: gave {len(many)} answers{''.join(f', {w}' for w in wrong)} for"
+            f" {len(cells)} settings and targets of uint8 {shape}"
         )
-        for c, i in zip(cells, many)
-    ]
+    return many
 
 
 class SurrogateCheck:

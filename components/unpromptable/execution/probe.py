@@ -115,17 +115,9 @@ def _tracking(uri: str) -> Finding:
     import urllib.request
 
     if not uri:
-        return Finding(
-            "MLflow",
-            False,
-            "no tracking server is named in the pod",
-            "put MLFLOW_TRACKING_URI into the ConfigMap that the parameter `config` names (the chart makes"
-            " one)",
-        )
-    user, password = (
-        os.environ.get("MLFLOW_TRACKING_USERNAME", ""),
-        os.environ.get("MLFLOW_TRACKING_PASSWORD", ""),
-    )
+        remedy = "put MLFLOW_TRACKING_URI into the ConfigMap that `config` names (the chart makes one)"
+        return Finding("MLflow", False, "no tracking server is named in the pod", remedy)
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{k}", "") for k in ("USERNAME", "PASSWORD"))
     request = urllib.request.Request(
         f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search",
         data=b'{"max_results": 1}',

@@ -75,37 +75,7 @@ def collect(
     """
     images, names, said = read_real(source, size, how)
     forget = read_forget(targets, images, names, source, how.background)
-    hashes = {sha256(f) for f in forget}
-    found = [n for n, image in zip(names, images) if sha256(image) in hashes]
-    if found:
-        log.info(
-            "forget images found among the %d real ones and removed from the remember set: %s",
-            len(names),
-            ", ".join(found),
-        )
-    groups = [glob_escape(re.split(r"[-/][^-/]*$", t)[0]) for t in targets]
-    fits = {
-        p: {n for n in names for g in groups if fnmatchcase(n, p.replace("{group}", g))} for p in leave_out
-    }
-    for pattern, left in fits.items():
-        if not left and "{group}" not in pattern:
-            raise ValueError(
-                f"remember.leave_out: {pattern} fits none of the images of {source} (such as {names[0]});"
-                " correct the pattern or leave it out"
-            )
-    more = set().union(*fits.values()) - set(found) - set(targets)
-    if leave_out:
-        log.info(
-            "left out of the remember set for showing the same as a target (remember.leave_out): %s",
-            f"{len(more)} images" if more else "none, no other image fits",
-        )
-    removed = [n for n in names if n in found or n in more]
-    if len(removed) == len(names):
-        raise ValueError(
-            f"real: all {len(names)} images of {source} are forget"
-            f" images{' or left out by remember.leave_out' if more else ''}, so the remember set would be"
-            f" empty; add images to keep{' or correct the pattern' if more else ''}"
-        )
+    removed = _removed(images, names, forget, targets, leave_out, source)
     return {"real": images, "forget": forget}, {
         "names": names,
         "forget_names": list(targets),
@@ -113,3 +83,46 @@ def collect(
         "source": source,
         "said": said,
     }
+
+
+def _removed(
+    images: np.ndarray,
+    names: list[str],
+    forget: np.ndarray,
+    targets: list[str],
+    leave_out: tuple[str, ...],
+    source: str,
+) -> list[str]:
+    """The names of real images that are not to be remembered. Raises ValueError where none would be left."""
+    hashes = {sha256(f) for f in forget}
+    found = [n for n, image in zip(names, images) if sha256(image) in hashes]
+    if found:
+        words = "forget images found among the %d real ones and removed from the remember set: %s"
+        log.info(words, len(names), ", ".join(found))
+    more = _left_out(names, targets, leave_out, source) - set(found) - set(targets)
+    if leave_out:
+        words = "left out of the remember set for showing the same as a target (remember.leave_out): %s"
+        log.info(words, f"{len(more)} images" if more else "none, no other image fits")
+    removed = [n for n in names if n in found or n in more]
+    if len(removed) == len(names):
+        raise ValueError(
+            f"real: all {len(names)} images of {source} are forget"
+            f" images{' or left out by remember.leave_out' if more else ''}, so the remember set would be"
+            f" empty; add images to keep{' or correct the pattern' if more else ''}"
+        )
+    return removed
+
+
+def _left_out(names: list[str], targets: list[str], leave_out: tuple[str, ...], source: str) -> set[str]:
+    """The names that any pattern fits. Raises ValueError for a pattern without {group} that fits none."""
+    groups = [glob_escape(re.split(r"[-/][^-/]*$", t)[0]) for t in targets]
+    found: set[str] = set()
+    for pattern in leave_out:
+        left = {n for n in names for g in groups if fnmatchcase(n, pattern.replace("{group}", g))}
+        if not left and "{group}" not in pattern:
+            raise ValueError(
+                f"remember.leave_out: {pattern} fits none of the images of {source} (such as {names[0]});"
+                " correct the pattern or leave it out"
+            )
+        found |= left
+    return found

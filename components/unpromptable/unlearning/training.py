@@ -15,6 +15,7 @@ import torch
 from unpromptable.models import tensors
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
+from unpromptable.storage.once import CellFailed
 
 from . import fit_memory, states
 from .drawing import Images, draw_batch
@@ -76,7 +77,7 @@ def _descend(model, optimizer: torch.optim.Optimizer, settings: Training, step: 
 def _check_finite(values: dict[str, float], cell: Cell, step: int) -> None:
     for key, value in values.items():
         if not math.isfinite(value):
-            raise ValueError(
+            raise CellFailed(
                 f"{cell.name}: {key} is {value} at update {step + 1}; lower training.lr ({cell.training.lr})"
                 f" or training.steps ({cell.training.steps})"
             )
