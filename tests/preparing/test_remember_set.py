@@ -161,7 +161,7 @@ def test_siss_asks_for_the_image_that_it_mixed_in(mixed):
         ),
         ({"remember.source": "real"}, "set remember.source to model"),
         ({"training.others": 1.5}, "training.others is 1.5"),
-        ({"training.others": 0.01}, "at least one image"),
+        ({"training.others": 0.01}, "of a batch that is none"),
         (
             {
                 "model": "ddpm",
