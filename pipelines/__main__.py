@@ -31,6 +31,8 @@ def main(words: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {_said(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130  # what was stopped has said so
 
 
 def _said(error: Exception) -> str:

@@ -6,17 +6,16 @@ import argparse
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from unpromptable.planning import reading
 
+from . import running
 from .options import experiment, overrides, short
 
 if TYPE_CHECKING:
@@ -59,52 +58,31 @@ def run(a: argparse.Namespace, console: Console) -> int:
             " some space or choose another folder"
         )
     tracking.check(str(out))
-    with _Lock(out):
+    with running.alone(out) as lock:
         title = escape(resolved.experiment.title or resolved.experiment.name)
         where = escape(f"world {resolved.experiment.world}, in {short(out)}")
         console.print(f"[bold]{title}[/]  {len(resolved.cells)} cells, {where}", soft_wrap=True)
-        code, failed = _drive(out, text, a, sets, _pending(out, resolved), console)
+        code, failed = _drive(out, text, a, sets, _pending(out, resolved), lock, console)
     return _finish(out, code, failed, console)
 
 
 def _drive(
-    out: Path, text: str, a: argparse.Namespace, sets: dict, pending: bool, console: Console
-) -> tuple[int, list[dict]]:
+    out: Path,
+    text: str,
+    a: argparse.Namespace,
+    sets: dict[str, Any],
+    pending: bool,
+    lock: IO[str],
+    console: Console,
+) -> tuple[int, list[dict[str, Any]]]:
     from unpromptable.storage import progress
 
     threads = str(a.threads or max(1, (os.cpu_count() or 2) // 2))  # kfp runs two loop items at a time
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
-    arguments = json.dumps(
-        {
-            "experiment": text,
-            "world": a.world,
-            "overrides": json.dumps(sets),
-            "store": str(out),
-            "pending": pending,
-        }
-    )
-    with (out / "log.txt").open("a") as log_file:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli.local_runner", str(out)],
-            stdin=subprocess.PIPE,
-            stdout=log_file,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-            text=True,
-        )
-        try:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-            assert child.stdin is not None  # it is a pipe
-            child.stdin.write(arguments)
-            child.stdin.close()
-            failed = progress.watch(str(out), child, console)
-        finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)  # the runner and every step's process
-                child.wait()
-                console.print("stopped; the same command continues where this one ended")
-    return child.returncode, failed
+    told = {"experiment": text, "world": a.world, "overrides": json.dumps(sets), "store": str(out)}
+    words = ["pipelines.cli.local_runner", str(out)]
+    watch = lambda child: progress.watch(str(out), child, console)
+    given = json.dumps({**told, "pending": pending})
+    return running.drive(words, given, lock, threads, out / "log.txt", watch, console.print)
 
 
 def _pending(out: Path, resolved: plan.Plan) -> bool:
@@ -144,26 +122,3 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
             "\n".join(["error: the run failed outside its cells; the log ends with", *tail]), file=sys.stderr
         )
     return 2 if any(one.get("bad") for one in failed) else 1 if broken else 0
-
-
-class _Lock:
-    """One run at a time in one folder."""
-
-    def __init__(self, out: Path):
-        self.path = out / ".lock"
-
-    def __enter__(self) -> _Lock:
-        import fcntl
-
-        self.file = self.path.open("w")
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(
-                f"--out {self.path.parent}: another run is at work there; wait for it or choose another"
-                " folder"
-            ) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()

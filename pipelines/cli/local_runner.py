@@ -21,7 +21,9 @@ def main(out: str) -> None:
     from kfp import local
 
     from pipelines.ablation_sweep import ablation_sweep
+    from pipelines.cli import running
 
+    running.end_with_parent()
     logging.basicConfig(level="INFO")
     warnings.filterwarnings("ignore", category=UserWarning, module="kfp")
     arguments = json.load(sys.stdin)

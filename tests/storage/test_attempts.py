@@ -212,9 +212,7 @@ def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_th
         raise AssertionError("the server does the work")
 
     with socketserver.UnixStreamServer(str(tmp_path / "s"), Handler) as server:
-        (tmp_path / warm_client.FILE).write_text(
-            json.dumps({"socket": str(tmp_path / "s"), "pid": os.getpid()})
-        )
+        (tmp_path / warm_client.FILE).write_text(json.dumps({"socket": str(tmp_path / "s")}))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert unlearn("demo/ours-1234", str(tmp_path)) == 7
         server.shutdown()

@@ -2,9 +2,12 @@
 it is read once.
 """
 
+import json
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unpromptable.storage import fingerprints
 
@@ -84,3 +87,23 @@ def test_a_folder_is_its_names_and_what_they_hold(tmp_path):
     (tmp_path / "x" / "y" / "a").rename(tmp_path / "x" / "y" / "b")
     assert [f.split(":")[0] for f in (*first, *fingerprints.tree(tmp_path / "x"))] == ["y/a", "y/b"]
     assert fingerprints.tree(tmp_path / "nowhere") == []
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(values)
+def test_a_digest_does_not_depend_on_the_order_of_keys_and_survives_text(value):
+    turned = lambda v: dict(reversed([(k, turned(x)) for k, x in v.items()])) if isinstance(v, dict) else v
+    assert fingerprints.digest(value) == fingerprints.digest(turned(value))
+    assert fingerprints.digest(value) == fingerprints.digest(json.loads(json.dumps(value)))
+
+
+@given(values, values)
+def test_two_values_share_a_digest_only_where_they_are_the_same_text(a, b):
+    same = json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
+    assert (fingerprints.digest(a) == fingerprints.digest(b)) == same

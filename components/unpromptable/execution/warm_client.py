@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from typing import Any
 
 from unpromptable.storage import attempts, place
 
+log = logging.getLogger(__name__)
 FILE = "warm.json"  # in the run's folder: where the server listens
 inside = False  # True in the server's children, which do the work themselves
 
@@ -35,10 +37,11 @@ def warmed(function: Callable) -> Callable:
         given = signature.bind(*args).arguments
 
         def start(attempt: attempts.Attempt) -> Any:
-            address = _address(given["store"])
-            return (
-                _ask(address, function, args, attempt) if address else attempts.child(function, args, attempt)
-            )
+            wire = _reached(given["store"])
+            if wire is None:
+                return attempts.child(function, args, attempt)
+            with wire:
+                return _ask(wire, function, args, attempt)
 
         folder = place.folder(given["store"], given["cell"])
         return attempts.persist(
@@ -48,25 +51,30 @@ def warmed(function: Callable) -> Callable:
     return run
 
 
-def _address(store: str) -> str | None:
+def _reached(store: str) -> socket.socket | None:
+    """The wire to the run's server; None where there is none, or what is left of one that was killed."""
     note = Path(store) / FILE
     if not note.is_file():
         return None
-    told = json.loads(note.read_text())
-    return told["socket"] if Path(told["socket"]).exists() and Path(f"/proc/{told['pid']}").exists() else None
+    wire = socket.socket(socket.AF_UNIX)
+    try:
+        wire.connect(json.loads(note.read_text())["socket"])
+    except (OSError, ValueError) as error:
+        wire.close()
+        log.info("%s: its server does not answer (%s), so this step works alone", store, error)
+        return None
+    return wire
 
 
-def _ask(address: str, function: Callable, args: tuple[Any, ...], attempt: attempts.Attempt) -> Any:
-    with socket.socket(socket.AF_UNIX) as wire:
-        wire.connect(address)
-        call = {
-            "module": function.__module__,
-            "function": function.__name__,
-            "args": args,
-            "attempt": asdict(attempt),
-        }
-        wire.sendall(json.dumps(call).encode() + b"\n")
-        told = wire.makefile().readline()
+def _ask(wire: socket.socket, function: Callable, args: tuple[Any, ...], attempt: attempts.Attempt) -> Any:
+    call = {
+        "module": function.__module__,
+        "function": function.__name__,
+        "args": args,
+        "attempt": asdict(attempt),
+    }
+    wire.sendall(json.dumps(call).encode() + b"\n")
+    told = wire.makefile().readline()
     if not told:
         raise attempts.Fault("killed, most likely for memory", memory=True)
     return attempts.value(json.loads(told))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import os
+import signal
 import socketserver
 import sys
 import tempfile
@@ -20,9 +20,10 @@ def serve(store: str) -> None:
     """Listen until killed. The socket is opened first, so that callers wait for the imports instead of
     missing them.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is opened here is closed
     with tempfile.TemporaryDirectory() as folder, _Server(f"{folder}/socket", _Handler) as server:
         note = Path(store) / FILE
-        note.write_text(json.dumps({"socket": f"{folder}/socket", "pid": os.getpid()}))
+        note.write_text(json.dumps({"socket": f"{folder}/socket"}))
         try:
             _import()
             server.serve_forever()

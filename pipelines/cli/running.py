@@ -1,0 +1,95 @@
+"""One run at a time in a folder, in processes that end with the command that started them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+PATIENCE, LOOK = 3.0, 0.1  # seconds that a run which was killed may take to end, and between two looks
+STOPPED = "stopped; the same command continues where this one ended"
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[IO[str]]:
+    """Hold the folder's lock, which the run's own processes hold too until the last of them has ended.
+
+    Raises OSError where another run is at work there.
+    """
+    until = time.monotonic() + PATIENCE
+    with (out / ".lock").open("w") as file:
+        while not _taken(file):
+            if time.monotonic() > until:
+                told = "another run is at work there; wait for it or choose another folder"
+                raise OSError(f"--out {out}: {told}")
+            time.sleep(LOOK)
+        yield file
+
+
+def _taken(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def drive(
+    words: list[str],
+    given: str,
+    lock: IO[str],
+    threads: str,
+    log: Path,
+    watch: Callable[[Any], list],
+    say: Callable,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Run a command in a process group of its own, with `given` as its input, until it or this ends.
+
+    Returns its exit code and what `watch(process)` found. A closed terminal and a request to end stop it too.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    with log.open("a") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+            text=True,
+        )
+        try:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
+            assert child.stdin is not None  # it is a pipe
+            child.stdin.write(given)
+            child.stdin.close()
+            found = watch(child)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)  # the runner and every step's process
+                child.wait()
+                say(STOPPED)
+    return child.returncode, found
+
+
+def end_with_parent() -> None:
+    """Kill this process's group once its parent is gone, which a parent that is killed cannot do itself."""
+    import threading
+
+    parent = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
