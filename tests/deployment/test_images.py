@@ -15,6 +15,7 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 HERE = Path(__file__).parents[2]
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}  # an image has none of these
 EXPERIMENT = """
 name: small
 forget: ["0007-3"]
@@ -35,7 +36,9 @@ def python(tmp_path_factory):
         subprocess.run([sys.executable, "-m", "venv", *words], check=True)
 
     def pip(*words):
-        subprocess.run([tools, "-m", "pip", *words], check=True, stdout=subprocess.DEVNULL, cwd=HERE)
+        subprocess.run(
+            [tools, "-m", "pip", *words], check=True, stdout=subprocess.DEVNULL, cwd=HERE, env=CLEAN
+        )
 
     pip("install", "--require-hashes", "-r", str(locks / "build.lock"))
     for names in (("torch",), ("steps", "kfp")):
@@ -61,7 +64,7 @@ class Pods:
         self.spec = next(yaml.safe_load_all((HERE / "pipelines" / "ablation_sweep.yaml").read_text()))
         self.folder, self.count, self.ran = folder, 0, set()
         self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+            **CLEAN,
             "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
             "OMP_NUM_THREADS": "2",
         }
