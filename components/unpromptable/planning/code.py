@@ -83,15 +83,17 @@ def _parsed(path: Path) -> str:
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    said = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return body[1:] if said and isinstance(first.value.value, str) else body
+    match body:
+        case [ast.Expr(ast.Constant(str())), *rest]:
+            return rest
+    return body
 
 
 @cache
 def _imported(module: str) -> tuple[str, ...]:
     """Every module that one names in an import, packages on the way to it included."""
     path = _path(module)
+    assert path is not None  # only modules with a file are asked for
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return tuple(dict.fromkeys(m for node in ast.walk(tree) for m in _names(node, package)))

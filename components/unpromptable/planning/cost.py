@@ -89,7 +89,7 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
             "prepare",
             "",
             f"{drawn:,} remember images of {s.steps} {s.sampler} steps",
-            base and drawn * (base.guidance * s.steps * base.forward + base.decode),
+            drawn * (base.guidance * s.steps * base.forward + base.decode) if base else None,
         )
     yield from _sample(experiment, base, "", resolved.targets())
     yield _features(experiment, networks)
@@ -108,11 +108,10 @@ def _sample(
     draws = test.draws + -test.draws % FILL
     own = [equations.own_step(x, base.timesteps if base else 1000) for x in (test.t, test.stride)]
     calls = len(plugins.module("model", experiment.model.name).chain(*own))
-    one = base and base.guidance * s.steps * base.forward + base.decode
-    yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", base and images * one)
-    denoised = base and len(targets) * draws * (
-        base.encode + base.decode + calls * base.guidance * base.forward
-    )
+    drawn = images * (base.guidance * s.steps * base.forward + base.decode) if base else None
+    yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", drawn)
+    each = base and base.encode + base.decode + calls * base.guidance * base.forward
+    denoised = len(targets) * draws * each if each else None
     yield Step(
         "inject",
         cell,
@@ -124,11 +123,8 @@ def _sample(
 def _edit(cell: Cell, base: Operations | None) -> Step:
     editor = cell.editor.made
     calls = editor.base_calls(base.timesteps if base else 1000)
-    flop = (
-        None
-        if calls and base is None
-        else len(cell.forget) * (editor.flop + (calls * base.forward if calls else 0.0))
-    )
+    own = editor.flop + (calls * base.forward if base else 0.0)
+    flop = None if calls and base is None else len(cell.forget) * own
     return Step("edit", cell.name, f"{number(len(cell.forget), 'surrogate')} by {cell.editor.name}", flop)
 
 
@@ -138,8 +134,8 @@ def _unlearn(cell: Cell, base: Operations | None) -> Step:
     words = f"{updates:,} updates of {t.batch} images, " + (
         "{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say"
     )
-    each = base and passes and passes[0] * base.forward + passes[1] * base.backward
-    return Step("unlearn", cell.name, words, each and updates * t.batch * each)
+    each = passes[0] * base.forward + passes[1] * base.backward if base and passes else None
+    return Step("unlearn", cell.name, words, None if each is None else updates * t.batch * each)
 
 
 def _features(experiment: Experiment, networks: dict[str, float] | None) -> Step:
@@ -152,12 +148,14 @@ def _features(experiment: Experiment, networks: dict[str, float] | None) -> Step
     words = f"features of {experiment.sampling.images:,} images before and of " + (
         f"{real:,} real ones" if real is not None else "the real ones, whose number is not known here"
     )
-    return Step("score", "", words, networks and seen * networks["fid"])
+    return Step("score", "", words, seen * networks["fid"] if networks else None)
 
 
 def _score(experiment: Experiment, cell: Cell, networks: dict[str, float] | None) -> Step:
     pairs, faces = experiment.sampling.images, len(cell.forget) * (2 * experiment.injection.draws + 2)
-    flop = networks and pairs * (networks["lpips"] + networks["fid"]) + faces * networks["sscd"]
+    flop = None
+    if networks:
+        flop = pairs * (networks["lpips"] + networks["fid"]) + faces * networks["sscd"]
     return Step(
         "score",
         cell.name,

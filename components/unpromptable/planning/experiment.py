@@ -102,7 +102,7 @@ class Cell:
         """Six digits that tell the name from others."""
         return hashlib.sha256(self.name.encode()).hexdigest()[:6]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > 1000:
             raise ValueError(f"cell {shown(self.name)}: give a name of 1 to 1000 letters")
         if not self.forget:
@@ -137,7 +137,7 @@ class Experiment:
     description: str = ""
     paper: tuple[dict[str, Any], ...] = ()  # the paper's own rows, shown beside ours
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
             raise ValueError(
                 f"experiment.name is {self.name!r}; it names folders and runs, so use up to 63 letters,"

@@ -120,7 +120,7 @@ def read_yaml(text: str) -> dict[str, Any]:
             path = Path(str(resources.files("pipelines"))) / "experiments" / f"{path.stem}.yaml"
         if not path.is_file():
             ships = sorted(
-                p.stem
+                p.name.removesuffix(".yaml")
                 for p in (resources.files("pipelines") / "experiments").iterdir()
                 if p.name.endswith(".yaml")
             )

@@ -36,7 +36,7 @@ class Reader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict = {}
     level = 0
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: Any, index: Any) -> Any:
         """As the base class, counting levels before Python's own stack ends."""
         self.level += 1
         if self.level > DEEPEST:
@@ -53,7 +53,7 @@ class Writer(yaml.SafeDumper):
 
     yaml_implicit_resolvers: dict = {}
 
-    def ignore_aliases(self, data):
+    def ignore_aliases(self, data: Any) -> bool:
         """Every value is written where it stands."""
         return True
 

@@ -49,7 +49,7 @@ class Source:
     revision: str = ""  # commit of the hub name; empty resolves the newest once and records it
     settings: dict[str, Any] = field(default_factory=dict)  # the family's own, such as the rank of an adapter
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         reading.check_path("model.source", self.source)
 
 
@@ -67,7 +67,7 @@ class Sampling:
     batch: Images = 64
     shards: Steps = 1  # files that the images of one model are drawn into; pods share them
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.first_seed <= SEEDS - self.images:
             raise ValueError(
                 f"sampling.first_seed is {self.first_seed}; it and the {self.images} seeds from it on must"
@@ -122,7 +122,7 @@ class Networks:
     name: Literal["miniature", "flags", "paper"] = "miniature"
     folder: str = ""  # where the paper's weight files lie; empty looks in torch hub's cache and fetches
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         reading.check_path("networks.folder", self.folder or ".")
 
 
@@ -146,7 +146,7 @@ class Remember:
     # images, its near copies
     screen: Positive = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.prompts and self.source != "model":
             raise ValueError(
                 f"remember.prompts: {len(self.prompts)} given, whose outputs the base model draws; set"
@@ -161,7 +161,7 @@ class Pictures:
     background: str = "white"  # what transparent parts are laid on: a colour's name or #rrggbb
     links: bool = False  # whether links out of a folder of pictures are followed
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         pictures.colour("pictures.background", self.background)
 
 
@@ -219,7 +219,7 @@ class Training:
         falling = self.steps * self.cooldown
         return self.lr * min(1.0, (self.steps - update) / falling) if falling else self.lr
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.t_min > self.t_max:
             raise ValueError(
                 f"training.t_min is {self.t_min} and training.t_max {self.t_max}; t_min may be at most t_max"

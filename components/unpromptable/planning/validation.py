@@ -84,7 +84,7 @@ def said(error: ValidationError, cls: type, where: str, elsewhere: Iterable[str]
     if kind == "missing":
         return f"{at} is missing; give it"
     if kind == "literal_error":
-        return f"{at}: no {got}; choose from {', '.join(_words(_hints(cls)[loc[0]]))}"
+        return f"{at}: no {got}; choose from {', '.join(_words(_hints(cls)[str(loc[0])]))}"
     if kind in BOUNDS:
         name, words = BOUNDS[kind]
         return f"{at} is {got}; {words} {first['ctx'][name]:,.10g}"

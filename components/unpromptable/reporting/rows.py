@@ -93,6 +93,7 @@ def head(experiment: Experiment, spec: Spec) -> dict[str, Any]:
     cell = spec.cell
     assert cell is not None, "what all cells share has no row"
     settings = {k: v for k, v in flat(experiment, spec).items() if k not in ("slug", "name", "key")}
+    assert spec.cell is not None  # what all cells share has no row
     return {
         "name": spec.name,
         "group": cell.group,

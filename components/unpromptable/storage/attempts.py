@@ -165,9 +165,9 @@ def child(function: Callable, args: tuple[Any, ...], attempt: Attempt) -> Any:
         return value(ours.recv())
     except EOFError as error:
         process.join()
-        raise Fault(
-            ended or _cause(process.exitcode), bool(ended) or process.exitcode == -signal.SIGKILL
-        ) from error
+        code = process.exitcode
+        assert code is not None  # it has ended
+        raise Fault(ended or _cause(code), bool(ended) or code == -signal.SIGKILL) from error
     finally:
         process.kill()
         process.join()

@@ -32,9 +32,10 @@ def check(told: str, address: str) -> None:
     try:
         engine = sqlalchemy.create_engine(address)
     except ImportError as error:
-        remedy = f"pip install {PACKAGES.get(error.name, error.name)}, or name another server"
+        driver = str(error.name)
+        remedy = f"pip install {PACKAGES.get(driver, driver)}, or name another server"
         raise ValueError(
-            f"{told}: {shown(address)} needs the driver {error.name}, which is not installed; {remedy}"
+            f"{told}: {shown(address)} needs the driver {driver}, which is not installed; {remedy}"
         ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         remedy = "give it as dialect://user:password@host:port/database"

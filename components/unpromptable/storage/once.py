@@ -66,7 +66,7 @@ class Shared:
 
     def __init__(self, store: str, step: str):
         self.place, self.step, told = place.shared(store), step, failure(store)
-        self.stopped = bool(told) and not told["again"]
+        self.stopped = told is not None and not told["again"]
 
     def __enter__(self) -> Shared:
         return self

@@ -105,9 +105,10 @@ class _Lines:
     """One plain line when a step starts, ends, or has worked for ten seconds more."""
 
     def __init__(self, console: Any):
-        self.console, self.said = console, {}
+        self.console = console
+        self.said: dict[tuple[str, str], tuple[float, float]] = {}  # when a step began, and was last told of
 
-    def __enter__(self):
+    def __enter__(self) -> _Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,7 +155,7 @@ class _Bars:
         self.bars = Progress(names, BarColumn(24), MofNCompleteColumn(), *times, text, console=console)
         self.at_work: dict[tuple[str, str], Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> _Bars:
         self.bars.start()
         return self
 
