@@ -78,7 +78,8 @@ class Editor(Protocol):
 
     def edit_many(self, scene: Scene, values: Sequence[Any]) -> list[np.ndarray]:
         """What `edit` gives at each of these values of the setting `together`, in their order."""
-        return [replace(self, **{self.together: value}).edit(scene) for value in values]
+        made = (replace(self, **{self.together: value}) for value in values)  # type: ignore[type-var] # a dataclass
+        return [one.edit(scene) for one in made]
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
         """The files that `edit` will read for these targets: part of the surrogates' identity.
