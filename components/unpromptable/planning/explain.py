@@ -73,7 +73,7 @@ def _inside(resolved: Experiment | Cell, name: str) -> Iterator[tuple[tuple[str,
     if isinstance(value, Choice):
         yield (name, "name"), value.name, type(resolved)
         blocks = [value.made]
-    elif isinstance(value, Source):
+    elif isinstance(value, Source) and isinstance(resolved, Experiment):
         blocks = [value, resolved.family_settings()]
     else:
         blocks = [value]
