@@ -1,5 +1,6 @@
 """Equations 1, 9 and 10 are each other's inverses."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,12 +25,19 @@ def test_eq_10_leads_back_to_the_surrogate_and_moves_eps_by_the_difference():
     x_f, x_s, eps = (draw(3, 3, 4, 4) * k for k in (1, 2, 3))
     x_t = equations.noisy(x_f, eps, SIGNAL, NOISE)
     towards = equations.implied_noise(x_t, x_s, SIGNAL, NOISE)
-    torch.testing.assert_close(
-        equations.implied_clean(x_t, towards, SIGNAL, NOISE), x_s, rtol=1e-10, atol=1e-10
-    )
-    torch.testing.assert_close(
-        towards, eps + equations.over(SIGNAL / NOISE, x_f) * (x_f - x_s), rtol=1e-10, atol=1e-10
-    )
+    close = {"rtol": 1e-10, "atol": 1e-10}
+    over = lambda weight: equations.over(weight, x_f)
+    torch.testing.assert_close((x_t - over(NOISE) * towards) / over(SIGNAL), x_s, **close)
+    torch.testing.assert_close(towards, eps + over(SIGNAL / NOISE) * (x_f - x_s), **close)
+
+
+def test_levels_lead_to_numbers_and_back():
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, -1)
+    x = equations.signed(equations.planes(every))
+    assert x.shape == (1, 3, 16, 16) and (x.min(), x.max()) == (-1, 1)
+    assert (equations.levels(x) == every).all()
+    shown = equations.unit(equations.planes(every[0]))
+    assert shown.shape == (3, 16, 16) and (shown.min(), shown.max()) == (0, 1)
 
 
 def test_no_noise_cannot_explain_a_difference():

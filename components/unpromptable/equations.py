@@ -46,11 +46,6 @@ def implied_noise(x_t: Tensor, x0: Tensor, signal: Tensor, noise: Tensor) -> Ten
     return (x_t - over(signal, x0) * x0) / over(noise, x0)
 
 
-def implied_clean(x_t: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-    """The clean image that `eps` carries to `x_t`: Eq. 1 solved for x0."""
-    return (x_t - over(noise, x_t) * eps) / over(signal, x_t)
-
-
 def network_target(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
     """What a network of this prediction should output: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0
     itself.

@@ -15,14 +15,7 @@ import numpy as np
 
 SIZE, FINE = 32, 3  # pixels a side; supersampling per side
 RATIO = 1.5  # length over height
-WHITE, BLACK, RED, GREEN, BLUE, YELLOW = (
-    (250, 250, 250),
-    (20, 20, 20),
-    (206, 17, 38),
-    (0, 132, 61),
-    (0, 56, 147),
-    (254, 209, 0),
-)
+WHITE, BLACK, RED = (250, 250, 250), (20, 20, 20), (206, 17, 38)
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]  # u, v to colours (..., 3)
 
 
@@ -100,7 +93,7 @@ def _jamaica() -> Paint:
     return over(over(plain((0, 119, 73)), BLACK, sides), (255, 184, 28), saltire(0.2))
 
 
-ORANGE, SKY = (255, 136, 62), (70, 150, 220)
+ORANGE = (255, 136, 62)
 FLAGS: dict[str, Paint] = {
     "japan": over(plain(WHITE), (188, 0, 45), disc(0.75, 0.5, 0.3)),
     "bangladesh": over(plain((0, 106, 78)), (244, 42, 65), disc(0.675, 0.5, 0.3)),

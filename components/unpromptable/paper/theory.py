@@ -1,8 +1,6 @@
-"""Section IV-B in numbers: what ridge regression loses by exact unlearning and by a surrogate; Figure 4
-redrawn.
+"""Section IV-B in numbers: what ridge regression loses by exact unlearning and by a surrogate.
 
-X: (n, d) rows x_i, y: (n,), ridge: the lambda of Eq. 14, at least 0. float64 throughout. `python -m
-unpromptable.paper.theory --out FOLDER` checks the theorems on random problems and draws the figure.
+`python -m unpromptable.paper.theory --out FOLDER` checks the theorems on random problems and draws Figure 4.
 """
 
 from __future__ import annotations
@@ -10,99 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from unpromptable.reporting import figures
-from unpromptable.reporting.figures import BLUE, GRID, INK, RED
 from unpromptable.storage import files
 
-GREEN = "#15803d"
-LINES = (("original", INK, "-"), ("exact unlearning", RED, "--"), ("surrogate", BLUE, "-"))
-
-
-class Problem(NamedTuple):
-    """One ridge problem, its row i, and the surrogate (x_new, y_new) of that row."""
-
-    X: ndarray
-    y: ndarray
-    ridge: float
-    i: int
-    x_new: ndarray
-    y_new: float
-
-
-def gram(X: ndarray, ridge: float) -> ndarray:
-    """A = X^T X + lambda I (Eq. 15), (d, d)."""
-    return X.T @ X + ridge * np.eye(X.shape[1])
-
-
-def solve(X: ndarray, y: ndarray, ridge: float) -> ndarray:
-    """theta* of Eq. 14 as least squares on X stacked on sqrt(lambda) I, (d,).
-
-    It never forms A, so that it is an independent check of what follows from Eq. 16.
-    """
-    d = X.shape[1]
-    return np.linalg.lstsq(
-        np.vstack([X, np.sqrt(ridge) * np.eye(d)]), np.concatenate([y, np.zeros(d)]), rcond=None
-    )[0]
-
-
-def leverage(X: ndarray, ridge: float, i: int) -> float:
-    """h = x_i^T A^-1 x_i, in [0, 1): how much the fit at x_i hangs on its own label."""
-    return float(X[i] @ np.linalg.solve(gram(X, ridge), X[i]))
-
-
-def _residual(X: ndarray, y: ndarray, ridge: float, i: int) -> float:
-    """x_i^T theta* - y_i, theta* by Eq. 16."""
-    return X[i] @ np.linalg.solve(gram(X, ridge), X.T @ y) - y[i]
-
-
-def exact_shift(X: ndarray, y: ndarray, ridge: float, i: int) -> ndarray:
-    """theta~ - theta* when row i is removed (Theorem 1, Eq. 18), (d,)."""
-    direction = np.linalg.solve(gram(X, ridge), X[i])
-    return _residual(X, y, ridge, i) / (1 - X[i] @ direction) * direction
-
-
-def surrogate_shift(
-    X: ndarray, y: ndarray, ridge: float, i: int, x_new: ndarray, y_new: float, printed: bool = False
-) -> ndarray:
-    """theta+ - theta* when row i becomes (x_new, y_new) (Theorem 2), (d,).
-
-    printed: Eq. 31 as it stands in the paper, with (x_i - x_new)*y_new. The proof's own Eq. 41 has the other
-    sign, and only that one is right.
-    """
-    A, r = gram(X, ridge), x_new - X[i]
-    M = np.outer(X[i], r) + np.outer(r, X[i]) + np.outer(r, r)
-    moved = X.T @ y + X[i] * (y_new - y[i]) + (-r if printed else r) * y_new
-    return np.linalg.solve(A + M, moved) - np.linalg.solve(A, X.T @ y)
-
-
-def norm_ratio(X: ndarray, y: ndarray, ridge: float, i: int, y_new: float) -> float:
-    """How much further exact unlearning moves theta than a surrogate with x_new = x_i (Corollary 3, Eq. 47).
-
-    Raises ValueError where y_new is y_i: that surrogate moves nothing.
-    """
-    if y_new == y[i]:
-        raise ValueError(
-            f"norm_ratio: y_new is y_i ({y_new}), so the surrogate moves nothing and the ratio is infinite"
-        )
-    return float(abs(_residual(X, y, ridge, i)) / (abs(y_new - y[i]) * abs(1 - leverage(X, ridge, i))))
-
-
-def closer_labels(X: ndarray, y: ndarray, ridge: float, i: int) -> tuple[float, float]:
-    """The open interval of y_new in which a surrogate with x_new = x_i moves theta less than removing row i
-    does.
-
-    Eq. 47 says "can": its ratio is above 1 exactly where |y_new - y_i| * (1 - h) < |x_i^T theta* - y_i|. One
-    end of the interval is the leave-one-out prediction, at which both solutions are the same; y_i is its
-    middle.
-    """
-    reach = float(abs(_residual(X, y, ridge, i)) / (1 - leverage(X, ridge, i)))
-    return float(y[i]) - reach, float(y[i]) + reach
+from . import figure4
+from .ridge import Problem, closer_labels, exact_shift, leverage, norm_ratio, solve, surrogate_shift
 
 
 def random_problem(rng: np.random.Generator) -> Problem:
@@ -183,74 +97,6 @@ def _spread(values: ndarray) -> dict[str, float]:
     }
 
 
-def example() -> Problem:
-    """Figure 4's problem: points about a line, one of them off it; its surrogate keeps x and moves y half way
-    to the line.
-    """
-    rng = np.random.default_rng(4)
-    x = np.linspace(0.3, 3.0, 9)
-    X, y = np.stack([np.ones_like(x), x], 1), 0.6 + 0.5 * x + rng.normal(0, 0.12, len(x))
-    i = len(x) - 1
-    y[i] += 1.6
-    towards = X[i] @ solve(X, y, 0.1)
-    return Problem(X, y, 0.1, i, X[i], float((y[i] + towards) / 2))
-
-
-def figure4(path: Path) -> Path:
-    """The three lines of Figure 4, and beside them how far theta moves for every label the surrogate could
-    have.
-    """
-    p = example()
-    figure, (left, right) = figures.pyplot().subplots(1, 2, figsize=(10, 3.9), dpi=150)
-    _draw_lines(left, p)
-    _draw_condition(right, p)
-    for axis in (left, right):
-        axis.grid(color=GRID, lw=0.5)
-        axis.legend(frameon=False, fontsize=8)
-        figures.open_corner(axis)
-    figure.tight_layout()
-    return figures.write(path.parent, figure, path.stem)
-
-
-def _draw_lines(axis: Any, p: Problem) -> None:
-    before = solve(p.X, p.y, p.ridge)
-    thetas = (before, before + exact_shift(*p[:4]), before + surrogate_shift(*p))
-    x = np.array([0.0, 3.4])
-    for (name, colour, style), theta in zip(LINES, thetas):
-        axis.plot(
-            x,
-            theta[0] + theta[1] * x,
-            style,
-            color=colour,
-            lw=1.8,
-            label=(
-                f"{name}: moved by {np.linalg.norm(theta - before):.2f}" if name != "original" else "original"
-            ),
-        )
-    others = np.arange(len(p.y)) != p.i
-    axis.plot(p.X[others, 1], p.y[others], "o", color=INK, ms=5)
-    axis.plot(p.X[p.i, 1], p.y[p.i], "X", color=RED, ms=10, label="the point to forget")
-    axis.plot(p.x_new[1], p.y_new, "D", color=BLUE, ms=7, label="its surrogate")
-    axis.set(xlabel="x", ylabel="y", title="Ridge regression in one dimension")
-
-
-def _draw_condition(axis: Any, p: Problem) -> None:
-    low, high = closer_labels(*p[:4])
-    labels = np.linspace(low - 0.6, high + 0.6, 241)
-    moved = [np.linalg.norm(surrogate_shift(p.X, p.y, p.ridge, p.i, p.x_new, y)) for y in labels]
-    axis.axvspan(low, high, color=GREEN, alpha=0.1, lw=0, label="here the surrogate is closer")
-    axis.plot(labels, moved, color=BLUE, lw=1.8, label="surrogate")
-    axis.axhline(np.linalg.norm(exact_shift(*p[:4])), color=RED, ls="--", lw=1.8, label="exact unlearning")
-    axis.plot(p.y_new, np.linalg.norm(surrogate_shift(*p)), "D", color=BLUE, ms=7)
-    axis.axvline(p.y[p.i], color=INK, lw=0.8, ls=":", label="the label to forget")
-    axis.set(
-        xlabel="label of the surrogate, y'",
-        ylabel="distance to the original parameters",
-        title="Closer where |y' − y| (1 − h) < |xᵀθ* − y|",
-        ylim=(0, None),
-    )
-
-
 def text(rows: list[dict[str, Any]]) -> str:
     """The checks as a Markdown table."""
     lines = [
@@ -281,7 +127,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--problems", type=int, default=2000)
     a = parser.parse_args(words)
     rows = check(a.problems)
-    figure4(a.out / "figure4.png")
+    figure4.draw(a.out / "figure4.png")
     (a.out / "theory.json").write_text(json.dumps(rows, indent=1))
     (a.out / "theory.md").write_text(text(rows) + "\n![Figure 4](figure4.png)\n")
     print(text(rows), end="")
