@@ -58,27 +58,18 @@ def _place(steps: str, pod: dict[str, Any], nodes: list[Any]) -> Finding:
     selector, tolerations, need = pod.get("nodeSelector") or {}, pod.get("tolerations") or [], wanted(pod)
     chosen = [n for n in nodes if all((n.metadata.labels or {}).get(k) == v for k, v in selector.items())]
     if not chosen:
-        return Finding(
-            "nodes",
-            False,
-            f"{steps}: {_unlabelled(selector, nodes)}",
-            "scale that pool up, or change --node-selector",
-        )
+        text = f"{steps}: {_unlabelled(selector, nodes)}"
+        return Finding("nodes", False, text, "scale that pool up, or change --node-selector")
     open_to = [n for n in chosen if tolerated(n.spec.taints or [], tolerations)]
     if not open_to:
         taints = sorted({f"{t.key}={t.value or ''}:{t.effect}" for n in chosen for t in n.spec.taints or []})
         text = f"{steps}: all {len(chosen)} nodes that they may use are tainted ({', '.join(taints)})"
-        return Finding(
-            "nodes",
-            False,
-            text,
-            f"pass --toleration {taints[0].split('=')[0]}, or choose other nodes with --node-selector",
-        )
+        others = "or choose other nodes with --node-selector"
+        return Finding("nodes", False, text, f"pass --toleration {taints[0].split('=')[0]}, {others}")
+    pools = _pools(open_to, need)
     if any(all(_has(n, k) >= v for k, v in need.items()) for n in open_to):
-        return Finding("nodes", True, f"{steps}: {_pools(open_to, need)}")
-    return Finding(
-        "nodes", False, f"{steps}: {_lacking(open_to, need)} ({_pools(open_to, need)})", _remedy(need)
-    )
+        return Finding("nodes", True, f"{steps}: {pools}")
+    return Finding("nodes", False, f"{steps}: {_lacking(open_to, need)} ({pools})", _remedy(need))
 
 
 def _unlabelled(selector: dict[str, str], nodes: list[Any]) -> str:

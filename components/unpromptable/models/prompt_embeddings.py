@@ -93,20 +93,11 @@ def _encode(
             if encoder is not None:
                 encoder.to(device)
         with torch.no_grad():
-            text, _, pooled, _ = pipe.encode_prompt(
-                prompt,
-                prompt,
-                prompt,
-                device=device,
-                do_classifier_free_guidance=False,
-                max_sequence_length=t5_tokens,
-            )
+            how = {"do_classifier_free_guidance": False, "max_sequence_length": t5_tokens}
+            text, _, pooled, _ = pipe.encode_prompt(prompt, prompt, prompt, device=device, **how)
         made[prompt] = (text[0].float().cpu(), pooled[0].float().cpu())
-        finite(
-            dict(zip(("text", "pooled"), made[prompt])),
-            f"prompt: {prompt!r}",
-            f"what {folder}'s text encoders give cannot be used; fetch the model again",
-        )
+        remedy = f"what {folder}'s text encoders give cannot be used; fetch the model again"
+        finite(dict(zip(("text", "pooled"), made[prompt])), f"prompt: {prompt!r}", remedy)
     del pipe
     gc.collect()
     if device.type == "cuda":
@@ -147,31 +138,28 @@ def check_length(pipe, prompt: str, t5_tokens: int) -> None:
     """Say what is cut of a prompt. Raises ValueError where no encoder reads it whole, warns where only some
     do.
     """
-    cut = {}
-    for name, tokenizer, limit in (
-        ("CLIP", pipe.tokenizer, pipe.tokenizer.model_max_length),
-        ("T5", pipe.tokenizer_3, t5_tokens),
-    ):
-        if tokenizer is not None and limit:
-            ids = tokenizer(prompt).input_ids
-            cut[name] = (
-                limit,
-                (
-                    tokenizer.decode(ids[limit - 1 : -1], skip_special_tokens=True).strip()
-                    if len(ids) > limit
-                    else ""
-                ),
-            )
+    readers = {
+        "CLIP": (pipe.tokenizer, pipe.tokenizer.model_max_length),
+        "T5": (pipe.tokenizer_3, t5_tokens),
+    }
+    read = {name: one for name, one in readers.items() if one[0] is not None and one[1]}
+    cut = {name: (limit, _beyond(prompt, tokenizer, limit)) for name, (tokenizer, limit) in read.items()}
     lost = {name: found for name, found in cut.items() if found[1]}
-    if lost:
-        words = "; ".join(
-            f"{name} reads {limit} tokens and loses {text!r}" for name, (limit, text) in lost.items()
-        )
-        if len(lost) == len(cut):
-            raise ValueError(
-                f"prompt: {prompt!r} is longer than every text encoder takes: {words}; shorten it"
-            )
-        log.warning("prompt: %r is cut: %s", prompt, words)
+    if not lost:
+        return
+    told = (f"{name} reads {limit} tokens and loses {text!r}" for name, (limit, text) in lost.items())
+    words = "; ".join(told)
+    if len(lost) == len(cut):
+        raise ValueError(f"prompt: {prompt!r} is longer than every text encoder takes: {words}; shorten it")
+    log.warning("prompt: %r is cut: %s", prompt, words)
+
+
+def _beyond(prompt: str, tokenizer, limit: int) -> str:
+    """What an encoder of so many tokens does not read of a prompt."""
+    ids = tokenizer(prompt).input_ids
+    if len(ids) <= limit:
+        return ""
+    return tokenizer.decode(ids[limit - 1 : -1], skip_special_tokens=True).strip()
 
 
 def _key(prompt: str) -> str:

@@ -71,13 +71,9 @@ class Verdict:
 def read() -> dict[str, tuple[Claim, ...]]:
     """Every claim, by the experiment that tests it."""
     text = yaml.safe_load((resources.files("unpromptable") / "paper" / "claims.yaml").read_text())
-    return {
-        name: tuple(
-            build(Claim, {**c, "table": part["table"]}, f"claim {c.get('id')}") for c in part["claims"]
-        )
-        for name, part in text.items()
-        if isinstance(part, dict)
-    }
+    parts = {name: part for name, part in text.items() if isinstance(part, dict)}
+    one = lambda c, table: build(Claim, {**c, "table": table}, f"claim {c.get('id')}")
+    return {name: tuple(one(c, part["table"]) for c in part["claims"]) for name, part in parts.items()}
 
 
 def judge(claim: Claim, rows: list[Result]) -> Verdict:
@@ -167,29 +163,25 @@ def of_paper() -> list[Verdict]:
 
     from . import theory
 
-    rows = {
-        name: comparing.of_theory(theory.check())
-        if name == "theory"
-        else comparing.of_paper(plan.read_yaml(name).get("paper") or [])
-        for name in read()
-    }
-    return judge_all(rows)
+    printed = {n: plan.read_yaml(n).get("paper") or [] for n in read() if n != "theory"}
+    rows = {name: comparing.of_paper(lines) for name, lines in printed.items()}
+    return judge_all({**rows, "theory": comparing.of_theory(theory.check())})
 
 
-def of_runs(folders: list[Path]) -> list[Verdict]:
+def of_runs(stores: list[Path]) -> list[Verdict]:
     """Every claim against finished runs' folders: a line per group of rows; rows.json is of the experiment
     that experiment.json names.
     """
     rows = {}
-    for folder in folders:
-        if (folder / "theory.json").is_file():
-            rows["theory"] = comparing.of_theory(json.loads((folder / "theory.json").read_text()))
-        elif all((folder / name).is_file() for name in ("experiment.json", "rows.json")):
-            name = json.loads((folder / "experiment.json").read_text())["name"]
-            rows[name] = [comparing.of_line(x) for x in groups.collect(read_rows(folder / "rows.json"))]
+    for store in stores:
+        if (store / "theory.json").is_file():
+            rows["theory"] = comparing.of_theory(json.loads((store / "theory.json").read_text()))
+        elif all((store / name).is_file() for name in ("experiment.json", "rows.json")):
+            name = json.loads((store / "experiment.json").read_text())["name"]
+            rows[name] = [comparing.of_line(x) for x in groups.collect(read_rows(store / "rows.json"))]
         else:
             raise FileNotFoundError(
-                f"{folder}: holds no run's experiment.json and rows.json, nor theory.json; name a finished"
+                f"{store}: holds no run's experiment.json and rows.json, nor theory.json; name a finished"
                 " run's folder"
             )
     return judge_all(rows)
@@ -219,21 +211,9 @@ def write(out: Path, verdicts: list[Verdict]) -> None:
     """claims.md and claims.json."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "claims.md").write_text(text(verdicts))
-    (out / "claims.json").write_text(
-        json.dumps(
-            [
-                {
-                    "id": v.claim.id,
-                    "table": v.claim.table,
-                    "says": v.claim.says,
-                    "answer": v.answer,
-                    "numbers": v.numbers,
-                }
-                for v in verdicts
-            ],
-            indent=1,
-        )
-    )
+    of_claim = lambda c: {"id": c.id, "table": c.table, "says": c.says}
+    told = [{**of_claim(v.claim), "answer": v.answer, "numbers": v.numbers} for v in verdicts]
+    (out / "claims.json").write_text(json.dumps(told, indent=1))
 
 
 def main(words: list[str] | None = None) -> int:
@@ -242,13 +222,11 @@ def main(words: list[str] | None = None) -> int:
         prog="python -m unpromptable.paper.claims",
         description="The paper's claims against runs, or against the paper's own numbers.",
     )
-    parser.add_argument(
-        "runs", nargs="*", type=Path, help="folders of finished runs, and of unpromptable.paper.theory"
-    )
+    runs = "folders of finished runs, and of unpromptable.paper.theory"
+    parser.add_argument("runs", nargs="*", type=Path, help=runs)
     parser.add_argument("--paper", action="store_true", help="judge the paper's printed numbers instead")
-    parser.add_argument(
-        "--out", type=files.named, help="also write claims.md and claims.json into this folder"
-    )
+    out = "also write claims.md and claims.json into this folder"
+    parser.add_argument("--out", type=files.named, help=out)
     a = parser.parse_args(words)
     try:
         verdicts = of_paper() if a.paper else of_runs(a.runs)

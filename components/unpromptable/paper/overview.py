@@ -26,28 +26,20 @@ def write(out: Path, names: list[str], world: str) -> tuple[Path, list[claims.Ve
     verdicts = claims.of_runs([*(out / n for n in made), *([out / "theory"] if theory else [])])
     page = out / "overview.html"
     tables = [(table, list(part)) for table, part in groupby(verdicts, key=lambda v: v.claim.table)]
-    page.write_text(
-        html.template("overview").render(
-            world=world,
-            summary=claims.summary(verdicts),
-            claims=tables,
-            runs=[
-                _run(out / n, *((out / n / f).read_text() for f in ("experiment.json", "rows.json")))
-                for n in made
-            ],
-            theory=theory,
-        )
-    )
+    read = lambda name: ((out / name / f).read_text() for f in ("experiment.json", "rows.json"))
+    told = {"summary": claims.summary(verdicts), "claims": tables, "theory": theory, "world": world}
+    runs = [_run(out / name, *read(name)) for name in made]
+    page.write_text(html.template("overview").render(runs=runs, **told))
     claims.write(out, verdicts)
     return page, verdicts
 
 
 @cache
-def _run(folder: Path, planned: str, found: str) -> dict[str, Any]:
+def _run(store: Path, planned: str, found: str) -> dict[str, Any]:
     """A run's part of the page. Its figures take seconds, and the page is written again after every
     experiment.
     """
-    experiment, name = Run.from_text(planned).experiment, folder.name
+    experiment, name = Run.from_text(planned).experiment, store.name
     rows = [Row.from_json(r) for r in json.loads(found)]
     state = "SUCCEEDED" if all(r.done for r in rows) else "FAILED"
     return {
@@ -55,7 +47,7 @@ def _run(folder: Path, planned: str, found: str) -> dict[str, Any]:
         "title": experiment.title or name,
         "description": experiment.description,
         "report": f"{name}/report.html",
-        "html": html.result(folder, experiment, rows, state),
+        "html": html.result(store, experiment, rows, state),
     }
 
 

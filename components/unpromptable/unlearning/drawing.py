@@ -15,7 +15,7 @@ from unpromptable.sampling import seeds
 
 from .batch import Batch
 
-# streams of their own, so that what they draw for does not move the other draws
+# generators of their own, so that these draws use up none of the others' numbers
 OTHER_TIMES, TARGETS, OTHERS = 1 << 40, 1 << 41, 1 << 42
 
 

@@ -31,12 +31,8 @@ class Editor(protocols.Editor):
         if self.folder in DRAWN:
             paint = {"miniature": self._portrait, "flags": self._flag}[self.folder]
             return np.stack([paint(t, f) for t, f in zip(scene.targets, scene.forget)])
-        return np.stack(
-            [
-                painting.read_painted(p, t, f)
-                for p, t, f in zip(self.files(scene.targets, scene.among), scene.targets, scene.forget)
-            ]
-        )
+        files = self.files(scene.targets, scene.among)
+        return np.stack([painting.read_painted(*one) for one in zip(files, scene.targets, scene.forget)])
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
         """The painted file of each target. Raises where one is missing or may be another target's; among: all
@@ -56,15 +52,11 @@ class Editor(protocols.Editor):
         from unpromptable.scoring import metric_networks
 
         number, index = portraits.parse(target)
-        person, seen, networks = (
-            portraits.identity(number),
-            portraits.nuisance(number, index),
-            metric_networks.load("miniature"),
-        )
-        tries = np.stack(
-            [portraits.draw(portraits.repaint(person, number + 1000 * k), seen) for k in range(TRIES)]
-        )
-        near = (networks.descriptor(tries) @ networks.descriptor(original[None]).T)[:, 0].numpy()
+        person, seen = portraits.identity(number), portraits.nuisance(number, index)
+        painted = [portraits.repaint(person, number + 1000 * k) for k in range(TRIES)]
+        tries = np.stack([portraits.draw(other, seen) for other in painted])
+        describe = metric_networks.load("miniature").descriptor
+        near = (describe(tries) @ describe(original[None]).T)[:, 0].numpy()
         painted = tries[int(np.argmax(near < UNLIKE))] if (near < UNLIKE).any() else tries[int(near.argmin())]
         painting.check("paint.folder: miniature", target, painted, original)
         return painted

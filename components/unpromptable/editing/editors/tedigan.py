@@ -71,33 +71,33 @@ class Editor(protocols.Editor):
 
         from unpromptable.editing.tedigan import inversion
         from unpromptable.models import device as devices
-        from unpromptable.sampling import chains
 
         networks = inversion.load(self.folder, device := devices.best())
         x, noise = self._pictures(scene, networks, device), self._noise(scene, networks, device)
-        balance = inversion.Balance(self.pixel, self.perceptual, self.latent)
         items = [(w, i) for w in values for i in range(len(x))]
+        total = -(-len(items) // BATCH) * self.steps
         made = []
         for first in range(0, len(items), BATCH):
-            part = items[first : first + BATCH]
-            weights, which = zip(*chains.filled(part, BATCH))
-            task = inversion.Task(
-                tuple(scene.targets[i] for _, i in part),
-                x[list(which)],
-                torch.tensor(weights, device=device),
-                self.prompt,
-            )
-            with torch.no_grad():
-                z = networks.encoder(task.x) + self.spread * noise[list(which)]
-            show = lambda step, text: scene.progress(
-                first // BATCH * self.steps + step,
-                -(-len(items) // BATCH) * self.steps,
-                f"{len(part)} edits, {text}",
-            )
-            made.append(
-                inversion.invert(inversion.Objective(networks, task, balance), z, self.steps, self.lr, show)
-            )
+            part, before = items[first : first + BATCH], first // BATCH * self.steps
+            show = lambda step, text: scene.progress(before + step, total, f"{len(part)} edits, {text}")
+            made.append(self._edited(scene, part, networks, x, noise, show))
         return list(_levels(torch.cat(made)).reshape(len(values), *scene.forget.shape))
+
+    def _edited(self, scene, part: list[tuple[float, int]], networks, x, noise, show):
+        """The pictures of a part of the edits: caption weights and numbers of targets."""
+        import torch
+
+        from unpromptable.editing.tedigan import inversion
+        from unpromptable.sampling import chains
+
+        weights, which = map(list, zip(*chains.filled(part, BATCH)))
+        names = tuple(scene.targets[i] for _, i in part)
+        task = inversion.Task(names, x[which], torch.tensor(weights, device=x.device), self.prompt)
+        with torch.no_grad():
+            z = networks.encoder(task.x) + self.spread * noise[which]
+        balance = inversion.Balance(self.pixel, self.perceptual, self.latent)
+        objective = inversion.Objective(networks, task, balance)
+        return inversion.invert(objective, z, self.steps, self.lr, show)
 
     def _pictures(self, scene, networks, device: str):
         """The targets in [-1, 1], (F, 3, R, R)."""
@@ -117,10 +117,8 @@ class Editor(protocols.Editor):
         import torch
 
         size = networks.generator.shape.layers, networks.generator.shape.code
-        noise = [
-            np.random.default_rng((scene.seed, i, self.seed)).normal(size=size)
-            for i in range(len(scene.forget))
-        ]
+        rngs = [np.random.default_rng((scene.seed, i, self.seed)) for i in range(len(scene.forget))]
+        noise = [rng.normal(size=size) for rng in rngs]
         return torch.from_numpy(np.stack(noise)).to(device).float()
 
 
