@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
-import unicodedata
 from dataclasses import asdict, field, replace
 from functools import partial
 from typing import Annotated, Any
@@ -13,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
-from . import plugins
+from . import plugins, slugs
 from .reading import check_path, shown
 from .settings import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
 from .validation import CONFIG, build, fields_of
@@ -27,18 +25,6 @@ BLOCKS = {
     "pictures": Pictures,
     "quality": Quality,
 }
-SPELLED = {
-    "\u2020": " dagger ",
-    "\u2021": " double dagger ",
-    "α": " alpha ",
-    "β": " beta ",
-    "γ": " gamma ",
-    "η": " eta ",
-    "λ": " lambda ",
-    "σ": " sigma ",
-    "θ": " theta ",
-}
-LONGEST = 60  # letters of a cell's name in the name of its folder
 ELSEWHERE = {
     "size": (
         "there is no such setting: pictures are brought to the model's own size (of the family sd3:"
@@ -83,24 +69,13 @@ class Cell:
 
     @property
     def slug(self) -> str:
-        """The name as a folder: lower case, Latin letters, digits and dashes; with a digest where these
-        cannot say all of it.
-        """
-        text = self.name.translate({ord(k): v for k, v in SPELLED.items()})
-        text = "".join(
-            c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c)
-        )
-        text = re.sub(
-            r"(?<![0-9a-z])([+-])(?=[0-9.])", lambda sign: " plus " if sign[1] == "+" else " minus ", text
-        )
-        plain = "-".join(re.findall(r"[0-9a-z]+", text))
-        lost = any(c.isalnum() and not c.isascii() for c in text) or not plain or len(plain) > LONGEST
-        return "-".join(x for x in (plain[:LONGEST].strip("-") or "cell", self.digest if lost else "") if x)
+        """The name as a folder."""
+        return slugs.slug(self.name)
 
     @property
     def digest(self) -> str:
         """Six digits that tell the name from others."""
-        return hashlib.sha256(self.name.encode()).hexdigest()[:6]
+        return slugs.digest(self.name)
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > 1000:
@@ -160,22 +135,29 @@ class Experiment:
         self.family_settings()
 
         self._check_seeds()
+        self._check_paper()
+        self._check_metrics()
+
+    def _check_paper(self) -> None:
+        """A row of the paper's is a name and numbers."""
         for row in self.paper:
             numbers = [v for k, v in row.items() if k != "name"]
-            if not isinstance(row.get("name"), str) or not all(
-                isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in numbers
-            ):
+            plain = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers)
+            if not isinstance(row.get("name"), str) or not plain or not all(map(math.isfinite, numbers)):
                 raise ValueError(
                     f"experiment.paper: got {shown(row)}; each row is a mapping of a name and numbers, such"
                     " as {name: Ours, sscd: 0.19}"
                 )
+
+    def _check_metrics(self) -> None:
+        """Each metric is listed once, and the paper's five are among them."""
         names = [c.name for c in self.metrics]
         if twice := [n for n in names if names.count(n) > 1]:
             raise ValueError(
                 f"experiment.metrics: {twice[0]} is listed {names.count(twice[0])} times; list each metric"
                 " once"
             )
-        missing = [m for m in METRICS if m not in [c.name for c in self.metrics]]
+        missing = [m for m in METRICS if m not in names]
         if missing:
             raise ValueError(
                 f"experiment.metrics: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing;"
