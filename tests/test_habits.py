@@ -17,6 +17,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "components" / "unpromptable", ROOT / "pipelines")
 ROOMS = [file.parent for package in PACKAGES for file in sorted(package.rglob("__init__.py"))]
+MODULES = [file for package in PACKAGES for file in sorted(package.rglob("*.py"))]
+LONGEST_FUNCTION, LONGEST_MODULE = 40, 300  # lines
 LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "images" / "locks").glob("*.lock"))]
 
 
@@ -29,6 +31,18 @@ def own(line):
 def test_a_room_says_what_it_holds(room):
     said = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
     assert said and said.rstrip().endswith(".")
+
+
+def test_functions_and_modules_are_short():
+    long = [str(f) for f in MODULES if len(f.read_text().splitlines()) > LONGEST_MODULE]
+    long += [
+        f"{file} {node.name}"
+        for file in MODULES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.end_lineno - node.lineno >= LONGEST_FUNCTION
+    ]
+    assert MODULES and not long
 
 
 @pytest.mark.parametrize("module", ["planning.plan", "planning.settings", "storage.once", "steps"])
