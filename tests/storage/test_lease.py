@@ -252,7 +252,7 @@ def test_temporary_names_differ_between_processes_that_have_the_same_number(tmp_
         "-c",
         (
             "import os; os.getpid = lambda: 1\nfrom pathlib import Path\nfrom unpromptable.storage import"
-            " files\nprint(files.own(Path('x')))"
+            " names\nprint(names.own(Path('x')))"
         ),
     ]
     run = lambda: (

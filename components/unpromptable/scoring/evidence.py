@@ -115,11 +115,12 @@ class Evidence:
             [name, settings, targets, self.models.identity() if self.models else "", code(compute.__module__)]
         )[:16]
         path = self.cache / f"{name}-{key}.json" if self.cache else None
-        if path is not None and files.fetch(path).exists():
+        if path is not None and files.finished(path, path.stem):
             return json.loads(path.read_text())
         found = compute()
         if path is not None:
             files.write_text(path, json.dumps(found))
+            files.finish(path, path.stem)
         return found
 
 
@@ -173,12 +174,11 @@ def load(
 def _features(path: Path | None, images: np.ndarray, networks: metric_networks.MetricNetworks) -> np.ndarray:
     from safetensors.numpy import load_file, save_file
 
-    if path is not None and files.fetch(path).exists():
+    if path is not None and files.finished(path, path.stem):
         return load_file(path)["features"]
     features = networks.features(images).double().numpy()
     if path is not None:
-        temporary = files.own(path)
-        save_file({"features": features}, temporary)
-        temporary.replace(path)
-        files.publish(path)
+        with files.replacing(path) as temporary:
+            save_file({"features": features}, temporary)
+        files.finish(path, path.stem)
     return features

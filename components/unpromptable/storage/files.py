@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import shutil
 import tempfile
 import time
@@ -23,8 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import fingerprints
+from .names import own, replacing
+
 log = logging.getLogger(__name__)
-WORD = secrets.token_hex(4)  # with the process's number: pods have the same numbers, forks the same word
 SETTLES = 5.0  # seconds after which writes that began together have ended
 REMOTE = ".remote"  # in the root of a mirror: the address it mirrors
 
@@ -61,15 +62,35 @@ def mirror(where: str) -> str:
 
 
 def finished(path: Path, key: str) -> bool:
-    """True where `path` is there, whole, and was made from the inputs that `key` names."""
+    """True where `path` is there, made from the inputs that `key` names, and holds what it held then.
+
+    What was damaged or edited since is said, and counts as not finished, so that it is made again.
+    """
     mark = fetch(_mark(path))
-    return mark.is_file() and json.loads(mark.read_text())["key"] == key and fetch(path).exists()
+    told = _marked(mark) if mark.is_file() else {}
+    if told.get("key") != key or not fetch(path).exists():
+        return False
+    if told.get("content") not in (None, fingerprints.content(path)):
+        log.warning("%s: not what was finished there (damaged, or edited), so it is made again", path)
+        return False
+    return True
+
+
+def _marked(mark: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(mark.read_text(encoding="utf-8"))
+    except ValueError:
+        told = None
+    if isinstance(told, dict):
+        return told
+    log.warning("%s: cannot be read, so what it marks is made again", mark)
+    return {}
 
 
 def finish(path: Path, key: str) -> None:
-    """Publish `path` and mark it as finished."""
+    """Publish `path` and mark it as finished, with what it holds."""
     publish(path)
-    write_text(_mark(path), json.dumps({"key": key}))
+    write_text(_mark(path), json.dumps({"key": key, "content": fingerprints.content(path)}))
 
 
 def clear(path: Path) -> None:
@@ -122,20 +143,6 @@ def locked(path: Path) -> Iterator[None]:
                 error,
             )
         yield
-
-
-def own(path: Path) -> Path:
-    """A temporary name beside `path` that no other process uses, of this machine or of another."""
-    return path.with_name(f"{path.name}.tmp-{WORD}-{os.getpid()}")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to, which becomes `path` where nothing goes wrong inside."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = own(path)
-    yield temporary
-    temporary.replace(path)
 
 
 def create(path: Path, text: str) -> bool:

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from . import files
+from .names import replacing
 
 log = logging.getLogger(__name__)
 FILE = "fingerprints.json"  # in the run's folder: what was read
@@ -59,6 +59,11 @@ def tree(folder: str | Path, time: bool = True) -> list[str]:
     return [f"{p.relative_to(root).as_posix()}:{of(p, time)}" for p in sorted(root.rglob("*")) if p.is_file()]
 
 
+def content(path: Path) -> str:
+    """The identity of a file or folder by what it holds, whenever it was written."""
+    return digest(tree(path, time=False)) if path.is_dir() else of(path, time=False)
+
+
 def digest(value: Any) -> str:
     """Identity of plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
@@ -74,10 +79,8 @@ def kept(file: Path) -> Iterator[None]:
     finally:
         _known.reset(token)
     if known != before:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = files.own(file)
-        temporary.write_text(json.dumps(known))
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps(known))
 
 
 def _read(file: Path) -> dict[str, list[Any]]:
