@@ -20,7 +20,8 @@ def where(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     run = plan.resolve(TEXT).run()
     (tmp_path / "experiment.json").write_text(run.to_text())
-    tracking.open_runs(str(tmp_path), "t", "sweep", [rows.flat(run.experiment, s) for s in run.cells])
+    told = lambda s: tracking.Tracked(s.slug, s.name, s.keys["unlearned"], rows.flat(run.experiment, s))
+    tracking.open_runs(str(tmp_path), tracking.Sweep("t", "sweep", tuple(map(told, run.cells))))
     return tmp_path
 
 

@@ -6,10 +6,11 @@ from finished_run import around, row
 
 from unpromptable import tracking
 
-CELLS = [
-    {"slug": "ours", "name": "Ours", "key": "k1", "method": "surrogate", "method.beta": 5e-5},
-    {"slug": "neggrad", "name": "NegGrad", "key": "k2", "method": "neggrad"},
-]
+CELLS = (
+    tracking.Tracked("ours", "Ours", "k1", {"method": "surrogate", "method.beta": 5e-5}),
+    tracking.Tracked("neggrad", "NegGrad", "k2", {"method": "neggrad"}),
+)
+SWEEP = tracking.Sweep("demo", "sweep", CELLS)
 
 
 def rows(store):

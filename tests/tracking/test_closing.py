@@ -1,10 +1,11 @@
 """The end of a sweep on the server: nothing twice, nothing lost while it was away."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 from mlflow_server import start
-from tracked_run import CELLS, all_runs, rows
+from tracked_run import SWEEP, all_runs, rows
 
 from unpromptable import tracking
 from unpromptable.tracking import closing
@@ -14,7 +15,7 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found, histories = rows(tmp_path)
     for _ in range(2):
-        ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
+        ids = tracking.open_runs(str(tmp_path), SWEEP)
         assert tracking.close(str(tmp_path), "demo", found, histories, [], "FAILED")
     client, runs = all_runs(tmp_path)
     assert len(runs) == 3
@@ -44,7 +45,7 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
 
 def test_runs_that_the_plan_could_not_make_are_made_by_the_report(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert set(tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS).values()) == {None}
+    assert set(tracking.open_runs(str(tmp_path), SWEEP).values()) == {None}
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     found, histories = rows(tmp_path)
     assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED")
@@ -60,10 +61,9 @@ def test_a_folder_of_an_odd_name_holds_its_database_and_what_is_logged(tmp_path,
     out = tmp_path / """it's "a" [x] ä:é & b=c;d $"""
     out.mkdir()
     tracking.check(str(out))
-    ids = tracking.open_runs(str(out), "demo", f"{out}/experiment.json:k", CELLS)
-    assert tracking.open_runs(str(out), "demo", f"{out}/experiment.json:k", CELLS) == ids and all(
-        ids.values()
-    )
+    odd = replace(SWEEP, key=f"{out}/experiment.json:k")
+    ids = tracking.open_runs(str(out), odd)
+    assert tracking.open_runs(str(out), odd) == ids and all(ids.values())
     (out / "report.md").write_text("r")
     found, histories = rows(out)
     assert tracking.close(str(out), "demo", found, histories, [out / "report.md"], "FAILED")
@@ -92,13 +92,13 @@ def test_a_server_killed_in_the_middle_and_started_again_has_every_point(tmp_pat
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     server = start(tmp_path, port)
-    ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
+    ids = tracking.open_runs(str(tmp_path), SWEEP)
     server.terminate(), server.wait()
     found, histories = rows(tmp_path)
     assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED") is False
     server = start(tmp_path, port)
     try:
-        assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == ids
+        assert tracking.open_runs(str(tmp_path), SWEEP) == ids
         assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED")
         client, runs = all_runs(tmp_path)
         assert len(runs) == 3 and len(client.get_metric_history(ids["ours"], "train/remember")) == 20

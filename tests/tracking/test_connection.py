@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from tracked_run import CELLS, rows
+from tracked_run import SWEEP, rows
 
 from unpromptable import tracking
 
@@ -43,7 +43,7 @@ def test_a_server_that_is_away_loses_nothing_and_stalls_nothing(tmp_path, monkey
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     began = time.monotonic()
-    assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
+    assert tracking.open_runs(str(tmp_path), SWEEP) == {"ours": None, "neggrad": None}
     found, histories = rows(tmp_path)
     assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED") is False
     assert time.monotonic() - began < 30
@@ -51,7 +51,7 @@ def test_a_server_that_is_away_loses_nothing_and_stalls_nothing(tmp_path, monkey
 
 def test_an_address_that_mlflow_cannot_use_is_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
-    assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
+    assert tracking.open_runs(str(tmp_path), SWEEP) == {"ours": None, "neggrad": None}
     found, histories = rows(tmp_path)
     assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED") is False
     assert "nowhere://x cannot be used" in caplog.text
@@ -75,7 +75,7 @@ def unusable(tmp_path, monkeypatch, what):
     elif what == "no database":
         (out / "mlflow.db").write_text("no database at all, " * 200)
     elif what == "damaged":
-        assert tracking.open_runs(str(out), "demo", "sweep", CELLS)["ours"]
+        assert tracking.open_runs(str(out), SWEEP)["ours"]
         whole = (out / "mlflow.db").read_bytes()
         (out / "mlflow.db").write_bytes(whole[: len(whole) // 2])
     else:
@@ -121,7 +121,7 @@ def test_what_cannot_be_tracked_is_told_before_a_run_and_stops_no_step(
     assert main(["local", "demo", "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and sorted(tmp_path.rglob("*")) == before
-    assert tracking.open_runs(str(out), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
+    assert tracking.open_runs(str(out), SWEEP) == {"ours": None, "neggrad": None}
     found, histories = rows(out)
     assert tracking.close(str(out), "demo", found, histories, [], "SUCCEEDED") is False
     assert tracking.settle(str(out), "SUCCEEDED") is False
@@ -141,7 +141,7 @@ def test_a_database_server_that_is_away_is_a_warning_within_seconds(tmp_path, mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql+psycopg2://me:secret@127.0.0.1:{port}/mlflow")
     began = time.monotonic()
     tracking.check(str(tmp_path))
-    assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
+    assert tracking.open_runs(str(tmp_path), SWEEP) == {"ours": None, "neggrad": None}
     assert (
         "Connection refused" in caplog.text and "secret" not in caplog.text and time.monotonic() - began < 15
     )
@@ -153,5 +153,5 @@ def test_an_install_without_mlflow_is_a_warning(tmp_path, monkeypatch, caplog):
         monkeypatch.setitem(sys.modules, name, None)
     for name in ("mlflow", "mlflow.tracking", "mlflow.exceptions"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS) == {"ours": None, "neggrad": None}
+    assert tracking.open_runs(str(tmp_path), SWEEP) == {"ours": None, "neggrad": None}
     assert "cannot be used (" in caplog.text and "mlflow" in caplog.text

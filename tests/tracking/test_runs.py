@@ -1,6 +1,6 @@
 """The runs of a sweep: one for itself, one child per cell, nothing twice, under the platform's own."""
 
-from tracked_run import CELLS, all_runs
+from tracked_run import SWEEP, all_runs
 
 from unpromptable import tracking
 from unpromptable.tracking import runs as sweeps
@@ -29,7 +29,7 @@ def test_the_sweep_hangs_under_the_platforms_own_run_where_there_is_one_on_this_
     root = client.create_run(home, run_name="kfp run").info.run_id
     task = client.create_run(home, run_name="plan", tags={tracking.PARENT: root}).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", task), monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", home)
-    ids = tracking.open_runs(str(tmp_path), "demo", "sweep", CELLS)
+    ids = tracking.open_runs(str(tmp_path), SWEEP)
     sweep = client.get_run(ids["ours"]).data.tags[tracking.PARENT]
     assert (
         client.get_run(sweep).data.tags[tracking.PARENT] == root

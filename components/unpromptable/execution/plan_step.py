@@ -51,9 +51,12 @@ def _planned(resolved: planning.Plan, store: str, images_per_shard: int, mine: p
     run = resolved.run(images_per_shard)
     target = Path(store) / FILE
     # what was asked and where it is kept: a repeated or continued run is the same sweep
-    sweep = f"{files.address(target)}:{run.key[:16]}"
-    told = [rows.flat(run.experiment, spec) for spec in run.cells]
-    run = run.with_runs(tracking.open_runs(store, run.experiment.name, sweep, told))
+    key = f"{files.address(target)}:{run.key[:16]}"
+    cells = tuple(
+        tracking.Tracked(s.slug, s.name, s.keys["unlearned"], rows.flat(run.experiment, s)) for s in run.cells
+    )
+    sweep = tracking.Sweep(run.experiment.name, key, cells)
+    run = run.with_runs(tracking.open_runs(store, sweep))
     files.write_text(target, run.to_text())
     chosen = mine.of(run.longest_first())
     for spec in chosen:

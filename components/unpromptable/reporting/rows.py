@@ -18,8 +18,8 @@ COMMON = ("world", "model", "sampling", "injection", "networks", "real")  # what
 
 
 def flat(experiment: Experiment, spec: Spec) -> dict[str, Any]:
-    """A cell's settings as dotted keys, what the report and MLflow show; `slug` is the cell's identity."""
-    out: dict[str, Any] = {"slug": spec.slug, "name": spec.name, "key": spec.keys["unlearned"]}
+    """A cell's settings as dotted keys, what the report and MLflow show."""
+    out: dict[str, Any] = {}
 
     def walk(value: Any, path: str) -> None:
         if isinstance(value, dict):
@@ -92,8 +92,6 @@ def head(experiment: Experiment, spec: Spec) -> dict[str, Any]:
     """What every row says of its cell, with or without a result."""
     cell = spec.cell
     assert cell is not None, "what all cells share has no row"
-    settings = {k: v for k, v in flat(experiment, spec).items() if k not in ("slug", "name", "key")}
-    assert spec.cell is not None  # what all cells share has no row
     return {
         "name": spec.name,
         "group": cell.group,
@@ -102,6 +100,6 @@ def head(experiment: Experiment, spec: Spec) -> dict[str, Any]:
         "method": cell.method.name,
         "editor": cell.editor.name,
         "networks": experiment.networks.name,
-        "settings": settings,
+        "settings": flat(experiment, spec),
         "run_id": spec.run_id,
     }

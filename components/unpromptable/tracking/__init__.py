@@ -8,7 +8,19 @@ never a stop.
 
 from .closing import close, settle
 from .connection import check, client, server, uri
-from .runs import PARENT, open_runs
+from .runs import PARENT, Sweep, Tracked, open_runs
 from .tail import live
 
-__all__ = ["PARENT", "check", "client", "close", "live", "open_runs", "server", "settle", "uri"]
+__all__ = [
+    "PARENT",
+    "Sweep",
+    "Tracked",
+    "check",
+    "client",
+    "close",
+    "live",
+    "open_runs",
+    "server",
+    "settle",
+    "uri",
+]

@@ -33,7 +33,7 @@ def close(
     """
     try:
         client = connection.client(store)
-        sweep, ids = runs.found(client, store, runs.noted(store))
+        sweep, ids = runs.found(client, store, runs.Sweep.read(store))
         metrics = sorted({k for r in rows for k in r.means()})
         logged = sorted({k for path in histories.values() for k in points.keys(path)})
         for row in rows:
@@ -60,7 +60,7 @@ def settle(store: str, state: str) -> bool:
     """
     try:
         client = connection.client(store)
-        _, sweep = runs.sweep_of(client, store, runs.noted(store))
+        _, sweep = runs.sweep_of(client, store, runs.Sweep.read(store))
         _end(client, sweep, state)
         return True
     except connection.errors() as error:

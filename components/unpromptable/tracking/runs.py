@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +16,71 @@ from . import connection
 log = logging.getLogger(__name__)
 KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
 NOTE = "tracking.json"  # what the sweep should look like on the server, kept through an outage
-SKIPPED = ("slug", "name", "key")
 
 
-def open_runs(
-    store: str, experiment: str, sweep_key: str, cells: list[dict[str, Any]]
-) -> dict[str, str | None]:
+@dataclass(frozen=True)
+class Tracked:
+    """A cell as the server is told of it."""
+
+    slug: str  # the readable part of its folder
+    name: str
+    key: str  # the identity of what is trained
+    settings: dict[str, Any]  # by dotted key
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep should look like on the server."""
+
+    experiment: str
+    key: str
+    cells: tuple[Tracked, ...]
+
+    @classmethod
+    def read(cls, store: str) -> Sweep:
+        """What `open_runs` was told."""
+        told = json.loads(files.fetch(Path(store) / NOTE).read_text())
+        return cls(**{**told, "cells": tuple(Tracked(**c) for c in told["cells"])})
+
+    def write(self, store: str) -> None:
+        """Keep it in the store."""
+        files.write_text(Path(store) / NOTE, json.dumps(asdict(self)))
+
+
+def open_runs(store: str, sweep: Sweep) -> dict[str, str | None]:
     """A sweep run and a child per cell, found by their tags or created: slug -> run id, None where no server
     answers.
 
-    cells: flat settings with 'slug', 'name' and 'key'. Every run gets the same parameters; where a cell has
-    none: n/a.
+    Every cell's run gets the same parameters; where a cell has none: n/a.
     """
-    note = {"experiment": experiment, "key": sweep_key, "cells": cells}
-    files.write_text(Path(store) / NOTE, json.dumps(note))
+    sweep.write(store)
     try:
-        return dict(found(connection.client(store), store, note)[1])
+        return dict(found(connection.client(store), store, sweep)[1])
     except connection.errors() as error:
         connection.warn(store, error, f"results are kept in {store} and sent by the report")
-        return {c["slug"]: None for c in cells}
+        return {c.slug: None for c in sweep.cells}
 
 
-def noted(store: str) -> dict[str, Any]:
-    """What `open_runs` was told of the sweep."""
-    return json.loads(files.fetch(Path(store) / NOTE).read_text())
-
-
-def found(client: Any, store: str, note: dict[str, Any]) -> tuple[str, dict[str, str]]:
+def found(client: Any, store: str, sweep: Sweep) -> tuple[str, dict[str, str]]:
     """The sweep run's id and its cells'; what is missing is made, so that calling again after an outage is
     safe.
     """
-    sweep_key, cells = note["key"], note["cells"]
-    home, sweep = sweep_of(client, store, note)
-    client.update_run(sweep, status="RUNNING")
-    keys = sorted({k for c in cells for k in c} - set(SKIPPED))
+    home, parent = sweep_of(client, store, sweep)
+    client.update_run(parent, status="RUNNING")
+    keys = sorted({k for c in sweep.cells for k in c.settings})
     ids = {}
-    for cell in cells:
-        run = _ensure(
-            client,
-            home,
-            f"{sweep_key}/{cell['key']}",
-            cell["name"],
-            {PARENT: sweep, "unpromptable.cell": cell["slug"]},
-        )
-        _parameters(client, run, {k: str(cell.get(k, NONE)) for k in keys})
-        ids[cell["slug"]] = run
-    return sweep, ids
+    for cell in sweep.cells:
+        tags: dict[str, str | None] = {PARENT: parent, "unpromptable.cell": cell.slug}
+        run = _ensure(client, home, f"{sweep.key}/{cell.key}", cell.name, tags)
+        _parameters(client, run, {k: str(cell.settings.get(k, NONE)) for k in keys})
+        ids[cell.slug] = run
+    return parent, ids
 
 
-def sweep_of(client: Any, store: str, note: dict[str, Any]) -> tuple[str, str]:
+def sweep_of(client: Any, store: str, sweep: Sweep) -> tuple[str, str]:
     """The ids of the experiment and of its sweep run, made where there is none."""
-    home = _experiment(client, store, note["experiment"])
-    return home, _ensure(client, home, note["key"], note["experiment"], {PARENT: outermost(client)})
+    home = _experiment(client, store, sweep.experiment)
+    return home, _ensure(client, home, sweep.key, sweep.experiment, {PARENT: outermost(client)})
 
 
 def _parameters(client: Any, run: str, values: dict[str, str]) -> None:
