@@ -310,14 +310,18 @@ def test_a_cell_holds_what_its_choices_name_and_writes_the_choices_alone():
     assert to_json(cell)["method"] == {"name": "surrogate", "settings": {"beta": 3e-4}}
     again = dataclasses.replace(cell, method=Choice("siss", {"mixture": 0.25}))
     assert again.method.made.mixture == 0.25 and again.editor.made is cell.editor.made
+    other = dataclasses.replace(again.method, settings={"mixture": 0.75})
+    assert dataclasses.replace(cell, method=other).method.made.mixture == 0.75
     assert [type(m.made).__name__ for m in resolve().experiment.metrics] == ["Metric"] * 5
 
 
 def test_a_cell_of_a_wrong_choice_cannot_be_made():
     with pytest.raises(ValueError, match="surrogate.beta is 1.0"):
         dataclasses.replace(resolve().cells[0], method=Choice("surrogate", {"beta": 1.0}))
-    with pytest.raises(ValueError, match="methods: no 'flip'"):
-        dataclasses.replace(resolve().cells[0], method=Choice("flip"))
+    cell = resolve(base={"editor": "flip"}).cells[0]
+    for wrong in (Choice("flip"), cell.editor):
+        with pytest.raises(ValueError, match="methods: no 'flip'"):
+            dataclasses.replace(cell, method=wrong)
 
 
 def test_planning_is_imported_without_torch():

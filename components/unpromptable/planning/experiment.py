@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, field
 from functools import partial
 from typing import Annotated, Any
 
@@ -45,9 +45,11 @@ METRICS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real")  # the paper's, which
 
 def made(kind: str, choice: Choice) -> Choice:
     """A choice with what it names, made of its settings. Raises ValueError where these are wrong."""
-    if choice.made is not None:
+    if plugins.KINDS[kind].protocol in type(choice.made).__mro__:
         return choice
-    return replace(choice, made=plugins.make(kind, choice.name, choice.settings))
+    complete = Choice(choice.name, choice.settings)
+    object.__setattr__(complete, "made", plugins.make(kind, choice.name, choice.settings))
+    return complete
 
 
 ChosenMethod = Annotated[Choice, AfterValidator(partial(made, "method"))]

@@ -36,8 +36,9 @@ class Choice:
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
-    # the Method, Editor or Metric, once the choice stands in a cell or an experiment; never written out
-    made: Any = field(default=None, compare=False, repr=False)
+    # the Method, Editor or Metric, once the choice stands in a cell or an experiment; never written out, and
+    # never carried over to other settings
+    made: Any = field(default=None, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, config=CONFIG)
