@@ -1,0 +1,121 @@
+"""World defaults, an experiment, its cells, its sweep and overrides, laid over one another."""
+
+from planned_settings import BASE, resolve
+
+from unpromptable.planning import plan, reading
+
+
+def test_world_defaults_lie_under_the_experiment_and_the_overrides_on_top():
+    p = resolve(
+        {"training.lr": 0.5, "method.beta": 1e-4, "sampling.images": 9}, base={"training": {"batch": 4}}
+    )
+    ours, neggrad = p.cells
+    assert (ours.training.steps, neggrad.training.steps) == (160, 10)
+    assert ours.training.batch == neggrad.training.batch == 4 and ours.training.lr == 0.5
+    assert ours.method.settings == {"beta": 1e-4} and "beta" not in neggrad.method.settings
+    assert p.experiment.sampling.images == 9
+
+
+def test_a_worlds_defaults_of_an_editor_lie_under_what_the_experiment_says_of_it():
+    at = lambda editor, overrides=None, world="": (
+        plan.resolve(
+            reading.write({**BASE, "cells": [{"method": "surrogate", "editor": editor}]}),
+            world,
+            overrides or {},
+            inputs=False,
+        )
+        .cells[0]
+        .editor.settings
+    )
+    shipped = plan.read_world("miniature")["reals"]["miniature"]["editors"]["tedigan"]
+    assert at("tedigan") == shipped and at("flip") == {} and at("tedigan", world="paper") == {}
+    assert (
+        at({"name": "tedigan", "folder": "mine"})
+        == at({"name": "tedigan", "settings": {"folder": "mine"}})
+        == shipped | {"folder": "mine"}
+    )
+    assert at("flip", {"editor": "tedigan", "editor.folder": "other", "editor.steps": 9}) == shipped | {
+        "folder": "other",
+        "steps": 9,
+    }
+
+
+def test_a_sweep_is_the_product_of_its_lists_and_names_its_points():
+    p = resolve(
+        cells=[{"method": "surrogate"}],
+        sweep={"method.beta": [1e-5, 2e-5], "method.projection": ["none", "forget"]},
+    )
+    assert [c.name for c in p.cells] == [
+        "beta 1e-05, projection none",
+        "beta 1e-05, projection forget",
+        "beta 2e-05, projection none",
+        "beta 2e-05, projection forget",
+    ]
+
+
+def test_a_sweep_over_targets_names_each_cell_and_the_group_that_is_averaged():
+    p = resolve(
+        forget=[],
+        cells=[{"method": "surrogate", "editor": "sdedit"}],
+        sweep={"editor.strength": [0.2, 0.5], "forget": [["0012-3"], ["0004-3", "0007-0"]]},
+    )
+    assert [c.name for c in p.cells] == [
+        "strength 0.2, 0012-3",
+        "strength 0.2, 0004-3+0007-0",
+        "strength 0.5, 0012-3",
+        "strength 0.5, 0004-3+0007-0",
+    ]
+    assert [c.group for c in p.cells] == ["strength 0.2", "strength 0.2", "strength 0.5", "strength 0.5"]
+    assert p.cells[1].forget == ("0004-3", "0007-0") and p.targets() == ("0012-3", "0004-3", "0007-0")
+
+
+def test_cells_and_a_sweep_over_targets_multiply():
+    p = resolve(forget=[], sweep={"forget": [["0012-3"], ["0004-3"]]})
+    assert [(c.name, c.group) for c in p.cells] == [
+        ("Ours, 0012-3", "Ours"),
+        ("Ours, 0004-3", "Ours"),
+        ("NegGrad, 0012-3", "NegGrad"),
+        ("NegGrad, 0004-3", "NegGrad"),
+    ]
+
+
+def test_setting_a_swept_key_leaves_that_point_of_the_sweep_alone():
+    p = resolve(
+        {"method.beta": 3e-5, "forget": ["0007-0"]},
+        cells=[{"method": "surrogate"}],
+        sweep={"method.beta": [1e-5, 2e-5], "forget": [["0012-3"], ["0004-3"]]},
+    )
+    assert [(c.name, c.method.settings["beta"], c.forget) for c in p.cells] == [
+        ("beta 3e-05, 0007-0", 3e-5, ("0007-0",))
+    ]
+
+
+def test_what_an_experiment_says_of_the_chosen_world_lies_on_top(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    entries = {
+        "miniature": {"forget": ["0004-3"], "base": {"editor": {"sigma": 10}}, "sampling": {"images": 9}},
+        "paper": {"forget": ["1.png"], "real": str(tmp_path), "sweep": {"training.lr": [0.1]}},
+    }
+    change = {
+        "forget": [],
+        "base": {"editor": "noise", "training": {"batch": 4}},
+        "cells": [{"method": "surrogate"}],
+        "worlds": entries,
+    }
+    here, there = resolve(**change), plan.resolve(reading.write({**BASE, **change}), "paper")
+    assert (
+        here.cells[0].editor.settings == {"sigma": 10}
+        and here.experiment.sampling.images == 9
+        and here.targets() == ("0004-3",)
+    )
+    assert (
+        there.cells[0].editor.settings == {}
+        and there.cells[0].training.lr == 0.1
+        and there.targets() == ("1.png",)
+    )
+    assert (
+        here.cells[0].training.batch == there.cells[0].training.batch == 4
+        and there.experiment.sampling.images == 10_000
+    )
