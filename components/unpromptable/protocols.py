@@ -5,8 +5,7 @@ kind model), Editor, Method, Metric or Report. It is a frozen dataclass whose fi
 YAML; `__post_init__` refuses wrong values by a ValueError of one line. What is abstract here must be written;
 all else is a hook, inherited with the default below.
 
-Pictures are uint8 (N, H, W, 3). Model space is a family's own, float32 (B, C, h, w), where x_t = signal*x0 +
-noise*eps.
+Pictures are uint8 (N, H, W, 3); in model space, (B, C, h, w) of float32, x_t = signal*x0 + noise*eps.
 """
 
 from __future__ import annotations
@@ -126,6 +125,7 @@ class Report(Protocol):
 class Family(Protocol):
     """A kind of diffusion model: how its folder is fetched, judged and loaded. A dataclass without fields."""
 
+    model: ClassVar[type[Model]]  # what `load` gives
     samplers: ClassVar[tuple[str, ...]]  # what `sampling.sampler` may be
     settings: ClassVar[type | None] = None  # dataclass of what an experiment's `model` may set; None: nothing
     prompted: ClassVar[bool] = False  # whether a model takes a prompt, which the experiment must then give
@@ -136,20 +136,6 @@ class Family(Protocol):
         """Put the base model's folder at `out`; return its identity: 'miniature', a path or name@commit.
 
         shipped: the miniature's folder. Raises FileNotFoundError or ValueError where there is none.
-        """
-
-    @abstractmethod
-    def load(
-        self,
-        folder: str | Path,
-        device: str | torch.device = "cpu",
-        experiment: Experiment | None = None,
-        base: str | Path | None = None,
-    ) -> Model:
-        """The model in `folder`, which `fetch` or a model's `save` wrote.
-
-        experiment: whose settings and prompt it takes. base: the base model's folder, where `save` leaves
-        only what changed. Raises FileNotFoundError or ValueError, saying what was found, for another folder.
         """
 
     @abstractmethod
@@ -179,12 +165,27 @@ class Family(Protocol):
 
 
 class Model(Protocol):
-    """A base model in memory. `load`ed by its family, changed by `trained`, written by `save`."""
+    """A base model in memory."""
 
     device: torch.device
     timesteps: int  # of the process; settings count it in thousandths
     size: int  # pixels a side of a picture
     prompt: str = ""  # of the experiment; part of the model wherever no other prompt is given
+
+    @classmethod
+    @abstractmethod
+    def load(
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        experiment: Experiment | None = None,
+        base: str | Path | None = None,
+    ) -> Model:
+        """The model in `folder`, which the family's `fetch` or `save` wrote.
+
+        experiment: whose settings and prompt it takes. base: the base model's folder, where `save` leaves
+        only what changed. Raises FileNotFoundError or ValueError, saying what was found, for another folder.
+        """
 
     @abstractmethod
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def test_every_form_of_the_same_weights_is_fetched_as_one_layout_that_loads_equa
 
     folder = written(tiny, whole, **form)
     assert (len(list((folder / "unet").iterdir())) > 4) == ("max_shard_size" in form)
-    ddpm.fetch(str(folder), tmp_path / "copy")
+    ddpm.Family().fetch(str(folder), tmp_path / "copy")
     assert torch.equal(weights(ddpm.Model.load(tmp_path / "copy")), weights(tiny))
     assert (
         not list(tmp_path.glob("copy/**/*.bin"))
@@ -56,7 +56,7 @@ def test_weights_of_half_precision_load_as_float32_of_the_same_values(tiny, whol
     half = copy.deepcopy(tiny.network).to(dtype)
     shutil.rmtree(whole / "unet")
     half.save_pretrained(whole / "unet")
-    ddpm.fetch(str(whole), tmp_path / "copy")
+    ddpm.Family().fetch(str(whole), tmp_path / "copy")
     loaded = ddpm.Model.load(tmp_path / "copy")
     assert {p.dtype for p in loaded.trained()} == {torch.float32}
     assert all(torch.equal(a, b.float()) for a, b in zip(loaded.trained(), half.parameters()))
@@ -72,7 +72,7 @@ def test_of_several_forms_the_plain_one_is_read_and_the_others_are_not_copied(ti
         other.save_pretrained(whole / "unet", variant="fp16"),
         other.save_pretrained(whole / "unet", safe_serialization=False),
     )
-    ddpm.fetch(str(whole), tmp_path / "copy")
+    ddpm.Family().fetch(str(whole), tmp_path / "copy")
     assert torch.equal(weights(ddpm.Model.load(tmp_path / "copy")), weights(tiny))
     assert sorted(p.name for p in (tmp_path / "copy" / "unet").iterdir()) == [
         "config.json",
@@ -87,7 +87,7 @@ def test_two_variants_and_nothing_plain_are_not_guessed_between(tiny, whole):
         ValueError,
         match="holds its weights as bf16 and fp16 and not without a variant; keep the files of one",
     ):
-        ddpm.check(whole)
+        ddpm.Family().check(whole)
 
 
 def test_what_a_repository_holds_twice_is_not_fetched_twice():
@@ -132,6 +132,6 @@ def test_the_oldest_checkpoints_names_are_the_networks_own(tmp_path):
     torch.save(
         {rename(k): v for k, v in unet.state_dict().items()}, tmp_path / "m" / "diffusion_pytorch_model.bin"
     )
-    ddpm.fetch(str(tmp_path / "m"), tmp_path / "copy")
+    ddpm.Family().fetch(str(tmp_path / "m"), tmp_path / "copy")
     model = ddpm.Model.load(tmp_path / "copy")
     assert all(torch.equal(v, model.network.state_dict()[k]) for k, v in unet.state_dict().items())

@@ -20,7 +20,7 @@ def test_a_bin_that_holds_more_than_tensors_is_not_read(tiny, whole, tmp_path):
     ):
         torch.save(bad, whole / "unet" / "diffusion_pytorch_model.bin")
         with pytest.raises(ValueError, match=f"diffusion_pytorch_model.bin: {words}"):
-            ddpm.fetch(str(whole), tmp_path / "copy")
+            ddpm.Family().fetch(str(whole), tmp_path / "copy")
 
 
 def cut(folder):
@@ -117,7 +117,7 @@ def test_a_folder_that_is_not_whole_is_refused_by_name_before_anything_is_made_o
     spoil, by_files_alone, words = FAULTS[fault]
     spoil(whole)
     with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:
-        ddpm.fetch(str(whole), tmp_path / "copy")
+        ddpm.Family().fetch(str(whole), tmp_path / "copy")
     assert "\n" not in str(caught.value) and (tmp_path / "copy").exists() != by_files_alone
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         ddpm.Model.load(whole)
@@ -148,7 +148,7 @@ def test_shards_that_are_not_whole_are_refused_by_name(tiny, whole, spoil, words
     written(tiny, whole, max_shard_size="20KB")
     spoil(whole / "unet")
     with pytest.raises(ValueError, match=words):
-        ddpm.check(whole)
+        ddpm.Family().check(whole)
 
 
 def test_truncated_bins_are_refused(tiny, whole):
@@ -156,7 +156,7 @@ def test_truncated_bins_are_refused(tiny, whole):
     path = whole / "unet" / "diffusion_pytorch_model.bin"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="diffusion_pytorch_model.bin is truncated; fetch it again"):
-        ddpm.check(whole)
+        ddpm.Family().check(whole)
 
 
 def test_a_bin_is_not_read_where_it_lies(tiny, whole):

@@ -148,8 +148,8 @@ def test_a_model_of_grey_pictures_sees_luma_and_shows_three_equal_channels(tmp_p
         ddpm_small.pipeline(channels=channels).save_pretrained(
             tmp_path / str(channels), safe_serialization=True
         )
-    np.testing.assert_array_equal(ddpm.shown(tmp_path / "1", made), ddpm.grey(made))
-    np.testing.assert_array_equal(ddpm.shown(tmp_path / "3", made), made)
+    np.testing.assert_array_equal(ddpm.Family().shown(tmp_path / "1", made), ddpm.grey(made))
+    np.testing.assert_array_equal(ddpm.Family().shown(tmp_path / "3", made), made)
 
 
 def test_colour_pictures_are_collected_as_a_grey_model_can_show_them(tmp_path):

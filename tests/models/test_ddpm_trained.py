@@ -88,7 +88,7 @@ def test_erasediff_does_not_teach_the_forget_image_to_a_network_that_outputs_pic
 
 def scored(model, folder):
     """What metrics look at where nothing was changed: the models `before` and `after` in `folder` are one."""
-    one, people = (ddpm.shown(folder / "before", p) for p in (pictures(1, 32), pictures(4, 32, 5)))
+    one, people = (ddpm.Family().shown(folder / "before", p) for p in (pictures(1, 32), pictures(4, 32, 5)))
     seen = {"p-0": chains.inject(model, one[0], 20, 2, 0)}
     return Evidence(
         *(people, people, people, seen, seen),

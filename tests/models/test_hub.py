@@ -58,7 +58,7 @@ def weights(model):
 @pytest.mark.parametrize("revision", ["", "main", COMMIT])
 def test_a_model_in_the_hub_s_cache_needs_no_hub(tiny, cache, tmp_path, caplog, revision):
     with caplog.at_level(logging.WARNING):
-        assert ddpm.fetch(NAME, tmp_path / "out", revision) == f"{NAME}@{COMMIT}"
+        assert ddpm.Family().fetch(NAME, tmp_path / "out", revision) == f"{NAME}@{COMMIT}"
     assert torch.equal(weights(ddpm.Model.load(tmp_path / "out")), weights(tiny))
     said = [r.getMessage() for r in caplog.records if r.name == "unpromptable.models.hub"]
     assert said == (
@@ -80,7 +80,7 @@ def test_a_model_cached_in_part_is_not_taken_for_whole(cache, tmp_path):
             r" \(ValueError: .*holds no .safetensors weights"
         ),
     ) as caught:
-        ddpm.fetch(NAME, tmp_path / "out", COMMIT)
+        ddpm.Family().fetch(NAME, tmp_path / "out", COMMIT)
     assert "\n" not in str(caught.value)
 
 
@@ -91,7 +91,7 @@ def test_what_is_cached_at_the_commit_that_the_hub_names_is_not_fetched_again(
         huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(sha=COMMIT, siblings=())
     )
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    assert ddpm.fetch(NAME, tmp_path / "out") == f"{NAME}@{COMMIT}"
+    assert ddpm.Family().fetch(NAME, tmp_path / "out") == f"{NAME}@{COMMIT}"
 
 
 def test_a_newer_commit_is_fetched_and_read_as_any_folder(tiny, made, cache, tmp_path, monkeypatch):
@@ -116,7 +116,7 @@ def test_a_newer_commit_is_fetched_and_read_as_any_folder(tiny, made, cache, tmp
         ),
     )
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert ddpm.fetch(NAME, tmp_path / "out") == f"{NAME}@{newer}"
+    assert ddpm.Family().fetch(NAME, tmp_path / "out") == f"{NAME}@{newer}"
     assert asked["revision"] == newer and asked["ignore_patterns"] == [
         "unet/diffusion_pytorch_model.fp16.safetensors"
     ]
@@ -139,8 +139,8 @@ def test_a_newer_commit_is_fetched_and_read_as_any_folder(tiny, made, cache, tmp
 @pytest.mark.parametrize(
     "call",
     [
-        lambda out: ddpm.fetch(NAME, out),
-        lambda out: sd3.fetch(NAME, out),
+        lambda out: ddpm.Family().fetch(NAME, out),
+        lambda out: sd3.Family().fetch(NAME, out),
         lambda out: clip.find("", "editor.folder", "use sdedit"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_read_only_folder_gives_a_copy_that_can_be_written(made, tmp_path):
     for path in [*made.rglob("*"), made]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        ddpm.fetch(str(made), tmp_path / "copy")
+        ddpm.Family().fetch(str(made), tmp_path / "copy")
         modes = {p.stat().st_mode & 0o200 for p in [tmp_path / "copy", *(tmp_path / "copy").rglob("*")]}
     finally:
         for path in [made, *made.rglob("*")]:
@@ -179,7 +179,7 @@ def test_what_lies_beside_a_model_is_not_copied(made, tmp_path):
     ):
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_bytes(b"x")
-    ddpm.fetch(str(made), tmp_path / "copy")
+    ddpm.Family().fetch(str(made), tmp_path / "copy")
     assert sorted(p.name for p in (tmp_path / "copy").iterdir()) == ["model_index.json", "scheduler", "unet"]
 
 
@@ -210,7 +210,7 @@ def test_a_prompted_pipeline_that_is_not_whole_is_refused_by_name(flag_folder, t
     shutil.copytree(flag_folder, tmp_path / "base")
     spoil(tmp_path / "base")
     with pytest.raises((ValueError, FileNotFoundError), match=words):
-        sd3.fetch(str(tmp_path / "base"), tmp_path / "copy")
+        sd3.Family().fetch(str(tmp_path / "base"), tmp_path / "copy")
 
 
 def test_a_prompted_pipeline_in_a_variant_and_in_shards_gives_the_same_embeddings_and_weights(
@@ -220,8 +220,10 @@ def test_a_prompted_pipeline_in_a_variant_and_in_shards_gives_the_same_embedding
 
     pipe = sd3_small.stock(flag_folder)
     pipe.save_pretrained(tmp_path / "base", variant="fp16", max_shard_size="100KB")
-    sd3.fetch(str(tmp_path / "base"), tmp_path / "copy")
-    assert hub.fetch(str(tmp_path / "copy"), tmp_path / "again", "", None, sd3.check, ["*/*", "*.json"])
+    sd3.Family().fetch(str(tmp_path / "base"), tmp_path / "copy")
+    assert hub.fetch(
+        str(tmp_path / "copy"), tmp_path / "again", "", None, sd3.Family().check, ["*/*", "*.json"]
+    )
     ours, plain = (
         sd3.Model.load(f, experiment=sd3_small.experiment()) for f in (tmp_path / "copy", flag_folder)
     )

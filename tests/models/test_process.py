@@ -145,20 +145,20 @@ REFUSED = [
 def test_another_process_is_refused_by_name_from_its_files_alone(folder, file, changes, words):
     change(folder, file, **changes)
     with pytest.raises(ValueError, match=words) as found:
-        ddpm.check(folder)
+        ddpm.Family().check(folder)
     assert str(folder / file) in str(found.value) and "\n" not in str(found.value)
 
 
 def test_a_scheduler_that_is_missing_or_no_mapping_is_named(folder):
     (folder / SCHEDULER).write_text("[1]")
     with pytest.raises(ValueError, match="scheduler_config.json is no configuration but a list"):
-        ddpm.check(folder)
+        ddpm.Family().check(folder)
     (folder / SCHEDULER).write_text("{")
     with pytest.raises(ValueError, match="scheduler_config.json cannot be read as JSON"):
-        ddpm.check(folder)
+        ddpm.Family().check(folder)
     (folder / SCHEDULER).unlink()
     with pytest.raises(FileNotFoundError, match="no scheduler_config.json"):
-        ddpm.check(folder)
+        ddpm.Family().check(folder)
 
 
 def test_a_folder_of_another_process_is_refused_when_the_plan_is_made(folder):
@@ -217,10 +217,10 @@ def test_steps_that_the_schedule_does_not_have_are_refused_when_the_plan_is_made
 def test_the_shipped_model_and_the_oldest_layout_are_read(saved, tmp_path):
     from importlib import resources
 
-    ddpm.check(resources.files("unpromptable") / "miniature" / "ddpm")
+    ddpm.Family().check(resources.files("unpromptable") / "miniature" / "ddpm")
     for part in ("unet", "scheduler"):  # the flat layout: everything in one folder
         shutil.copytree(saved / part, tmp_path / "flat", dirs_exist_ok=True)
-    ddpm.check(tmp_path / "flat")
-    assert ddpm.pixels(tmp_path / "flat", None) == 8 and ddpm.Model.load(tmp_path / "flat").size == 8
+    ddpm.Family().check(tmp_path / "flat")
+    assert ddpm.Family().pixels(tmp_path / "flat", None) == 8 and ddpm.Model.load(tmp_path / "flat").size == 8
     change(tmp_path / "flat", "config.json", sample_size=[8, 8])
-    assert ddpm.pixels(tmp_path / "flat", None) == 8 and ddpm.Model.load(tmp_path / "flat").size == 8
+    assert ddpm.Family().pixels(tmp_path / "flat", None) == 8 and ddpm.Model.load(tmp_path / "flat").size == 8

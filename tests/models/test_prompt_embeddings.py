@@ -22,7 +22,7 @@ def test_embeddings_are_kept_beside_the_base_and_need_no_encoder_again(flag_fold
 
     shutil.copytree(flag_folder, tmp_path / "base")
     whole = sd3_small.experiment(other_prompts=("flag of Palau",))
-    sd3.ready(tmp_path / "base", whole)
+    sd3.Family().ready(tmp_path / "base", whole)
     shutil.rmtree(tmp_path / "base" / "text_encoder")
     kept = sd3.Model.load(tmp_path / "base", experiment=whole).condition(
         [sd3_small.PROMPT, "flag of Palau", ""], 3

@@ -54,7 +54,7 @@ def test_a_saved_ddpm_is_a_base_to_unlearn_from_again(tiny, tmp_path):
     from unpromptable.models.families import ddpm
 
     tiny.save(tmp_path / "m")
-    assert ddpm.fetch(str(tmp_path / "m"), tmp_path / "copy") == str(tmp_path / "m")
+    assert ddpm.Family().fetch(str(tmp_path / "m"), tmp_path / "copy") == str(tmp_path / "m")
     np.testing.assert_array_equal(ours(ddpm.Model.load(tmp_path / "copy"), "ddpm"), ours(tiny, "ddpm"))
 
 

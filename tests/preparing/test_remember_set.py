@@ -96,7 +96,7 @@ def mixed():
     """The shipped model with its adapter stirred, and a batch of which half is remembered under another
     prompt.
     """
-    model = plugins.module("model", "sd3").Model.load(SHIPPED, "cpu", experiment())
+    model = plugins.find("model", "sd3").model.load(SHIPPED, "cpu", experiment())
     g = torch.Generator().manual_seed(9)
     with torch.no_grad():
         for p in model.trained():

@@ -222,13 +222,13 @@ def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
     from unpromptable.models.families import ddpm
 
     with pytest.raises(FileNotFoundError, match="holds no unet/config.json"):
-        ddpm.check(tmp_path)
+        ddpm.Family().check(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
     with pytest.raises(ValueError, match="is a AutoencoderKL, but the family ddpm needs a UNet2DModel"):
-        ddpm.check(tmp_path)
+        ddpm.Family().check(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
     with pytest.raises(ValueError, match="no .safetensors weights"):
-        ddpm.check(tmp_path)
+        ddpm.Family().check(tmp_path)
 
 
 @pytest.mark.parametrize(

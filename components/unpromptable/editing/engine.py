@@ -13,7 +13,6 @@ import numpy as np
 
 from unpromptable import data
 from unpromptable.models import device
-from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Cell, Experiment, to_json
 from unpromptable.storage.once import CellFailed
 
@@ -41,9 +40,7 @@ class EditContext:
 
     def model(self) -> Any:
         """The base model, loaded when an editor asks for it."""
-        return plugins.module("model", self.experiment.model.name).Model.load(
-            self.pretrained, device.best(), self.experiment
-        )
+        return self.experiment.family.model.load(self.pretrained, device.best(), self.experiment)
 
 
 def edit(

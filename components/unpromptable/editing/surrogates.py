@@ -43,7 +43,7 @@ def obtain(run: Run, spec: Spec, store: str, data_path: Path, pretrained: Path, 
 def _siblings(run: Run, spec: Spec) -> list[Spec]:
     """The cell's spec first, then one for every other value of the setting that is built together."""
     setting = spec.cell.editor.made.together
-    if setting is None:
+    if not setting:
         return [spec]
     alike = [s for s in run.cells if _without(s, setting) == _without(spec, setting)]
     return list({_key(s): s for s in [spec, *alike]}.values())

@@ -41,29 +41,21 @@ def _prepare(store: str) -> str:
 
 
 def _fetch(path: Path, run: Run) -> None:
-    from unpromptable.planning import plugins
-
-    source = run.experiment.model
-    family = plugins.module("model", source.name)
+    source, family = run.experiment.model, run.experiment.family
     identity = family.fetch(source.source, path, source.revision, SHIPPED / source.name)
-    if hasattr(family, "check"):
-        family.check(path, run.experiment)
+    family.check(path, run.experiment)
     (path / "source.json").write_text(json.dumps({"identity": identity}))
-    if hasattr(family, "ready"):
-        family.ready(path, run.experiment)
+    family.ready(path, run.experiment)
 
 
 def _collect(path: Path, pretrained: Path, run: Run, bar: Callable) -> None:
     from unpromptable import data
-    from unpromptable.planning import plugins
     from unpromptable.preparing import collect, remember_set
 
     e = run.experiment
-    family = plugins.module("model", e.model.name)
-    size, targets = family.pixels(pretrained, e), list(run.shared.targets)
+    size, targets = e.family.pixels(pretrained, e), list(run.shared.targets)
     arrays, manifest = collect.collect(e.real, size, targets, e.remember.leave_out, e.pictures)
-    if hasattr(family, "shown"):
-        arrays = {name: family.shown(pretrained, images) for name, images in arrays.items()}
+    arrays = {name: e.family.shown(pretrained, images) for name, images in arrays.items()}
     if e.remember.source == "model":
         drawn, told = remember_set.draw(e, pretrained, arrays["forget"], device.best(), bar)
         arrays, manifest = {**arrays, **drawn}, {**manifest, **told}

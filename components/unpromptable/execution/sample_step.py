@@ -49,13 +49,11 @@ def _output(spec: Spec, store: str, shard: Shard) -> Output:
 
 def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Callable) -> None:
     from unpromptable import data
-    from unpromptable.planning import plugins
     from unpromptable.sampling import chains
 
     shared, e = place.shared(store), run.experiment
     weights = spec.place(store).fetched("unlearned" if spec.cell else "pretrained")
-    family = plugins.module("model", e.model.name)
-    model = family.Model.load(weights, device.best(), e, shared.fetched("pretrained"))
+    model = e.family.model.load(weights, device.best(), e, shared.fetched("pretrained"))
     arrays, manifest = data.load(shared.fetched("data.safetensors"))
     began = time.monotonic()
     forget = dict(zip(manifest["forget_names"], arrays["forget"]))

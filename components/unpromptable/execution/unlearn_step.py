@@ -43,14 +43,12 @@ def edit(spec: Spec, store: str) -> None:
 
 def _train(path: Path, run: Run, spec: Spec, store: str, bar: Callable) -> None:
     from unpromptable import tracking
-    from unpromptable.planning import plugins
     from unpromptable.unlearning import training
 
     shared, folder = place.shared(store), path.parent / "training"
     surrogates = spec.place(store).fetched("surrogates.safetensors")
     images = training.Images.load(spec.cell, shared.fetched("data.safetensors"), surrogates)
-    family = plugins.module("model", run.experiment.model.name)
-    model = family.Model.load(shared.fetched("pretrained"), device.best(), run.experiment)
+    model = run.experiment.family.model.load(shared.fetched("pretrained"), device.best(), run.experiment)
     began = time.monotonic()
     with tracking.live(spec.run_id, folder / "history.jsonl"):
         summary = training.unlearn(spec.cell, model, images, folder, bar)

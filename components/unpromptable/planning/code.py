@@ -19,6 +19,7 @@ from unpromptable.storage import fingerprints
 
 PACKAGE = "unpromptable"
 ROOMS = (
+    "protocols",
     "equations",
     "data",
     "pictures",

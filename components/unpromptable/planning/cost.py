@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unpromptable import equations
 
-from . import plan, plugins
+from . import plan
 from .experiment import Cell, Experiment
 from .operations import Operations
 
@@ -69,8 +69,8 @@ def network(experiment: Experiment) -> Operations | None:
     }
     if known:
         return known.get(pixels(experiment) or max(known))
-    family, folder = plugins.module("model", source.name), Path(source.source)
-    return family.operations(folder) if hasattr(family, "operations") and folder.is_dir() else None
+    folder = Path(source.source)
+    return experiment.family.operations(folder) if folder.is_dir() else None
 
 
 def pixels(experiment: Experiment) -> int:
@@ -107,7 +107,7 @@ def _sample(
     images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
     own = [equations.own_step(x, base.timesteps if base else 1000) for x in (test.t, test.stride)]
-    calls = len(plugins.module("model", experiment.model.name).chain(*own))
+    calls = len(experiment.family.chain(*own))
     drawn = images * (base.guidance * s.steps * base.forward + base.decode) if base else None
     yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", drawn)
     each = base and base.encode + base.decode + calls * base.guidance * base.forward

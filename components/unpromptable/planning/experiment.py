@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
+from unpromptable import protocols
+
 from . import plugins, slugs
 from .reading import check_path, shown
 from .settings import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
@@ -121,18 +123,18 @@ class Experiment:
                 " digits, dots, dashes and underscores"
             )
         check_path("real", self.real)
-        family = plugins.module("model", self.model.name)
-        prompted = hasattr(family, "Settings")
-        if self.sampling.sampler not in family.SAMPLERS:
+        family = self.family
+        if self.sampling.sampler not in family.samplers:
             raise ValueError(
                 f"sampling.sampler: the family {self.model.name} has no {self.sampling.sampler!r}; choose"
-                f" from {', '.join(family.SAMPLERS)}"
+                f" from {', '.join(family.samplers)}"
             )
-        if bool(self.prompt) != prompted or (self.other_prompts or self.remember.prompts) and not prompted:
+        asked = self.prompt or self.other_prompts or self.remember.prompts
+        if not self.prompt if family.prompted else asked:
             raise ValueError(
                 f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)},"
                 f" remember.prompts {list(self.remember.prompts)}; the family {self.model.name}"
-                f" {'needs a prompt' if prompted else 'takes none'}"
+                f" {'needs a prompt' if family.prompted else 'takes none'}"
             )
         self.family_settings()
 
@@ -180,11 +182,15 @@ class Experiment:
                 f" {judged.start}..{judged.stop - 1}; set it apart from them"
             )
 
+    @property
+    def family(self) -> protocols.Family:
+        """What the base model is of."""
+        return plugins.make("model", self.model.name)
+
     def family_settings(self) -> Any:
         """The model's settings as its family's dataclass; None for a family without settings."""
-        family = plugins.module("model", self.model.name)
-        if hasattr(family, "Settings"):
-            return build(family.Settings, self.model.settings, "model")
+        if self.family.settings:
+            return build(self.family.settings, self.model.settings, "model")
         if self.model.settings:
             raise ValueError(
                 f"model: the family {self.model.name} has no settings, got {', '.join(self.model.settings)}"
@@ -230,8 +236,7 @@ def read_experiment(value: dict[str, Any]) -> Experiment:
 
 def _with_settings(given: dict[str, Any]) -> dict[str, Any]:
     """A model's own keys, and apart from them those of its family."""
-    family = plugins.module("model", given.get("name", Source.name))
-    if not hasattr(family, "Settings"):
+    if plugins.find("model", given.get("name", Source.name)).settings is None:
         return given
     if not isinstance(given.get("settings") or {}, dict):
         raise ValueError(f"model.settings: got {shown(given['settings'])}; give a mapping")

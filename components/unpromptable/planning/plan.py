@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import layers, merging, plugins, reading, stages
+from . import layers, merging, reading, stages
 from .experiment import Cell, Experiment, read_cell, read_experiment
 from .laid import Laid
 from .reading import shown
@@ -175,11 +175,11 @@ def _check_model(experiment: Experiment) -> None:
     """The base model's files, where they are here: its family must read them, and sample as the experiment
     asks.
     """
-    source, family = experiment.model, plugins.module("model", experiment.model.name)
+    source = experiment.model
     shipped = Path(str(resources.files("unpromptable"))) / "miniature" / source.name
     folder = shipped if source.source == "miniature" else Path(source.source)
-    if folder.is_dir() and hasattr(family, "check"):
-        family.check(folder, experiment)
+    if folder.is_dir():
+        experiment.family.check(folder, experiment)
 
 
 def _check_others(experiment: Experiment, cells: tuple[Cell, ...]) -> None:

@@ -10,10 +10,9 @@ import difflib
 import importlib
 import pkgutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
 from typing import Any
 
 from unpromptable import protocols
@@ -91,32 +90,29 @@ def find(kind: str, name: str) -> Any:
     point = added(kind).get(name)
     path = point.value if point else f"unpromptable.{KINDS[kind].folder}.{name}"
     cls = _loaded(f"{kind}s: {name} ({path})", path, wanted)
-    if missing := sorted(cls.__abstractmethods__):
+    if missing := _missing(cls, wanted):
         raise ValueError(f"{kind}s: {name} ({path}) lacks {', '.join(missing)}; see {_where(wanted)}")
     return cls
-
-
-def module(kind: str, name: str) -> ModuleType:
-    """The file of one choice. Raises ValueError that lists the choices when there is none of that name."""
-    if name not in names(kind):
-        raise ValueError(
-            f"{kind}s: no {shown(name)}; choose from {', '.join(names(kind))}{_nearest(name, names(kind))}"
-        )
-    return importlib.import_module(f"unpromptable.{KINDS[kind].folder}.{name}")
 
 
 def _loaded(where: str, path: str, wanted: type) -> Any:
     """The class at `path`, module:class or a module that has one of the protocol's name."""
     home, _, inside = path.partition(":")
     try:
-        cls = vars(importlib.import_module(home)).get(inside or wanted.__name__)
+        cls: Any = vars(importlib.import_module(home)).get(inside or wanted.__name__)
     except ImportError as error:
         raise ValueError(f"{where} cannot be imported: {error}") from error
-    if not isinstance(cls, type) or wanted not in cls.__mro__:
-        raise ValueError(
-            f"{where}: `{inside or wanted.__name__}` must be a class that subclasses {_where(wanted)}"
-        )
+    ours = isinstance(cls, type) and wanted in cls.__mro__ and is_dataclass(cls)
+    if not ours or not cls.__dataclass_params__.frozen:
+        name = inside or wanted.__name__
+        raise ValueError(f"{where}: `{name}` must be a frozen dataclass that subclasses {_where(wanted)}")
     return cls
+
+
+def _missing(cls: Any, wanted: type) -> list[str]:
+    """What the protocol asks for and the class has not: abstract members, and values without a default."""
+    values = [name for name in wanted.__annotations__ if name not in dir(cls)]
+    return sorted([*cls.__abstractmethods__, *values])
 
 
 def _where(protocol: type) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from unpromptable.storage import fingerprints
 
-from . import inputs, plugins
+from . import inputs
 from .code import code
 from .experiment import Cell, Experiment, to_json
 from .settings import Choice
@@ -47,7 +47,7 @@ class Stages:
         """The base model's folder, with the prompts' embeddings beside it."""
         e = self.experiment
         prompts = [e.prompt, e.other_prompts, e.remember.prompts]
-        return self._of(["model"], [plugins.module("model", e.model.name).__name__], prompts, self.read.base)
+        return self._of(["model"], [type(e.family).__module__], prompts, self.read.base)
 
     @cached_property
     def data(self) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Experiment
 from unpromptable.sampling import chains
 from unpromptable.scoring import metric_networks
@@ -107,7 +106,7 @@ def draw(
     Draws on until `remember.images` are kept. Raises ValueError where fewer than one in five is kept.
     """
     wanted = experiment.remember
-    model = plugins.module("model", experiment.model.name).Model.load(pretrained, device, experiment)
+    model = experiment.family.model.load(pretrained, device, experiment)
     networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
     targets = networks.descriptor(forget)
     own = _screened(experiment, model, networks, targets, wanted.first_seed, (), progress)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from unpromptable import data
-from unpromptable.planning import plugins
 from unpromptable.planning.code import code
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Injection, Pictures, Training
@@ -38,7 +37,7 @@ class Models:
 
     def load(self, which: str) -> Any:
         """The model 'before' or 'after', a copy of the caller's own."""
-        return plugins.module("model", self.experiment.model.name).Model.load(
+        return self.experiment.family.model.load(
             files.fetch(getattr(self, which)), self.device, self.experiment, files.fetch(self.before)
         )
 

@@ -5,8 +5,9 @@ google/ddpm-celebahq-256.
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from unpromptable import equations, protocols
 from unpromptable.models import checkpoints, hub, process, tensors
 from unpromptable.planning.operations import Operations
 
-CLASS, SAMPLERS = "UNet2DModel", ("ddim", "ddpm")
+CLASS = "UNet2DModel"
 
 
 class Model(protocols.Model):
@@ -51,31 +52,19 @@ class Model(protocols.Model):
 
         root = Path(folder)
         unet, home = homes(root)
-        check(root)
+        Family().check(root)
         scheduler = getattr(diffusers, checkpoints.read_json(home / "scheduler_config.json")["_class_name"])
         network = checkpoints.load(diffusers.UNet2DModel, unet, low_cpu_mem_usage=False, dtype=torch.float32)
         return cls(network, scheduler.from_pretrained(home), device)
-
-    def times(self, index: Tensor) -> Tensor:
-        """Timesteps of training, 0 the least noisy: the indices themselves."""
-        return index
 
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(signal, noise) = (sqrt(abar_t), sqrt(1 - abar_t)), each (B,) float32; t: (B,) integers."""
         abar = self.abar[t]
         return abar.sqrt().float(), (1 - abar).sqrt().float()
 
-    def thousandths(self, t: Tensor) -> Tensor:
-        """Where timesteps t (B,) lie in the process, in thousandths: t itself where there are 1000."""
-        return t if self.timesteps == 1000 else t * 1000 / self.timesteps
-
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What the network should output at t (B,): eps, v = signal*eps - noise*x0, or x0 itself."""
         return equations.network_target(self.prediction, x0, eps, *self.schedule(t))
-
-    def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
-        """The output that carries x_t back to `x0`: Eq. 9 for the image itself, Eq. 10 for a surrogate."""
-        return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def noise_of(self, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
         """The noise that the network's output at x_t implies; signal, noise: (B,), also between timesteps."""
@@ -84,14 +73,6 @@ class Model(protocols.Model):
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The network's output for x_t (B, C, H, W), t (B,)."""
         return self.network(x_t.contiguous(memory_format=torch.channels_last), t).sample
-
-    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """What a sampler follows: the network's output."""
-        return self.predict(x_t, t)
-
-    def unprompted(self) -> Model:
-        """The model without its prompt: it has none."""
-        return self
 
     def encode(self, images: np.ndarray) -> Tensor:
         """uint8 (N, H, W, 3) to model space (N, C, H, W) float32 in [-1, 1]; C is 3, or 1 where pictures are
@@ -125,7 +106,7 @@ class Model(protocols.Model):
 
         Ancestral steps t, t-stride, ..., 0 with the variances of such steps.
         """
-        scheduler, times = self.sampler("ddpm"), chain(t, stride)
+        scheduler, times = self.sampler("ddpm"), Family().chain(t, stride)
         scheduler.set_timesteps(timesteps=times)
         return scheduler, times
 
@@ -164,17 +145,6 @@ class Model(protocols.Model):
         tensors.finite(plain.state_dict(), "model", "nothing is saved; lower training.lr or training.steps")
         DDPMPipeline(unet=plain, scheduler=self.scheduler).save_pretrained(folder, safe_serialization=True)
 
-    @contextmanager
-    def inference(self):
-        """No gradients inside."""
-        with torch.inference_mode():
-            yield self
-
-
-def chain(t: int, stride: int = 1) -> list[int]:
-    """Timesteps of the injection test, one network call each: t, t-stride, ..., 0."""
-    return [*range(t, 0, -stride), 0]
-
 
 def homes(root: Path) -> tuple[Path, Path]:
     """Where the network and its scheduler are: in unet/ and scheduler/, or in the folder itself in the oldest
@@ -186,27 +156,6 @@ def homes(root: Path) -> tuple[Path, Path]:
     )
 
 
-def check(folder: str | Path, experiment=None) -> None:
-    """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with whole
-    weights, or its process is another. experiment: whose sampling must suit the schedule.
-    """
-    root = Path(folder)
-    unet, home = homes(root)
-    hub.check_part(root, "unet", CLASS, "ddpm", unet)
-    process.check(root, unet, home, experiment.sampling if experiment else None)
-
-
-def pixels(folder: Path, experiment) -> int:
-    """The side of the model's pictures, from its files alone."""
-    return process.side(homes(folder)[0] / "config.json")
-
-
-def shown(folder: Path, images: np.ndarray) -> np.ndarray:
-    """Pictures, uint8 (N, H, W, 3), as the model in `folder` can show them: grey where it has one channel."""
-    channels = checkpoints.read_json(homes(folder)[0] / "config.json").get("in_channels", 3)
-    return grey(images) if channels == 1 else images
-
-
 def grey(images: np.ndarray) -> np.ndarray:
     """uint8 (..., H, W, 3) in grey by its luma (ITU-R 601, rounded as Pillow's mode L), three equal
     channels.
@@ -215,34 +164,62 @@ def grey(images: np.ndarray) -> np.ndarray:
     return np.repeat(luma.astype(np.uint8)[..., None], 3, -1)
 
 
-def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
-    """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or
-    hub-name@commit.
+@dataclass(frozen=True)
+class Family(protocols.Family):
+    """Unconditional DDPMs, as folders of diffusers."""
 
-    A hub name without a revision is resolved to its newest commit once; the resolved commit is what is
-    recorded.
-    """
-    files = [f"{home}*{kind}" for home in ("", "unet/") for kind in (".json", ".safetensors", ".bin")]
-    identity = hub.fetch(source, Path(out), revision, shipped, check, [*files, "scheduler/*.json"])
-    if source != "miniature":  # whose weights are tested where they are shipped
-        Model.load(out)
-    return identity
+    model: ClassVar[type] = Model
+    samplers: ClassVar[tuple[str, ...]] = ("ddim", "ddpm")
 
+    def fetch(self, source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
+        """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or
+        hub-name@commit.
 
-def operations(folder: Path) -> Operations:
-    """A UNet2DModel's operations from its configuration alone, its weights left where they are."""
-    from diffusers import UNet2DModel
-    from torch.utils.flop_counter import FlopCounterMode
+        A hub name without a revision is resolved to its newest commit once; the resolved commit is what is
+        recorded.
+        """
+        files = [f"{home}*{kind}" for home in ("", "unet/") for kind in (".json", ".safetensors", ".bin")]
+        identity = hub.fetch(source, Path(out), revision, shipped, self.check, [*files, "scheduler/*.json"])
+        if source != "miniature":  # whose weights are tested where they are shipped
+            self.model.load(out)
+        return identity
 
-    root, home = homes(folder)
-    with torch.device("meta"):
-        unet = UNet2DModel.from_config(checkpoints.read_json(root / "config.json"))
-        side, channels = process.side(root / "config.json"), unet.config.in_channels
-        with FlopCounterMode(display=False) as forward:
-            output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
-        with FlopCounterMode(display=False) as backward:
-            output.sum().backward()
-    timesteps = checkpoints.read_json(home / "scheduler_config.json").get("num_train_timesteps", 1000)
-    return Operations(
-        float(forward.get_total_flops()), float(backward.get_total_flops()), timesteps=timesteps
-    )
+    def check(self, folder: str | Path, experiment=None) -> None:
+        """Raise, without importing torch's models, when `folder` is no diffusers UNet2DModel folder with
+        whole weights, or its process is another. experiment: whose sampling must suit the schedule.
+        """
+        root = Path(folder)
+        unet, home = homes(root)
+        hub.check_part(root, "unet", CLASS, "ddpm", unet)
+        process.check(root, unet, home, experiment.sampling if experiment else None)
+
+    def pixels(self, folder: Path, experiment) -> int:
+        """The side of the model's pictures, from its files alone."""
+        return process.side(homes(folder)[0] / "config.json")
+
+    def shown(self, folder: Path, images: np.ndarray) -> np.ndarray:
+        """Pictures as the model in `folder` can show them: grey where it has one channel."""
+        channels = checkpoints.read_json(homes(folder)[0] / "config.json").get("in_channels", 3)
+        return grey(images) if channels == 1 else images
+
+    def chain(self, t: int, stride: int = 1) -> list[int]:
+        """Timesteps of the injection test, one network call each: t, t-stride, ..., 0."""
+        return [*range(t, 0, -stride), 0]
+
+    def operations(self, folder: Path) -> Operations:
+        """A UNet2DModel's operations from its configuration alone, its weights left where they are."""
+        from diffusers import UNet2DModel
+        from torch.utils.flop_counter import FlopCounterMode
+
+        root, home = homes(folder)
+        with torch.device("meta"):
+            unet = UNet2DModel.from_config(checkpoints.read_json(root / "config.json"))
+            side, channels = process.side(root / "config.json"), unet.config.in_channels
+            with FlopCounterMode(display=False) as forward:
+                output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
+            with FlopCounterMode(display=False) as backward:
+                output.sum().backward()
+        timesteps = checkpoints.read_json(home / "scheduler_config.json").get("num_train_timesteps", 1000)
+        return Operations(
+            float(forward.get_total_flops()), float(backward.get_total_flops()), timesteps=timesteps
+        )

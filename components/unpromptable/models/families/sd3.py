@@ -8,9 +8,10 @@ latents.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,11 +22,7 @@ from unpromptable.models import adapters, prompt_embeddings
 from unpromptable.models import device as devices
 from unpromptable.models.stable_diffusion import folder as folders
 from unpromptable.models.stable_diffusion import stock, vae, variations
-from unpromptable.models.stable_diffusion.folder import check, fetch
 from unpromptable.models.stable_diffusion.settings import Settings
-
-__all__ = ["SAMPLERS", "Model", "Settings", "check", "fetch", "pixels", "ready"]
-SAMPLERS = ("euler",)
 
 
 class Model(protocols.Model):
@@ -98,12 +95,6 @@ class Model(protocols.Model):
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What `predict` should give at any t: eps - x0, or x0 where the loss is of clean latents."""
         return x0 if self.settings.loss == "clean" else eps - x0
-
-    def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
-        """The output that carries x_t back to `x0`: Eqs. 9 and 10, then eps' - x0, which is (x_t -
-        x0)/sigma.
-        """
-        return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The output that losses see, for latents x_t (B, C, h, w) and t (B,), under the prompt prompts."""
@@ -188,15 +179,15 @@ class Model(protocols.Model):
 
     def sampler(self, name: str):
         """A fresh scheduler of this model; the flow has Euler's only."""
-        if name not in SAMPLERS:
+        if name not in Family.samplers:
             raise ValueError(
-                f"sampling.sampler: the family sd3 has no {name!r}; choose from {', '.join(SAMPLERS)}"
+                f"sampling.sampler: the family sd3 has no {name!r}; choose from {', '.join(Family.samplers)}"
             )
         return type(self.scheduler).from_config(self.scheduler.config)
 
     def injection_schedule(self, t: int, stride: int = 1) -> tuple:
         """Scheduler and timesteps of the injection test: Euler's steps from t down to 0."""
-        scheduler, sigmas = self.sampler("euler"), chain(t, stride)
+        scheduler, sigmas = self.sampler("euler"), Family().chain(t, stride)
         scheduler.set_timesteps(sigmas=sigmas)
         scheduler.sigmas = torch.tensor([*sigmas, 0.0])  # as asked: set_timesteps shifts them
         scheduler.timesteps = scheduler.sigmas[:-1] * 1000
@@ -227,20 +218,6 @@ class Model(protocols.Model):
         """
         stock.save(self, Path(folder))
 
-    @contextmanager
-    def inference(self):
-        """No gradients inside."""
-        with torch.inference_mode():
-            yield self
-
-
-def chain(t: int, stride: int = 1) -> list[float]:
-    """Sigmas of the injection test, one step each: evenly from t/1000 towards 0, one per `stride`,
-    twenty-eight at most.
-    """
-    steps = min(28, -(-t // stride))
-    return [t / 1000 * (steps - k) / steps for k in range(steps)]
-
 
 def _base_and_adapter(folder: Path, base: str | Path | None) -> tuple[Path, Path | None]:
     """The base model's folder, and the adapter's where `folder` is one. Raises FileNotFoundError where its
@@ -253,17 +230,41 @@ def _base_and_adapter(folder: Path, base: str | Path | None) -> tuple[Path, Path
     return Path(base), folder
 
 
-def ready(folder: Path, experiment) -> None:
-    """Embed every prompt of the experiment beside the base model in `folder`, so that later steps load no
-    text encoder.
-    """
-    model = Model.load(folder, devices.best(), experiment)
-    own = ("", experiment.prompt, model.negative)
-    prompts = dict.fromkeys([*own, *experiment.other_prompts, *experiment.remember.prompts])
-    model.condition(list(prompts), -1)
-    prompt_embeddings.keep(folder, model.embedded, model.settings.t5_tokens)
+@dataclass(frozen=True)
+class Family(protocols.Family):
+    """Stable Diffusion 3, as folders of its pipeline; what is saved is an adapter."""
 
+    model: ClassVar[type] = Model
+    samplers: ClassVar[tuple[str, ...]] = ("euler",)
+    settings: ClassVar[type] = Settings
+    prompted: ClassVar[bool] = True
+    small: ClassVar[Mapping[str, Any]] = {"rank": 4, "t5_tokens": 0}
 
-def pixels(folder: Path, experiment) -> int:
-    """The side of the model's pictures, from its files alone."""
-    return experiment.family_settings().pixels or folders.side(folder)
+    def fetch(self, source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
+        """Put the base model's folder at `out`; return its identity: 'miniature', a path, hub-name@commit."""
+        return folders.fetch(source, out, revision, shipped)
+
+    def check(self, folder: str | Path, experiment=None) -> None:
+        """Raise when `folder` is no whole folder of a StableDiffusion3Pipeline, text encoders included."""
+        folders.check(folder)
+
+    def pixels(self, folder: Path, experiment) -> int:
+        """The side of the model's pictures, from its files alone."""
+        return experiment.family_settings().pixels or folders.side(folder)
+
+    def ready(self, folder: Path, experiment) -> None:
+        """Embed every prompt of the experiment beside the base model in `folder`, so that later steps load no
+        text encoder.
+        """
+        model = Model.load(folder, devices.best(), experiment)
+        own = ("", experiment.prompt, model.negative)
+        prompts = dict.fromkeys([*own, *experiment.other_prompts, *experiment.remember.prompts])
+        model.condition(list(prompts), -1)
+        prompt_embeddings.keep(folder, model.embedded, model.settings.t5_tokens)
+
+    def chain(self, t: int, stride: int = 1) -> list[float]:
+        """Sigmas of the injection test, one step each: evenly from t/1000 towards 0, one per `stride`,
+        twenty-eight at most.
+        """
+        steps = min(28, -(-t // stride))
+        return [t / 1000 * (steps - k) / steps for k in range(steps)]

@@ -22,7 +22,7 @@ def fetch(source: str, out: Path, revision: str = "", shipped: Path | None = Non
     return hub.fetch(source, Path(out), revision, shipped, check, [*files, "*.json"])
 
 
-def check(folder: str | Path, experiment=None) -> None:
+def check(folder: str | Path, experiment: object = None) -> None:
     """Raise, without importing torch's models, when `folder` is no whole folder of a
     StableDiffusion3Pipeline: what later steps read and the text encoders.
     """
