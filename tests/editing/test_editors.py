@@ -25,16 +25,6 @@ def scene(tmp_path, pictures, tiny):
     )
 
 
-# these two need portraits: below, and test_tedigan.py
-@pytest.mark.parametrize("name", [n for n in plugins.names("editor") if n not in ("paint", "tedigan")])
-def test_every_editor_repeats_and_keeps_the_shape(scene, name):
-    settings = {"strength": 0.01} if name == "sdedit" else {}
-    first, again = (plugins.make("editor", name, settings).edit(scene) for _ in range(2))
-    assert first.shape == scene.forget.shape and first.dtype == np.uint8
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, scene.forget)
-
-
 def test_flip_twice_is_the_target(scene):
     np.testing.assert_array_equal(plugins.make("editor", "flip").edit(scene)[:, :, ::-1], scene.forget)
 

@@ -1,7 +1,5 @@
 """Every method's gradient equals a reference written by hand with numpy on a linear toy network."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -144,13 +142,6 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(toy, toy_batch):
     np.testing.assert_allclose(parts_, whole, rtol=1e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", plugins.names("method"))
-def test_every_method_leaves_finite_gradients_on_the_real_classes(tiny, batch, name):
-    values = plugins.make("method", name).update(tiny, batch)
-    assert all(math.isfinite(v) for v in values.values())
-    assert sum(float(p.grad.abs().sum()) for p in tiny.trained()) > 0
-
-
 @pytest.mark.parametrize(
     "name, settings, words",
     [
@@ -161,7 +152,7 @@ def test_every_method_leaves_finite_gradients_on_the_real_classes(tiny, batch, n
         ("surrogate", {"beta": "much"}, "surrogate.beta"),
         ("neggrad", {"mode": "up"}, "choose from pure, combined"),
         ("siss", {"mixture": 1.0}, "strictly between 0 and 1"),
-        ("sis", {}, "choose from duo, erasediff, naive, neggrad, siss, surrogate"),
+        ("sis", {}, "methods: no 'sis'; choose from .*siss, .*did you mean siss"),
     ],
 )
 def test_a_wrong_setting_says_what_is_allowed(name, settings, words):
