@@ -1,9 +1,12 @@
 """A server that is away, or cannot be used, loses nothing and stalls nothing."""
 
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from tracked_run import SWEEP, rows
@@ -155,3 +158,71 @@ def test_an_install_without_mlflow_is_a_warning(tmp_path, monkeypatch, caplog):
         monkeypatch.setitem(sys.modules, name, None)
     assert tracking.open_runs(str(tmp_path), SWEEP) == {"ours": None, "neggrad": None}
     assert "cannot be used (" in caplog.text and "mlflow" in caplog.text
+
+
+def test_a_stop_while_the_tables_are_made_leaves_no_half_of_a_database(tmp_path, monkeypatch):
+    from mlflow.store.tracking import sqlalchemy_store
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def stopped(address, root):
+        import sqlite3
+
+        with sqlite3.connect(address.removeprefix("sqlite:///")) as file:
+            file.execute("CREATE TABLE registered_models (name TEXT)")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as half:
+        half.setattr(sqlalchemy_store, "SqlAlchemyStore", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.open_runs(str(tmp_path), SWEEP)
+    assert None not in tracking.open_runs(str(tmp_path), SWEEP).values()
+    assert not list(tmp_path.glob("*.tmp-*"))
+
+
+CLOSING = """
+import sys
+from pathlib import Path
+
+from tracked_run import rows
+from unpromptable import tracking
+
+there = Path(sys.argv[1])
+found, histories = rows(there)
+assert tracking.close(str(there), "demo", found, histories, [there / "report.md"], "SUCCEEDED")
+"""  # in another process, as MLflow remembers in one where a run's files lie
+
+
+@pytest.mark.parametrize("how", ["copied", "moved"])
+def test_a_run_in_another_folder_writes_its_files_there(tmp_path, monkeypatch, how):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    here, there = tmp_path / "here", tmp_path / "here and there"
+    here.mkdir()
+    found, histories = rows(here)
+    tracking.open_runs(str(here), SWEEP)
+    assert tracking.close(str(here), "demo", found, histories, [], "SUCCEEDED")
+    shutil.copytree(here, there)
+    before = sorted(p.name for p in (here / "mlartifacts").rglob("*"))
+    if how == "moved":
+        shutil.rmtree(here)
+    (there / "report.md").write_text("new")
+    subprocess.run([sys.executable, "-c", CLOSING, str(there)], check=True, cwd=Path(__file__).parents[1])
+    client = tracking.client(str(there))
+    locations = [e.artifact_location for e in client.search_experiments() if e.name != "Default"]
+    assert locations == [(there / "mlartifacts").as_uri()] and list(
+        there.glob("mlartifacts/*/artifacts/report.md")
+    )
+    version = client.get_model_version_by_alias("unpromptable-demo", "best")
+    assert version.source.startswith((there / "mlartifacts").as_uri())
+    if how == "copied":
+        assert sorted(p.name for p in (here / "mlartifacts").rglob("*")) == before
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@127.0.0.1:9", "https://secret@127.0.0.1:9"])
+def test_a_password_in_the_servers_address_reaches_no_log(tmp_path, monkeypatch, caplog, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    found, histories = rows(tmp_path)
+    tracking.open_runs(str(tmp_path), SWEEP)
+    assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED") is False
+    assert "cannot be used" in caplog.text and "secret" not in caplog.text
+    assert all(b"secret" not in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())

@@ -12,6 +12,13 @@ from pathlib import Path
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # where a database listens that names no port
 # where a driver is not named as its package
 PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+# where MLflow keeps the addresses of files
+NAMED = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 NO_FOLDER = "?#%"  # what MLflow takes for a part of an address, so that the file would lie elsewhere
 
 
@@ -66,6 +73,20 @@ def _check_file(told: str, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         remedy = "move it away and run again: what the runs hold is sent anew"
         raise ValueError(f"{told}: {path} is no whole SQLite database ({line(error)}); {remedy}") from error
+
+
+def follow(path: Path, home: str) -> None:
+    """Let the database of a run that was copied or moved name the files beside it, `home`, and no others'."""
+    import sqlite3
+
+    with closing(sqlite3.connect(path, timeout=20)) as file, file:
+        found = file.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        for (old,) in found:
+            if old != home and old.endswith(home.rpartition("/")[2]):
+                for table, column in NAMED:
+                    ours = f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                    begins = f"WHERE substr({column} || '/', 1, ?) = ?"
+                    file.execute(f"{ours} {begins}", (home, len(old) + 1, len(old) + 1, f"{old}/"))
 
 
 def reach(address: str) -> None:

@@ -8,9 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import databases
+from unpromptable.storage import databases, files
+from unpromptable.storage.names import replacing
 
 log = logging.getLogger(__name__)
+DATABASE = "mlflow.db"  # in the store, where no server is named
 REASONS = (  # what a step that cannot use its tracking says in the log, and goes on
     ("mlflow.exceptions", "MlflowException"),
     ("requests.exceptions", "RequestException"),
@@ -36,7 +38,7 @@ def server() -> str:
 
 def uri(store: str) -> str:
     """The tracking address: the server's, or a database in the run's folder."""
-    return server() or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
+    return server() or f"sqlite:///{Path(store).resolve() / DATABASE}"
 
 
 def check(store: str) -> None:
@@ -62,7 +64,28 @@ def client(store: str) -> Any:
     databases.reach(uri(store))
     from mlflow.tracking import MlflowClient
 
+    if not server():
+        path = Path(store).resolve() / DATABASE
+        _make(path)
+        databases.follow(path, artifacts(store))
     return MlflowClient(uri(store))
+
+
+def artifacts(store: str) -> str:
+    """Where the files of a local run's MLflow runs lie."""
+    return (Path(store).resolve() / "mlartifacts").as_uri()
+
+
+def _make(path: Path) -> None:
+    """Let MLflow make its tables under another name first: a stop on the way leaves no half of them."""
+    with files.locked(path.with_name(f".{path.name}.lock")):
+        if path.is_file() and path.stat().st_size:
+            return
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        with replacing(path) as temporary:
+            made = SqlAlchemyStore(f"sqlite:///{temporary}", artifacts(str(path.parent)))
+            made.engine.dispose()
 
 
 def errors() -> tuple[type[BaseException], ...]:
@@ -80,6 +103,5 @@ def errors() -> tuple[type[BaseException], ...]:
 
 def warn(store: str, error: BaseException, then: str) -> None:
     """Say in the log that the server cannot be used, and what becomes of the results."""
-    log.warning(
-        "tracking: %s cannot be used (%s); %s", databases.shown(uri(store)), databases.line(error), then
-    )
+    told = databases.shown(databases.line(error))
+    log.warning("tracking: %s cannot be used (%s); %s", databases.shown(uri(store)), told, then)

@@ -115,9 +115,7 @@ def _experiment(client: Any, store: str, name: str) -> str:
     if found:
         return found.experiment_id
     local = connection.uri(store).startswith("sqlite")
-    return client.create_experiment(
-        name, artifact_location=(Path(store).resolve() / "mlartifacts").as_uri() if local else None
-    )
+    return client.create_experiment(name, artifact_location=connection.artifacts(store) if local else None)
 
 
 def outermost(client: Any) -> str | None:
