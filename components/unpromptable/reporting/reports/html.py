@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,43 @@ MORE = (
 )
 
 COPIES = 12  # near copies of targets that are shown
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A near copy of a target: how like it is, and its picture as text."""
+
+    name: str
+    similarity: float
+    picture: str
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """What the folder of real images held besides, what was done to some, and the near copies of a target."""
+
+    said: dict[str, str] = field(default_factory=dict)
+    copies: tuple[Copy, ...] = ()
+    more: int = 0  # copies that are not shown
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """A metric that an experiment lists beside the paper's five: what it is, and its values' names."""
+
+    what: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of a prompted model: how often it was wrong and right before and after, and what other prompts kept."""
+
+    titles: list[str]
+    cells: list[list[str]]
+    prompts: tuple[list[str], list[list[str]]] | None
+    before: list[str]  # wrong and right
+    strips: list[tuple[str, str]]  # names and pictures
 
 
 @dataclass(frozen=True)
@@ -110,53 +147,36 @@ def _drawn(experiment: Experiment, done: Sequence[Row]) -> str:
     return f"{words}. Timesteps of training, in thousandths of the process (SISS's code: 999 alone): {each}."
 
 
-def _kept_out(store: Path) -> dict[str, Any]:
-    """What the folder of real images held besides, what was done to some, and the near copies of a target in
-    it.
-    """
+def _kept_out(store: Path) -> KeptOut:
+    """What was found in the store's pictures."""
     file = store / "shared" / "data.safetensors"
     if not file.is_file():
-        return {"said": {}, "copies": [], "more": 0}
+        return KeptOut()
     screened, manifest = data.peek(file, "screened")
     copies = list(manifest.get("copies", {}).items())
-    shown = [
-        {"name": n, "similarity": x, "picture": _uri(p)}
-        for (n, x), p in zip(copies[:COPIES], () if screened is None else screened)
-    ]
-    return {"said": manifest.get("said", {}), "copies": shown, "more": len(copies) - len(shown)}
+    shown = tuple(
+        Copy(name, similarity, _uri(picture))
+        for (name, similarity), picture in zip(copies[:COPIES], () if screened is None else screened)
+    )
+    return KeptOut(manifest.get("said", {}), shown, len(copies) - len(shown))
 
 
-def _beyond(experiment: Experiment, done: Sequence[Row]) -> list[dict[str, Any]]:
-    """The metrics that an experiment lists beside the paper's five and a prompted model's rates: what each
-    is, and its values' names.
-    """
+def _beyond(experiment: Experiment, done: Sequence[Row]) -> list[Beyond]:
+    """Those of the experiment's metrics that have no column and are none of a prompted model's rates."""
     shown = {c.metric for c in verdict.COLUMNS} | {"wrong", "lpips_kept"}
     names = [m.name for m in experiment.metrics if m.name not in shown]
     keys = [k for r in done[:1] for k in r.means()]
-    return [
-        {
-            "name": n,
-            "what": plugins.says("metric", n),
-            "keys": [k for k in keys if k == n or k.startswith(f"{n}_")],
-        }
-        for n in names
-    ]
+    mine = lambda name: tuple(k for k in keys if k == name or k.startswith(f"{name}_"))
+    return [Beyond(plugins.says("metric", name), mine(name)) for name in names]
 
 
-def _rates(store: Path, experiment: Experiment, done: Sequence[Row]) -> dict[str, Any] | None:
-    """Of a prompted model: how often it was wrong and right before and after, and what other prompts kept."""
+def _rates(store: Path, experiment: Experiment, done: Sequence[Row]) -> Rates | None:
+    """The rates of a prompted model; None where it has none."""
     if not experiment.prompt or not done or "wrong" not in done[0].metrics:
         return None
-    titles, cells = prompted.table(done)
-    return {
-        "titles": titles,
-        "cells": cells,
-        "prompts": prompted.prompts(experiment, done),
-        "before": [prompted.share(done[0].value(k)) for k in ("wrong_before", "right_before")],
-        "strips": [
-            {"name": name, "picture": _uri(part)} for name, part in prompted.strips(store, experiment, done)
-        ],
-    }
+    before = [prompted.share(done[0].value(k)) for k in ("wrong_before", "right_before")]
+    strips = [(name, _uri(part)) for name, part in prompted.strips(store, experiment, done)]
+    return Rates(*prompted.table(done), prompted.prompts(experiment, done), before, strips)
 
 
 def _pictures(
