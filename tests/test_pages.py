@@ -1,4 +1,4 @@
-"""The pages: links that lead somewhere, commands that the command line knows, versions of the package itself."""
+"""The pages: links that lead somewhere, commands that the command line knows, versions of the package."""
 
 import importlib
 import re
