@@ -64,6 +64,7 @@ def drive(
             env=environment,
             start_new_session=True,
             pass_fds=[lock.fileno()],
+            umask=0o077,
             text=True,
         )
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import Any
 
 from pipelines.backend import driver
@@ -99,7 +100,11 @@ def add_options(one: argparse.ArgumentParser) -> None:
 def _add_cluster(one: argparse.ArgumentParser) -> None:
     endpoint = "address of Kubeflow Pipelines, its UI or its API server"
     one.add_argument("--endpoint", default="http://localhost:8888", help=endpoint)
-    one.add_argument("--token", default="", help="bearer token for it")
+    one.add_argument(
+        "--token",
+        default=os.environ.get("KFP_TOKEN", ""),
+        help="bearer token for it; better in the environment, as KFP_TOKEN",
+    )
     one.add_argument("--namespace", default="kubeflow", help="where the pods run")
     one.add_argument("--kfp-namespace", default="kubeflow", help="where Kubeflow Pipelines itself runs")
     one.add_argument("--context", default="", help="kubeconfig context (in-cluster inside a pod)")

@@ -170,6 +170,24 @@ def test_a_read_only_folder_gives_a_copy_that_can_be_written(made, tmp_path):
     assert modes == {0o200}
 
 
+def test_a_link_out_of_a_models_folder_is_not_followed(made, tmp_path):
+    secret, config = tmp_path / "passwd", made / "unet" / "config.json"
+    config.rename(secret)
+    config.symlink_to(secret)
+    with pytest.raises(ValueError, match="config.json is a link to .*passwd, outside of the folder"):
+        ddpm.Family().fetch(str(made), tmp_path / "copy")
+    assert not list(tmp_path.glob("copy/**/config.json"))
+
+
+def test_the_links_of_a_snapshot_to_its_caches_blobs_are_followed(cache, tmp_path):
+    blob = cache.parent.parent / "blobs" / "1234"
+    blob.parent.mkdir()
+    (cache / "unet" / "config.json").rename(blob)
+    (cache / "unet" / "config.json").symlink_to(blob)
+    ddpm.Family().fetch(str(cache), tmp_path / "copy")
+    assert (tmp_path / "copy" / "unet" / "config.json").read_bytes() == blob.read_bytes()
+
+
 def test_what_lies_beside_a_model_is_not_copied(made, tmp_path):
     for name in (
         "checkpoint-500/unet/diffusion_pytorch_model.safetensors",

@@ -101,3 +101,17 @@ def test_two_targets_never_share_a_painted_file(tmp_path, targets):
         path.write_bytes(b"x")
     found = painting.find(tmp_path, targets, targets)
     assert len(set(found)) == len(targets) and found == [tmp_path / painting.places(t)[0] for t in targets]
+
+
+def test_what_ships_is_named_as_the_package_has_it_wherever_that_lies(tmp_path, monkeypatch):
+    import shutil
+
+    from unpromptable.planning import inputs
+    from unpromptable.planning.stages import SHIPPED
+
+    elsewhere = tmp_path / "site-packages" / "unpromptable"
+    shutil.copytree(SHIPPED, elsewhere / "miniature")
+    file = next(p for p in sorted(SHIPPED.rglob("*.safetensors")))
+    here = inputs.stamp(file)
+    monkeypatch.setattr(inputs, "PACKAGE", elsewhere)
+    assert inputs.stamp(elsewhere / "miniature" / file.relative_to(SHIPPED)) == here

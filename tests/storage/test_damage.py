@@ -1,11 +1,13 @@
 """Finished means: there, of these inputs, and holding what it held. What was damaged since is made again."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
-from unpromptable.storage import files, fingerprints, names, once
+from unpromptable.storage import attempts, files, fingerprints, names, once
 from unpromptable.storage.place import Output, Place
 
 
@@ -99,3 +101,83 @@ def test_what_a_file_holds_does_not_depend_on_when_it_was_written(tmp_path, monk
     before = fingerprints.content(tmp_path / "a")
     os.utime(tmp_path / "a", ns=(1, 1))
     assert fingerprints.content(tmp_path / "a") == before
+
+
+def full(spare):
+    """A disk without room until the spare file is gone."""
+    from contextlib import contextmanager
+
+    usual = names.replacing
+
+    @contextmanager
+    def replacing(path):
+        if spare.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        with usual(path) as temporary:
+            yield temporary
+
+    return replacing
+
+
+def test_that_the_disk_is_full_is_written_into_room_that_was_kept_for_it(tmp_path, monkeypatch):
+    files.keep_spare(str(tmp_path))
+    spare = tmp_path / files.SPARE
+    assert spare.stat().st_size == files.KEPT
+    monkeypatch.setattr(files, "replacing", full(spare))
+    output = Output(Place(str(tmp_path), "cells/a-1", "A"), "sample 0", "out", "k1")
+
+    def fills(path, bar):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    once.guarded(output, fills)
+    assert "the disk is full" in once.noted(output.place)["error"] and not spare.exists()
+    failed = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert failed[-1]["kind"] == "failed" and "free some space" in failed[-1]["text"]
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EROFS, errno.ENOSPC])
+def test_a_fault_of_the_place_is_not_tried_again(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(attempts, "now", attempts.Attempt(left=2))
+    output, tried = Output(Place(str(tmp_path), "cells/a-1", "A"), "step", "out", "k1"), []
+
+    def fails(path, bar):
+        tried.append(1)
+        raise OSError(number, "x")
+
+    once.guarded(output, fails)
+    assert len(tried) == 1 and not once.noted(output.place)["again"]
+
+
+def test_a_mirror_is_its_owners_alone_and_one_that_is_not_is_refused(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mirror = Path(files.mirror(f"file://{tmp_path}/remote"))
+    mine = mirror.parent
+    assert [p.stat().st_mode & 0o777 for p in (mirror, mine)] == [0o700, 0o700]
+    mine.chmod(0o755)
+    with pytest.raises(PermissionError, match="others can read it"):
+        files.mirror(f"file://{tmp_path}/remote")
+    mine.rename(tmp_path / "elsewhere")
+    mine.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="not yours"):
+        files.mirror(f"file://{tmp_path}/remote")
+
+
+def test_what_a_step_writes_is_its_owners_alone(tmp_path):
+    import os
+
+    from unpromptable.execution.opened import opened
+
+    before = os.umask(0o022)
+    try:
+
+        @opened
+        def step(cell, store):
+            files.write_text(Path(store) / "cells" / "a" / "x.json", "{}")
+
+        step("demo/a", str(tmp_path))
+    finally:
+        os.umask(before)
+    made = [tmp_path / "cells", tmp_path / "cells" / "a" / "x.json"]
+    assert [p.stat().st_mode & 0o777 for p in made] == [0o700, 0o600]

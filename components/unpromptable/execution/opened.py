@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,12 @@ def opened(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(*args: Any) -> Any:
         bound = signature.bind(*args)
-        bound.arguments["store"] = located(bound.arguments)
-        return function(*bound.args)
+        before = os.umask(0o077)  # the pictures are of people: what a step writes is its owner's alone
+        try:
+            bound.arguments["store"] = located(bound.arguments)
+            return function(*bound.args)
+        finally:
+            os.umask(before)
 
     return run
 

@@ -32,6 +32,7 @@ def plan(
         files.remove(place.shared(store).path(once.NOTE))
     else:
         parts.await_first(store, mine)
+    files.keep_spare(store)
     known = Path(store) / fingerprints.FILE  # of files that were read before
     with once.Shared(store, "plan"), fingerprints.kept(known):
         try:

@@ -57,10 +57,22 @@ def _copy(folder: Path, out: Path, patterns: list[str], bring: Callable[[Path, P
         p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern) if p.is_file()
     }
     for name in sorted(wanted - set(checkpoints.unneeded(wanted))):
+        _check_inside(folder, name)
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         bring(folder / name, out / name)
     for home in {(out / name).parent for name in wanted}:
         checkpoints.settle(home)
+
+
+def _check_inside(folder: Path, name: str) -> None:
+    """Raise ValueError where a file is a link out of its folder; the hub's cache links to its own blobs."""
+    whole = folder.resolve()
+    home = whole.parent.parent if whole.parent.name == "snapshots" else whole
+    if not (folder / name).resolve().is_relative_to(home):
+        raise ValueError(
+            f"model.source: {folder / name} is a link to {(folder / name).resolve()}, outside of the folder;"
+            " put the file itself there"
+        )
 
 
 def snapshot(

@@ -8,6 +8,8 @@ from unpromptable import pictures
 from unpromptable.miniature.sources import drawn_by
 from unpromptable.storage import fingerprints
 
+PACKAGE = Path(__file__).parents[1]
+
 
 def pictures_of(source: str, targets: list[str], links: bool = False) -> list[str]:
     """Identity of the pictures that are files, by name and content. Raises where a target is missing."""
@@ -33,5 +35,6 @@ def pictures_of(source: str, targets: list[str], links: bool = False) -> list[st
 
 
 def stamp(path: Path) -> str:
-    """A file's name, and its identity by what it holds."""
-    return f"{path}:{fingerprints.of(path)}"
+    """A file's name, of one that ships as the package has it, and its identity by what it holds."""
+    ships = path.is_relative_to(PACKAGE)
+    return f"{path.relative_to(PACKAGE) if ships else path}:{fingerprints.of(path, time=not ships)}"

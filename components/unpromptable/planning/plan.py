@@ -46,7 +46,9 @@ class Plan:
     def run(self, images_per_shard: int = 0) -> Run:
         """What the steps read, with a spec per cell and the folder that its results go to."""
         alike = Counter(c.slug for c in self.cells)  # "a+b" and "a-b"
-        slugs = [c.slug if alike[c.slug] == 1 else f"{c.slug}-{c.digest}" for c in self.cells]
+        named = {f"{c.slug}-{c.digest}" for c in self.cells}  # what a cell may not be called by chance
+        plain = lambda c: alike[c.slug] == 1 and c.slug not in named
+        slugs = [c.slug if plain(c) else f"{c.slug}-{c.digest}" for c in self.cells]
         pieces = shards(self.experiment.sampling, images_per_shard)
         return Run(
             self.experiment,

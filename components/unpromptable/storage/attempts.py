@@ -10,6 +10,7 @@ work itself.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -32,6 +33,8 @@ PAUSE, LOOK = 5.0, 0.2  # seconds before another attempt, and between two looks 
 FULL = 0.98  # of the container's memory, at which the child is ended
 CGROUP = Path("/sys/fs/cgroup")
 NOTE = "again.json"  # in a cell's folder: each attempt that failed, and why
+# of the system: a disk that is full or read-only, a path that is too long
+LASTING = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EROFS)
 DEVICE = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "NCCL error", "HIP error")
 
 
@@ -67,7 +70,14 @@ def times() -> int:
 def passing(error: BaseException) -> bool:
     """Whether the machine is at fault and not the input: CUDA, memory, or the store, which raises OSError."""
     device = type(error).__name__ == "AcceleratorError" or any(word in str(error) for word in DEVICE)
-    return isinstance(error, OSError) or _memory(error) or isinstance(error, RuntimeError) and device
+    lasting = getattr(error, "errno", None) in LASTING
+    return (
+        isinstance(error, OSError)
+        and not lasting
+        or _memory(error)
+        or isinstance(error, RuntimeError)
+        and device
+    )
 
 
 def _memory(error: BaseException) -> bool:

@@ -27,6 +27,7 @@ from .names import own, replacing
 
 log = logging.getLogger(__name__)
 SETTLES = 5.0  # seconds after which writes that began together have ended
+SPARE, KEPT = ".spare", 1 << 18  # in a store: a file that may go, and its bytes
 REMOTE = ".remote"  # in the root of a mirror: the address it mirrors
 
 
@@ -55,10 +56,21 @@ def mirror(where: str) -> str:
             f"store: {where} cannot be used ({error}); give a folder, or s3://bucket/prefix with the"
             " package's s3 extra installed"
         ) from error
-    root = Path(tempfile.gettempdir()) / f"unpromptable-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
-    root.mkdir(parents=True, exist_ok=True)
+    root = _mine() / hashlib.sha256(where.encode()).hexdigest()[:16]
+    root.mkdir(mode=0o700, exist_ok=True)
     (root / REMOTE).write_text(where.rstrip("/"))
     return str(root)
+
+
+def _mine() -> Path:
+    """A folder for mirrors that nobody else can read or has made. Raises PermissionError where it is not."""
+    folder = Path(tempfile.gettempdir()) / f"unpromptable-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stat = folder.lstat()
+    if folder.is_symlink() or stat.st_uid != os.getuid() or stat.st_mode & 0o077:
+        remedy = "remove it, or set TMPDIR to a folder of your own"
+        raise PermissionError(f"{folder}: others can read it, or it is not yours; {remedy}")
+    return folder
 
 
 def finished(path: Path, key: str) -> bool:
@@ -91,6 +103,19 @@ def finish(path: Path, key: str) -> None:
     """Publish `path` and mark it as finished, with what it holds."""
     publish(path)
     write_text(_mark(path), json.dumps({"key": key, "content": fingerprints.content(path)}))
+
+
+def keep_spare(store: str) -> None:
+    """Keep some of the disk for the word that it is full."""
+    spare = Path(store) / SPARE
+    if not spare.exists():
+        spare.parent.mkdir(parents=True, exist_ok=True)
+        spare.write_bytes(bytes(KEPT))
+
+
+def spend(store: str) -> None:
+    """Give that part of the disk back, to write what has to be said."""
+    (Path(store) / SPARE).unlink(missing_ok=True)
 
 
 def clear(path: Path) -> None:

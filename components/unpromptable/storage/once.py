@@ -84,7 +84,7 @@ class Shared:
 
 def lasting(error: BaseException) -> bool:
     """Whether another attempt would fail alike: bad input, a cell's own failure, or a disk that is full."""
-    return isinstance(error, BAD_INPUT) or getattr(error, "errno", None) in FULL
+    return isinstance(error, BAD_INPUT) or getattr(error, "errno", None) in attempts.LASTING
 
 
 def guarded(output: Output, build: Callable, to: str = "") -> None:
@@ -130,6 +130,8 @@ def _note(at: Place, step: str, error: Exception, again: bool, **more: Any) -> N
     log.error("%s: %s failed: %s", at.name, step, text, exc_info=error)
     told = {"step": step, "error": text, "again": again, **more}
     if noted(at) != told:  # a second attempt that fails alike is not told again
+        if getattr(error, "errno", None) in FULL:
+            files.spend(at.store)
         files.write_text(at.path(NOTE), json.dumps(told))
         progress.event(at.store, at.name, step, "failed", text, bad=at.shared and lasting(error))
 
