@@ -17,6 +17,14 @@ STORE = "/store"  # where the volume is mounted
 FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
 USER = 65532  # whom the steps run as, user and group: the images' own, and what the volume is given to
 STARTING = ("plan",)  # it takes seconds: a pod of its that lasts has not started
+SECRETS = {  # step -> the Secrets that it reads: every step opens the store, three track, one fetches a model
+    "plan": ("tracking_secret", "store_secret"),
+    "prepare": ("store_secret", "hub_secret"),
+    "unlearn": ("tracking_secret", "store_secret"),
+    "sample": ("store_secret",),
+    "score": ("store_secret",),
+    "report": ("tracking_secret", "store_secret"),
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
     # default
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     kubernetes.use_config_map_as_env(task, setting.config, ENVIRONMENT["config"], optional=True)
-    for secret in ("tracking_secret", "store_secret", "hub_secret"):
+    for secret in SECRETS[task.component_spec.name]:
         kubernetes.use_secret_as_env(task, getattr(setting, secret), ENVIRONMENT[secret], optional=True)
     if fixed.volume:
         kubernetes.mount_pvc(task, pvc_name=setting.volume, mount_path=STORE)

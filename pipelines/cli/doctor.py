@@ -45,8 +45,9 @@ def _findings(request: Request, api: Any, kfp_host: str) -> Iterator[Finding]:
 
 
 def _images(request: Request) -> list[dict[str, Any]]:
-    """For each image the pod that asks for most, which is the hardest to place."""
-    by_size = sorted(request.pods.values(), key=lambda pod: list(nodes.wanted(pod).values()))
+    """For each image the pod that asks for most, which is the hardest to place, and reads the most."""
+    size = lambda pod: (list(nodes.wanted(pod).values()), len(pod["containers"][0]["env"]))
+    by_size = sorted(request.pods.values(), key=size)
     return list({pod["containers"][0]["image"]: pod for pod in by_size}.values())
 
 

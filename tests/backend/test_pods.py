@@ -2,6 +2,7 @@
 that end.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,45 @@ def test_every_step_runs_as_the_user_and_the_group_that_own_the_volume(step):
         "runAsGroup": USER,
         "runAsNonRoot": True,
     }
+
+
+STORE = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+TRACKING = {"UNPROMPTABLE_TRACKING_USERNAME", "UNPROMPTABLE_TRACKING_PASSWORD"}
+READS = {  # step -> what of the Secrets stands in its environment
+    "plan": STORE | TRACKING,
+    "prepare": STORE | {"HF_TOKEN"},
+    "unlearn": STORE | TRACKING,
+    "sample": STORE,
+    "score": STORE,
+    "report": STORE | TRACKING,
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_reads_the_secrets_that_its_work_needs_and_no_other(step):
+    found = {e["name"] for e in STEPS[step]["containers"][0]["env"] if "secretKeyRef" in e["valueFrom"]}
+    assert found == READS[step.rstrip("-0123456789")]
+
+
+def importers(*modules):
+    """The rooms and files of the package whose code imports one of the modules."""
+    root = PACKAGE.parent.parent / "components" / "unpromptable"
+    words = re.compile(rf"^ *(?:from|import) .*\b(?:{'|'.join(modules)})\b", re.M)
+    return {str(p.relative_to(root)) for p in root.rglob("*.py") if words.search(p.read_text("utf-8"))}
+
+
+def test_only_the_steps_that_are_given_an_account_of_the_tracking_server_use_one():
+    steps = {f"execution/{name}_step.py" for name, reads in READS.items() if reads >= TRACKING}
+    used = {path for path in importers("tracking") if path.startswith("execution/")}
+    assert used - {"execution/probe.py"} == steps
+
+
+def test_a_model_that_may_need_a_token_is_fetched_by_prepare_alone():
+    """What other steps fetch is published for all: CLIP of a fixed commit, the files of `published`."""
+    root = PACKAGE.parent.parent / "components" / "unpromptable"
+    callers = {p.stem for p in (root / "execution").glob("*.py") if "family.fetch(" in p.read_text("utf-8")}
+    assert callers == {"prepare_step"}
+    assert {p for p in importers("hub") if not p.startswith("models/")} == {"editing/tedigan/clip.py"}
 
 
 @pytest.mark.parametrize("step", STEPS)

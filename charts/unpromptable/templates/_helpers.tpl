@@ -60,14 +60,13 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* What a step finds in its environment, all of it optional: the Secrets and the ConfigMap by the names the pipeline is given. */}}
+{{/* What `plan` finds in its environment, all of it optional: Secrets and ConfigMap by the names the pipeline is given. */}}
 {{- define "unpromptable.stepEnvironment" -}}
 {{- $tracking := .Values.mlflow.auth.existingSecret | default "unpromptable-mlflow" -}}
 - { name: UNPROMPTABLE_TRACKING_USERNAME, valueFrom: { secretKeyRef: { name: {{ $tracking }}, key: username, optional: true } } }
 - { name: UNPROMPTABLE_TRACKING_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $tracking }}, key: password, optional: true } } }
 - { name: AWS_ACCESS_KEY_ID, valueFrom: { secretKeyRef: { name: unpromptable-object-store, key: access-key, optional: true } } }
 - { name: AWS_SECRET_ACCESS_KEY, valueFrom: { secretKeyRef: { name: unpromptable-object-store, key: secret-key, optional: true } } }
-- { name: HF_TOKEN, valueFrom: { secretKeyRef: { name: unpromptable-hub, key: token, optional: true } } }
 - { name: UNPROMPTABLE_TRACKING_URI, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: MLFLOW_TRACKING_URI, optional: true } } }
 - { name: AWS_ENDPOINT_URL, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_ENDPOINT_URL, optional: true } } }
 - { name: AWS_REGION, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_REGION, optional: true } } }
