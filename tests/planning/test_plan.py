@@ -211,3 +211,20 @@ def test_a_cell_of_a_wrong_choice_cannot_be_made():
 def test_planning_is_imported_without_torch():
     code = "import sys; import unpromptable.planning.plan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_a_cell_costs_to_plan_does_not_grow_with_the_cells(monkeypatch):
+    """Counted in digests: thousands of cells are planned within seconds."""
+    from unpromptable.storage import fingerprints
+
+    counts, usual = [], fingerprints.digest
+    monkeypatch.setattr(fingerprints, "digest", lambda value: (counts.append(1), usual(value))[1])
+
+    def digests(cells):
+        resolved = resolve(cells=[{"name": f"c{i}", "training": {"seed": i}} for i in range(cells)])
+        counts.clear()
+        assert len(resolved.run().cells) == cells
+        return len(counts)
+
+    few, more, most = (digests(n) for n in (10, 20, 40))
+    assert most - more == 2 * (more - few) <= 20 * 12

@@ -77,8 +77,8 @@ def test_an_override_of_the_wrong_kind_is_refused_when_the_plan_is_made(override
         ({"base": {"name": "x"}}, "experiment.base: no setting 'name'"),
         ({"sweep": 5}, "experiment.sweep: got 5"),
         (
-            {"sweep": {"training.lr": [0.1] * 40, "training.seed": list(range(40))}},
-            "1,600 points; at most 1000",
+            {"sweep": {"training.lr": [0.1] * 110, "training.seed": list(range(110))}},
+            "12,100 points; at most 10000",
         ),
         ({"sweep": {"forget": [[1]]}}, "experiment.sweep.forget: got 1"),
         ({"worlds": 5}, "experiment.worlds: got 5"),

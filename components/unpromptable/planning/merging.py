@@ -20,7 +20,7 @@ from .layers import CELL, OF_WORLD, SHAPE, cell_layer, layer, leaves, nest, targ
 from .reading import check_path, shown
 from .validation import fields_of
 
-MOST = 1000  # cells of one experiment
+MOST = 10_000  # cells of one experiment
 ON_TOP = "--set"
 OF_CELLS = "what cells and sweep name"  # who says the experiment's targets where it names none itself
 

@@ -6,8 +6,9 @@ needs nothing (see `code`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,19 @@ class Read:
     networks: list[str] = field(default_factory=list)  # the metric networks
     edited: dict[str, list[str]] = field(default_factory=dict)  # by the cell's name
     measured: dict[str, list[str]] = field(default_factory=dict)  # by the metric's name
+
+
+def _once(stage: Callable[[Stages, Cell], str]) -> Callable[[Stages, Cell], str]:
+    """Find a stage's identity once for each cell."""
+
+    @wraps(stage)
+    def found(self: Stages, cell: Cell) -> str:
+        key = (stage.__name__, cell.name)
+        if key not in self._kept:
+            self._kept[key] = stage(self, cell)
+        return self._kept[key]
+
+    return found
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ class Stages:
         """What was asked, whatever its cells: a run that is repeated or continued has the same."""
         return self._of(["networks", "quality"], [], self.before)
 
+    @_once
     def edit(self, cell: Cell) -> str:
         """A cell's surrogates as pictures."""
         editor = cell.editor.made
@@ -85,6 +100,7 @@ class Stages:
         """The same with their distances to the targets; cells that share it build them once."""
         return self._of(["networks", "quality"], [], self.edit(cell), self.read.networks)
 
+    @_once
     def unlearned(self, cell: Cell) -> str:
         """A cell's model."""
         method = cell.method.made
@@ -92,6 +108,7 @@ class Stages:
         modules = ["unpromptable.unlearning.training", type(method).__module__]
         return self._of([], modules, self.edit(cell), said)
 
+    @_once
     def after(self, cell: Cell) -> str:
         """The images of a cell's model, drawn as those before."""
         return fingerprints.digest([self.before, self.unlearned(cell)])
@@ -112,10 +129,18 @@ class Stages:
         measured = {m.name: self.metric(cell, m) for m in self.experiment.metrics}
         return fingerprints.digest([measured, self.surrogates(cell), code("unpromptable.scoring.evidence")])
 
+    @cached_property
+    def _said(self) -> dict[str, Any]:
+        return to_json(self.experiment)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, str], str]:
+        """What was found of a cell, by stage and name: thousands of cells ask several times."""
+        return {}
+
     def _of(self, settings: list[str], modules: list[str], *rest: Any) -> str:
         """The identity of these blocks of the experiment, of this code, and of what else is given."""
-        said = to_json(self.experiment)
-        return fingerprints.digest([{k: said[k] for k in settings}, code(*modules), *rest])
+        return fingerprints.digest([{k: self._said[k] for k in settings}, code(*modules), *rest])
 
 
 def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
