@@ -102,3 +102,8 @@ def test_the_metric_that_the_contributors_page_adds_measures_what_it_says():
 )
 def test_a_place_that_the_contributors_page_names_is_there(path):
     assert (ROOT / path).exists() or path.endswith("/change.py")
+
+
+def test_no_two_test_files_have_one_name():
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names)), "pytest collects neither of two files of one name"
