@@ -15,7 +15,7 @@ import fsspec
 import pytest
 
 from unpromptable.execution import plan_step, report_step
-from unpromptable.storage import files, lease, once
+from unpromptable.storage import direct, files, lease, once
 from unpromptable.storage.place import Output, Place, folder
 
 REFUSED = ValueError("Ours: remember is nan at update 7")
@@ -173,14 +173,14 @@ def test_of_many_that_create_a_file_at_once_one_does(address, tmp_path, monkeypa
     monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
     path, made = Path(files.mirror(address)) / "cells" / "x", []
     threads = [
-        threading.Thread(target=lambda i=i: made.append(files.create(path, str(i)) and i)) for i in range(8)
+        threading.Thread(target=lambda i=i: made.append(direct.create(path, str(i)) and i)) for i in range(8)
     ]
     for one in threads:
         one.start()
     for one in threads:
         one.join()
     won = [i for i in made if i is not False]
-    assert len(made) == 8 and len(won) == 1 and files.read(path) == str(won[0])
+    assert len(made) == 8 and len(won) == 1 and direct.read(path) == str(won[0])
 
 
 def test_a_store_that_ignores_the_condition_is_found_out_and_still_gives_a_lease_to_one(
@@ -193,7 +193,9 @@ def test_a_store_that_ignores_the_condition_is_found_out_and_still_gives_a_lease
         system, "pipe_file", lambda self, path, value, mode="": Path(path).write_bytes(value) and None
     )
     path, made = Path(files.mirror(f"file://{tmp_path}/remote")) / "x", []
-    threads = [threading.Thread(target=lambda i=i: made.append(files.create(path, str(i)))) for i in range(4)]
+    threads = [
+        threading.Thread(target=lambda i=i: made.append(direct.create(path, str(i)))) for i in range(4)
+    ]
     for one in threads:
         one.start()
     for one in threads:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import direct
 
 log = logging.getLogger(__name__)
 EVERY, DEAD, LOOK = 15.0, 90.0, 2.0  # seconds: from beat to beat, without one until dead, between looks
@@ -48,12 +48,12 @@ class Lease:
             last = self._greatest()
             if last:
                 self._await(last)
-            if files.create(self._file(last + 1), self._text("held")) and self._greatest() == last + 1:
+            if direct.create(self._file(last + 1), self._text("held")) and self._greatest() == last + 1:
                 break
         self.number, self.seen = last + 1, time.monotonic()
         for old in self._numbers():
             if old < self.number:
-                files.drop(self._file(old))
+                direct.drop(self._file(old))
         threading.Thread(target=self._keep, name=self._file(self.number).name, daemon=True).start()
         return self
 
@@ -62,7 +62,7 @@ class Lease:
         with self._turn:
             lost = self.lost or self._overtaken()
             if not lost:
-                files.put(self._file(self.number), self._text("given back"))
+                direct.put(self._file(self.number), self._text("given back"))
         if lost and isinstance(error, Exception) and not isinstance(error, Lost):
             raise Lost(f"{self.path} was taken over by another while this one was held up") from error
 
@@ -86,7 +86,7 @@ class Lease:
         """Return when lease `number` was given back, its owner is dead, or another has it in turn."""
         text, since, told = None, time.monotonic(), False
         while self._greatest() == number:
-            now = files.read(self._file(number))
+            now = direct.read(self._file(number))
             owner = _parsed(now)
             if now != text:
                 text, since = now, time.monotonic()
@@ -115,7 +115,7 @@ class Lease:
             self.lost = self._overtaken()
             if not self.lost:
                 self.beats += 1
-                files.put(self._file(self.number), self._text("held"))
+                direct.put(self._file(self.number), self._text("held"))
                 self.seen = time.monotonic()
 
     def _overtaken(self) -> bool:
@@ -124,13 +124,13 @@ class Lease:
         """
         if self._greatest() > self.number:
             return True
-        return _parsed(files.read(self._file(self.number))).get("owner", self.owner) != self.owner
+        return _parsed(direct.read(self._file(self.number))).get("owner", self.owner) != self.owner
 
     def _greatest(self) -> int:
         return max(self._numbers(), default=0)
 
     def _numbers(self) -> list[int]:
-        found = [name for name in files.names(self.path.parent) if name.startswith(self.start)]
+        found = [name for name in direct.names(self.path.parent) if name.startswith(self.start)]
         return [int(end) for end in (name[len(self.start) :] for name in found) if end.isdigit()]
 
     def _file(self, number: int) -> Path:
@@ -144,10 +144,10 @@ class Lease:
 def left(folder: Path) -> dict[str, str]:
     """What is begun in a folder and neither finished nor given back, and the owner of each."""
     names = sorted(
-        {name[1:].rpartition(".lease-")[0] for name in files.names(folder) if ".lease-" in name} - {""}
+        {name[1:].rpartition(".lease-")[0] for name in direct.names(folder) if ".lease-" in name} - {""}
     )
     leases = [Lease(folder / name) for name in names]
-    last = {one.path.name: _parsed(files.read(one._file(one._greatest()))) for one in leases}
+    last = {one.path.name: _parsed(direct.read(one._file(one._greatest()))) for one in leases}
     return {name: _name(owner) for name, owner in last.items() if owner.get("state") == "held"}
 
 
