@@ -187,7 +187,7 @@ def test_a_store_that_ignores_the_condition_is_found_out_and_still_gives_a_lease
     tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(files, "SETTLES", 0.5)
+    monkeypatch.setattr(direct, "SETTLES", 0.5)
     system = type(fsspec.filesystem("file"))
     monkeypatch.setattr(
         system, "pipe_file", lambda self, path, value, mode="": Path(path).write_bytes(value) and None
