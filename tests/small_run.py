@@ -1,4 +1,4 @@
-"""A whole run of two small cells, its steps one after another in this process, as tests of faults repeat it."""
+"""A whole run of two small cells, its steps one after another in this process."""
 
 import json
 
