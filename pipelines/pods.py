@@ -90,10 +90,11 @@ class Setting(NamedTuple):
     hub_secret: Any
 
 
-# Secret or ConfigMap key -> environment variable; see tracking.server for the first three names
+# Secret or ConfigMap key -> environment variable; see tracking.server for those of tracking
 ENVIRONMENT = {
     "config": {
         "MLFLOW_TRACKING_URI": "UNPROMPTABLE_TRACKING_URI",
+        "MLFLOW_TRACKING_CA": "UNPROMPTABLE_TRACKING_CA",
         "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL",
         "AWS_REGION": "AWS_REGION",
     },

@@ -42,7 +42,11 @@ def answers(host: str, token: str = "") -> tuple[Finding, dict[str, Any]]:
             return Finding("Kubeflow Pipelines", True, f"{host} answers"), json.load(answer)
     except urllib.error.HTTPError as error:
         remedy = f"is this its API server, and version 2? {remedy}"
-        advice = "pass --token of a user who may use it" if error.code in (401, 403) else remedy
+        advice = (
+            "set KFP_TOKEN (or --token) to that of a user who may use it"
+            if error.code in (401, 403)
+            else remedy
+        )
         return Finding("Kubeflow Pipelines", False, f"{host} answers {error.code}", advice), {}
     except (OSError, ValueError) as error:
         text = f"{host} does not answer as an API server: {_short(error)}"

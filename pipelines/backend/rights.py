@@ -16,6 +16,11 @@ EXECUTOR = (
     ("argoproj.io", "workflowtaskresults", "create"),
     ("argoproj.io", "workflowtaskresults", "patch"),
 )
+NAMED = (  # what you need to be allowed to, and what you may leave to others
+    ("get", "persistentvolumeclaims", "volume", ""),
+    ("get", "secrets", "tracking_secret", "their keys are not looked at"),
+    ("create", "pods", "", "no pod is tried, so images, store and MLflow are seen in the run only"),
+)
 OPERATOR = "ask for the chart's role `unpromptable-operator` (kubectl create rolebinding ... --role)"
 RUNNER = "install the chart, which binds the role that Argo's executor needs"
 
@@ -32,22 +37,30 @@ def account(api: Any, request: Request) -> Finding:
 
 
 def yours(api: Any, request: Request) -> Iterator[Finding]:
-    """Whether you may look at what is checked here, and start pods."""
+    """Whether you may look at what is checked here, and start pods; what can be done without is said."""
+    for verb, resource, parameter, without in NAMED:
+        # by name: a role may name the Secrets it covers
+        allowed = may(api, request, verb, resource, getattr(request, parameter) if parameter else None)
+        what, needed = f"you may {verb} {resource}", not without
+        if allowed:
+            yield Finding(what, True, "yes")
+        elif needed:
+            yield Finding(what, False, f"no, in {request.namespace}", OPERATOR)
+        else:
+            role = "the chart's role `unpromptable-doctor` (rights.doctor) allows it"
+            yield Finding(what, True, f"no, in {request.namespace}: {without}; {role}")
+
+
+def may(api: Any, request: Request, verb: str, resource: str, name: str | None = None) -> bool:
+    """Whether you are allowed to, in the namespace of the pods."""
     from kubernetes import client
 
     ask = client.AuthorizationV1Api(api).create_self_subject_access_review
-    for verb, resource, name in (
-        ("get", "persistentvolumeclaims", request.volume),
-        ("get", "secrets", request.tracking_secret),  # by name: a role may name the Secrets it covers
-        ("create", "pods", None),
-    ):
-        attributes = client.V1ResourceAttributes(
-            namespace=request.namespace, verb=verb, resource=resource, name=name
-        )
-        spec = client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
-        allowed = _allowed(call(ask, client.V1SelfSubjectAccessReview(spec=spec)))
-        text = "yes" if allowed else f"no, in {request.namespace}"
-        yield Finding(f"you may {verb} {resource}", allowed, text, "" if allowed else OPERATOR)
+    attributes = client.V1ResourceAttributes(
+        namespace=request.namespace, verb=verb, resource=resource, name=name
+    )
+    spec = client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
+    return _allowed(call(ask, client.V1SelfSubjectAccessReview(spec=spec)))
 
 
 def pods(api: Any, request: Request) -> Iterator[Finding]:

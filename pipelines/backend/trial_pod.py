@@ -81,7 +81,7 @@ def pod(api: Any, request: Request, spec: dict[str, Any]) -> Iterator[Finding]:
     core, name, image = client.CoreV1Api(api), body["metadata"]["name"], spec["containers"][0]["image"]
     made = call(core.create_namespaced_pod, request.namespace, body)
     if isinstance(made, int):
-        remedy = "ask for the chart's role `unpromptable-operator`, or pass --no-pod to skip this"
+        remedy = "ask for the chart's role `unpromptable-doctor`, or pass --no-pod to skip this"
         yield Finding(f"image {image}", False, f"a pod to try it cannot be made ({made})", remedy)
         return
     try:

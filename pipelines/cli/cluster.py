@@ -14,6 +14,7 @@ from pipelines.backend import follow, kubeflow
 from pipelines.backend.api import client_of
 from pipelines.backend.request import Request
 from pipelines.cli import doctor, size, submission
+from unpromptable.execution.probe import Finding
 from unpromptable.planning import reading
 
 from .options import say
@@ -30,7 +31,8 @@ def submit(a: argparse.Namespace, console: Any) -> int:
         runs = f"{len(asked)} runs of one sweep, each with a part of the cells"
         many = f"more cells than one run can hold: {runs}; the report of any of them shows all there is"
         say(console, many)
-    if not a.no_doctor and not _examine(request, a, console):
+    found = [] if a.no_doctor else _examine(request, a, console)
+    if not all(one.ok for one in found):
         console.print("nothing was submitted; mend what is marked, or pass --no-doctor")
         return 1
     _check_endpoint(a)
@@ -41,7 +43,8 @@ def submit(a: argparse.Namespace, console: Any) -> int:
         client, run = _create(a, one, _name(a, one, len(made), len(asked)), told)
         made.append(run)
         say(console, f"run {run}\n{a.endpoint.rstrip('/')}/#/runs/details/{run}")
-    return _started(a, client, made, request, console)
+    tried = any(one.check.startswith("image ") for one in found)
+    return 0 if tried or a.no_wait else _started(a, client, made, request, console)
 
 
 def _check_endpoint(a: argparse.Namespace) -> None:
@@ -95,9 +98,7 @@ def _create(a: argparse.Namespace, arguments: dict[str, Any], name: str | None, 
 
 
 def _started(a: argparse.Namespace, client: Any, runs: list[str], request: Request, console: Any) -> int:
-    """Where no pod was on trial, see the first ones start; 1 where one cannot and the runs were ended."""
-    if a.no_wait or not (a.no_doctor or a.no_pod):
-        return 0
+    """See the first pods start, of which none was on trial; 1 where one cannot and the runs were ended."""
     tell = partial(say, console)
     images = {pod["containers"][0]["image"] for pod in request.pods.values()}
     try:
@@ -115,20 +116,26 @@ def _started(a: argparse.Namespace, client: Any, runs: list[str], request: Reque
 
 def examine(a: argparse.Namespace, console: Any) -> int:
     """The doctor alone."""
-    return 0 if _examine(arguments_of(a)[1], a, console) else 1
+    found = _examine(arguments_of(a)[1], a, console)
+    return 0 if all(one.ok for one in found) else 1
 
 
-def _examine(request: Request, a: argparse.Namespace, console: Any) -> bool:
+def _examine(request: Request, a: argparse.Namespace, console: Any) -> list[Finding]:
+    """Every finding, which is shown as it is made."""
     from rich.markup import escape
 
-    def show(finding: Any) -> None:
+    found: list[Finding] = []
+
+    def show(finding: Finding) -> None:
+        found.append(finding)
         mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
         line = f"{mark} {escape(f'{finding.check:<34}')} {escape(finding.text)}"
         console.print(line, highlight=False, soft_wrap=True)
         if not finding.ok and finding.remedy:
             console.print(f"  [yellow]→[/] {escape(finding.remedy)}", highlight=False, soft_wrap=True)
 
-    return doctor.examine(request, client_of(a.context), a.endpoint, show)
+    doctor.examine(request, client_of(a.context), a.endpoint, show)
+    return found
 
 
 def _reason(error: Any) -> str:

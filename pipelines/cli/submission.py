@@ -16,6 +16,7 @@ from . import words
 from .options import COMPILED, overrides
 
 WORDS = "an experiment (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
+TOKEN = "KFP_TOKEN"
 LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one argument, of at most 128 KiB
 MOUNTS = {
     "volume": "unpromptable-store",

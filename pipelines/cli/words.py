@@ -130,7 +130,13 @@ def _json(word: str, value: str, kind: type) -> Any:
 
 
 def _check(a: argparse.Namespace) -> None:
-    """What Kubernetes would refuse only in the run."""
+    """What Kubernetes would refuse only in the run, and an account in an address, which logs would show."""
+    for name in ("endpoint", "store"):
+        if "@" in getattr(a, name).partition("://")[2].partition("/")[0]:
+            account = "KFP_TOKEN" if name == "endpoint" else "the Secret that --store-secret names"
+            raise ValueError(
+                f"--{name}: give the address without user:password@; an account belongs in {account}"
+            )
     for name in ("cpu", "memory"):
         try:
             value = nodes.amount(getattr(a, name))

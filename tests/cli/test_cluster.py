@@ -231,6 +231,52 @@ def test_a_wrong_image_without_the_doctor_ends_the_run_and_says_why(cluster, cap
     assert [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("r-1:terminate")]
 
 
+def test_the_first_pods_are_watched_where_no_right_allowed_to_try_one(cluster, capsys, monkeypatch):
+    monkeypatch.setattr(follow, "EVERY", 0.02)
+    running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    cluster.run_pods = [[step_pod("unpromptable/cpu:0.1.0", **running)]]
+    assert "waiting until the first pods run" not in doctor_of(cluster, capsys, "demo")[1]
+    core = {"apiGroups": [""]}
+    cluster.rules = [
+        {**core, "resources": ["persistentvolumeclaims", "serviceaccounts"], "verbs": ["get"]},
+        {**core, "resources": ["pods"], "verbs": ["list"]},
+    ]
+    code, text = doctor_of(cluster, capsys, "demo")
+    assert code == 0 and "no pod is tried" in text and "waiting until the first pods run" in text
+    assert "waiting until" not in doctor_of(cluster, capsys, "demo", "--no-wait")[1]
+
+
+def test_the_token_may_come_from_the_environment_and_is_shown_nowhere(cluster, capsys, monkeypatch):
+    seen, respond = [], cluster.answer
+    monkeypatch.setattr(
+        cluster, "answer", lambda request, *a: [seen.append(request.headers), respond(request, *a)][1]
+    )
+    monkeypatch.setenv("KFP_TOKEN", "a-secret-word")
+    code, text = doctor_of(cluster, capsys, "demo", "--no-wait")
+    of_kubeflow = [h["Authorization"] for h in seen if h["Authorization"] != "Bearer t"]  # the kubeconfig's
+    assert code == 0 and set(of_kubeflow) == {"Bearer a-secret-word"} and "a-secret-word" not in text
+    with pytest.raises(SystemExit):
+        main(["submit", "--help"])
+    helped = capsys.readouterr().out
+    assert "KFP_TOKEN" in helped and "a-secret-word" not in helped
+    seen.clear()
+    doctor_of(cluster, capsys, "demo", "--no-wait", "--token", "b")
+    assert {h["Authorization"] for h in seen} == {"Bearer t", "Bearer b"}
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (("--endpoint", "https://me:pass-word@kubeflow.example.org"), "belongs in KFP_TOKEN"),
+        (("--store", "s3://me:pass-word@bucket/{name}"), "belongs in the Secret that --store-secret names"),
+    ],
+)
+def test_an_account_in_an_address_is_refused_and_not_shown(cluster, capsys, words, told):
+    code = main(["submit", "demo", *words])
+    out = capsys.readouterr()
+    assert code == 2 and told in out.err and "pass-word" not in out.out + out.err and not cluster.requests
+
+
 def test_a_pull_that_falters_once_does_not_end_the_run(cluster, capsys, monkeypatch):
     monkeypatch.setattr(follow, "EVERY", 0.02)
     cluster.run_pods = [

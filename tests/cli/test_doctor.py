@@ -57,23 +57,45 @@ def test_every_kind_of_pod_is_tried_by_the_api_server_without_being_made(cluster
     assert not [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("/pods")]
 
 
+def roles(*words):
+    return {
+        o["metadata"]["name"].removeprefix("unpromptable-"): o["rules"]
+        for o in render(*words)
+        if o["kind"] == "Role"
+    }
+
+
 @pytest.mark.skipif(HELM is None, reason=NO_HELM)
-@pytest.mark.parametrize("words", [(), ("--set", "mlflow.auth.existingSecret=tracking")])
-def test_the_charts_role_for_people_who_submit_is_enough_and_is_needed(cluster, capsys, words):
-    roles = {o["metadata"]["name"]: o["rules"] for o in render(*words) if o["kind"] == "Role"}
-    cluster.rules = roles["unpromptable-operator"]
+def test_the_charts_role_for_people_who_submit_is_enough_without_a_pod_or_a_secret(cluster, capsys):
+    cluster.rules = roles()["operator"]
+    code, text = doctor(cluster, capsys)
+    assert code == 0 and "✗" not in text, text
+    assert "you may create pods" in text and "no pod is tried, so images, store and MLflow" in text
+    for name in ("mlflow", "object-store", "hub"):
+        found = next(line for line in text.splitlines() if f"secret unpromptable-{name}" in line)
+        assert "cannot be read with these rights" in found
+    assert not cluster.dry and not [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("/pods")]
+    cluster.rules = []
+    code, text = doctor(cluster, capsys)
+    assert code == 1 and "ask for the chart's role `unpromptable-operator`" in text
+
+
+@pytest.mark.skipif(HELM is None, reason=NO_HELM)
+@pytest.mark.parametrize("words", [(), ("--set", "mlflow.auth.stepsSecret=tracking")])
+def test_with_the_charts_role_for_the_doctor_a_pod_is_tried_and_the_secrets_are_looked_at(
+    cluster, capsys, words
+):
+    given = roles("--set", "rights.doctor.trialPod=true", *words)
+    cluster.rules = given["operator"] + given["doctor"]
     cluster.objects[f"{NS}/secrets/tracking"] = cluster.objects[f"{NS}/secrets/unpromptable-mlflow"]
     code, text = doctor(cluster, capsys, "--tracking-secret", "tracking" if words else "unpromptable-mlflow")
-    assert code == 0, text
+    assert code == 0 and "can be written" in text and text.count("has its keys") == 3, text
     seen = {
         (v, p)
         for v, p, _ in cluster.requests
         if "/pods" in p or "/secrets" in p or "/persistentvolumeclaims" in p
     }
-    assert all(cluster.authorized(v, p) for v, p in seen), "the chart's role forbids what the doctor does"
-    cluster.rules = []
-    code, text = doctor(cluster, capsys)
-    assert code == 1 and "ask for the chart's role `unpromptable-operator`" in text
+    assert all(cluster.authorized(v, p) for v, p in seen), "the chart's roles forbid what the doctor does"
 
 
 def test_gpus_behind_a_taint_count_only_when_it_is_tolerated(cluster, capsys):

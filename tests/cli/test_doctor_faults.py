@@ -117,7 +117,12 @@ WRONG = {
         "pipeline-runner: not in kubeflow",
         "install the chart",
     ),
-    "rights": (pod(denied={"secrets"}), (), "you may get secrets", "unpromptable-operator"),
+    "rights": (
+        pod(denied={"persistentvolumeclaims"}),
+        (),
+        "you may get persistentvolumeclaims",
+        "unpromptable-operator",
+    ),
     "executor": (pod(denied={"workflowtaskresults"}), (), "pipeline-runner may not", "binds the role"),
     "gpu": (pod(), ("--gpus", "1"), "default: 2 nodes, 0 nvidia.com/gpu", "scale up larger nodes"),
     "too many gpus": (

@@ -3,6 +3,7 @@ mistakes.
 """
 
 import json
+import re
 import shutil
 
 import pytest
@@ -39,7 +40,8 @@ def test_every_object_is_valid_by_kubernetes_own_schemas(objects):
     import kubernetes_validate
 
     for one in objects:
-        kubernetes_validate.validate(one, "1.34", strict=True)
+        if not one["apiVersion"].startswith("cert-manager.io/"):  # no kind of Kubernetes' own
+            kubernetes_validate.validate(one, "1.34", strict=True)
 
 
 def test_pods_meet_the_restricted_standard(objects):
@@ -67,12 +69,53 @@ def test_pods_meet_the_restricted_standard(objects):
             )
 
 
-def test_no_role_has_a_wildcard_or_reads_all_secrets(objects):
-    roles = [o for o in objects if o["kind"] in ("Role", "ClusterRole")]
-    assert roles and not [o for o in objects if o["kind"].startswith("ClusterRole")]
-    for rule in (r for role in roles for r in role["rules"]):
+STEPS_SECRETS = {"unpromptable-mlflow", "unpromptable-object-store", "unpromptable-hub"}
+
+
+def roles(objects):
+    return {o["metadata"]["name"].removeprefix("unpromptable-"): o for o in objects if o["kind"] == "Role"}
+
+
+def test_no_role_has_a_wildcard_lists_secrets_or_starts_a_pod_unless_it_is_asked_for(objects, request):
+    found = roles(objects)
+    assert not [o for o in objects if o["kind"].startswith("ClusterRole")]
+    asked = request.node.callspec.params["objects"] == "locked-down"
+    assert set(found) == {"runner", "operator"} | ({"doctor"} if asked else set())
+    for name, rule in ((name, rule) for name, role in found.items() for rule in role["rules"]):
         assert "*" not in json.dumps(rule)
-        assert "secrets" not in rule["resources"] or rule["resourceNames"]
+        if "secrets" in rule["resources"]:
+            assert rule["verbs"] == ["get"] and rule["resourceNames"]
+            names = {"runner": {"mlpipeline-minio-artifact"}, "doctor": STEPS_SECRETS}[name]
+            assert set(rule["resourceNames"]) == names, "never the administrator's"
+        if rule["resources"] == ["pods"] and name != "doctor":
+            assert set(rule["verbs"]) <= {"get", "list"}
+
+
+def test_a_role_is_bound_to_whom_it_is_for():
+    objects = render("-f", str(CHART / "ci" / "locked-down.yaml"))
+    bound = {o["roleRef"]["name"]: o["subjects"] for o in objects if o["kind"] == "RoleBinding"}
+    person = lambda kind, name: [{"kind": kind, "name": name, "apiGroup": "rbac.authorization.k8s.io"}]
+    assert bound["unpromptable-operator"] == person("Group", "research")
+    assert bound["unpromptable-doctor"] == person("User", "administrator")
+
+
+def readers(objects, secret):
+    """The pods that get a key of a Secret."""
+    kinds = ("Pod", "Deployment", "Job")
+    named = ((o["metadata"]["name"], json.dumps(o["spec"])) for o in objects if o["kind"] in kinds)
+    said = re.compile(f'"(name|secretName)": "{secret}"')
+    return {name.removeprefix("unpromptable-") for name, text in named if said.search(text)}
+
+
+def test_the_administrators_account_is_for_the_server_and_the_job_that_makes_the_steps_own():
+    objects = render()
+    assert readers(objects, "unpromptable-mlflow-admin") == {"mlflow", "account"}
+    assert readers(objects, "unpromptable-mlflow") == {"account", "probe"}
+    assert readers(objects, "unpromptable-hub") == set(), "of the pods that are the chart's"
+    job = next(o for o in objects if o["kind"] == "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    without = render("--set", "mlflow.auth.enabled=false")
+    assert "Job" not in {o["kind"] for o in without} and not readers(without, "unpromptable-mlflow-admin")
 
 
 def test_no_secret_stands_in_plain_values(objects):
@@ -117,7 +160,7 @@ def test_the_defaults_of_chart_and_pipeline_name_the_same_things():
     assert ("PersistentVolumeClaim", default["volume"]) in made and ("ConfigMap", default["config"]) in made
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert (
-        values["mlflow"]["auth"]["existingSecret"] == default["tracking_secret"]
+        values["mlflow"]["auth"]["stepsSecret"] == default["tracking_secret"]
         and values["images"]["cpu"] == default["image"] == default["light_image"]
     )
 
@@ -150,9 +193,7 @@ def test_the_notes_name_what_differs_from_the_pipelines_defaults(notes):
         and "run create -e demo -f pipelines/ablation_sweep.yaml\n" in plain
         and "Secret unpromptable-mlflow" in plain
     )
-    other = notes(
-        "mine", "--set", "images.registry=images.example.org/team,mlflow.auth.existingSecret=tracking"
-    )
+    other = notes("mine", "--set", "images.registry=images.example.org/team,mlflow.auth.stepsSecret=tracking")
     assert (
         "submit demo --registry images.example.org/team --config mine --tracking-secret tracking --volume"
         " mine-store\n" in other
@@ -177,7 +218,7 @@ def probe_pod(*words):
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--set", "mlflow.auth.existingSecret=tracking,images.registry=images.example.org/team")]
+    "words", [(), ("--set", "mlflow.auth.stepsSecret=tracking,images.registry=images.example.org/team")]
 )
 def test_the_pod_of_helm_test_is_a_steps_own_but_for_its_work(words):
     from pipelines.backend import driver
@@ -242,6 +283,31 @@ def test_the_steps_are_told_the_server_whether_or_not_the_plugin_injects_it():
         assert config["data"]["MLFLOW_TRACKING_URI"]
 
 
+API = "networkPolicy.steps.apiServer={10.0.0.1/32}"
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("mlflow.externalUri", "mlflow.enabled=false,mlflow.externalUri=https://{}@mlflow.internal"),
+        ("objectStore.endpoint", "objectStore.endpoint=https://{}@s3.internal"),
+        ("mlflow.artifacts.s3", "mlflow.artifacts.s3=s3://{}@models"),
+        (
+            "mlflow.database.host",
+            "mlflow.database.external=true,mlflow.database.existingSecret=x,mlflow.database.host={}@db",
+        ),
+    ],
+)
+def test_an_account_in_an_address_is_refused_without_being_shown(name, words, checked):
+    given = ["template", "unpromptable", str(CHART), "--kube-version", "1.34.0"]
+    given += ["--set", words.format("me:pass-word"), *([] if checked else ["--skip-schema-validation"])]
+    done = helm(*given, check=False)
+    assert done.returncode != 0 and "without user:password@" in done.stderr
+    assert (f"/{name.replace('.', '/')}" if checked else f"{name}: ") in done.stderr
+    assert "pass-word" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -255,6 +321,26 @@ def test_the_steps_are_told_the_server_whether_or_not_the_plugin_injects_it():
         ),
         (("--set", "mlflow.database.external=true"), "host"),
         (("--set", "mlflow.enabled=false"), "mlflow.externalUri: give the address"),
+        (("--set", "mlflow.auth.stepsSecret="), "mlflow.auth.stepsSecret: name a Secret of its own"),
+        (
+            ("--set", "mlflow.auth.stepsSecret=unpromptable-mlflow-admin"),
+            "mlflow.auth.stepsSecret: name a Secret of its own",
+        ),
+        (("--set", "mlflow.tls.enabled=true"), "mlflow.tls: name either existingSecret"),
+        (
+            ("--set", "mlflow.tls.enabled=true,mlflow.tls.existingSecret=a,mlflow.tls.issuer.name=b"),
+            "mlflow.tls: name either existingSecret",
+        ),
+        (("--set", "mlflow.tls.ca=-----BEGIN CERTIFICATE-----\nPRIVATE KEY"), "/mlflow/tls/ca"),
+        (("--set", "mlflow.tls.ca=ca.crt"), "/mlflow/tls/ca"),
+        (("--set", "mlflow.enabled=false,mlflow.externalUri=ftp://x"), "/mlflow/externalUri"),
+        (("--set", "networkPolicy.steps.enabled=true"), "networkPolicy.steps.apiServer: name the addresses"),
+        (
+            ("--set", f"networkPolicy.steps.enabled=true,{API},objectStore.endpoint=https://s3.internal"),
+            "networkPolicy.steps.peers: name where",
+        ),
+        (("--set", "networkPolicy.steps.apiServer={10.0.0.1}"), "/networkPolicy/steps/apiServer/0"),
+        (("--set", "rights.doctor.subjects[0].kind=Robot"), "/rights/doctor/subjects/0"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name(words, said):
@@ -277,3 +363,88 @@ def test_the_network_rules_let_in_only_the_pipelines_pods_and_the_named_clients(
         and policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
     )
     assert {p["port"] for rule in policy["spec"]["egress"] for p in rule["ports"]} == {53}
+
+
+def egress(*words):
+    """Policy -> its rules, of what the steps may connect to."""
+    found = [o for o in render(*words) if o["kind"] == "NetworkPolicy"]
+    return {o["metadata"]["name"].removeprefix("unpromptable-"): o["spec"] for o in found}
+
+
+def test_what_the_steps_may_connect_to_is_left_alone_unless_it_is_asked_for():
+    assert set(egress()) == {"mlflow"}
+
+
+def test_the_steps_may_connect_to_names_mlflow_kubeflow_and_what_is_named_and_nowhere_else():
+    found = egress("--set", f"networkPolicy.steps.enabled=true,{API}")
+    assert found["steps"]["podSelector"] == {
+        "matchExpressions": [{"key": "pipeline/runid", "operator": "Exists"}]
+    }
+    assert found["steps"]["policyTypes"] == ["Egress"]
+    assert found["steps"]["egress"] == found["trial"]["egress"]
+    names, *rules = found["steps"]["egress"]
+    assert {p["port"] for p in names["ports"]} == {53} and all(rule["to"] for rule in rules)
+    blocks = [peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer]
+    assert blocks == [{"cidr": "10.0.0.1/32"}], "no address but that of Kubernetes' API"
+    ports = [{p["port"] for p in rule["ports"]} for rule in rules]
+    assert ports == [{443, 6443}, {8887, 8888}, {8080}, {8333, 9000}, {5000}]
+    kubeflow = {"matchLabels": {"kubernetes.io/metadata.name": "kubeflow"}}
+    assert all(peer["namespaceSelector"] == kubeflow for rule in rules[1:4] for peer in rule["to"])
+
+
+def test_the_internet_and_other_peers_are_opened_by_values_and_no_private_address_with_them():
+    import ipaddress
+
+    rules = egress("-f", str(CHART / "ci" / "locked-down.yaml"))["steps"]["egress"]
+    assert rules[-2] == {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}]}
+    assert rules[-1]["ports"] == [{"port": 443}]
+    four = rules[-1]["to"][0]["ipBlock"]
+    closed = [ipaddress.ip_network(c) for c in four["except"]]
+    for private in ("10.96.0.10", "172.20.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"):
+        assert any(ipaddress.ip_address(private) in network for network in closed), private
+
+
+def test_the_pods_on_trial_are_those_that_the_second_policy_chooses():
+    from pipelines.backend import driver, trial_pod
+    from pipelines.backend.request import Request
+
+    chosen = egress("--set", f"networkPolicy.steps.enabled=true,{API}")["trial"]["podSelector"]["matchLabels"]
+    step = driver.pods(CHART.parent.parent / "pipelines" / "ablation_sweep.yaml")["plan"]
+    for labels in (
+        probe_pod()["metadata"]["labels"],
+        trial_pod.manifest(Request(pods={}), step)["metadata"]["labels"],
+    ):
+        assert chosen.items() <= labels.items()
+
+
+TLS = ("--set", "mlflow.tls.enabled=true,mlflow.tls.existingSecret=certificate")
+
+
+def test_with_a_certificate_the_server_speaks_https_and_everyone_is_told_so(tmp_path):
+    (tmp_path / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    objects = render(*TLS, "--set-file", f"mlflow.tls.ca={tmp_path / 'ca.crt'}")
+    server = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["spec"]
+    main = server["containers"][0]
+    assert any(a.startswith("--uvicorn-opts=--ssl-certfile /etc/mlflow-tls/tls.crt") for a in main["args"])
+    probes = [main[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert all(probe["scheme"] == "HTTPS" for probe in probes)
+    volume = next(v["secret"] for v in server["volumes"] if v["name"] == "tls")
+    assert volume["secretName"] == "certificate" and volume["defaultMode"] == 0o440
+    told = next(o for o in objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == "unpromptable")
+    assert told["data"]["MLFLOW_TRACKING_URI"].startswith("https://unpromptable-mlflow.")
+    assert told["data"]["MLFLOW_TRACKING_CA"] == (tmp_path / "ca.crt").read_text()
+    assert readers(objects, "certificate") == {"mlflow"}
+
+
+def test_cert_managers_certificate_is_of_every_name_of_the_service_and_goes_to_the_server():
+    objects = render("-f", str(CHART / "ci" / "locked-down.yaml"))
+    made = next(o for o in objects if o["kind"] == "Certificate")["spec"]
+    assert made["issuerRef"] == {"name": "internal", "kind": "ClusterIssuer", "group": "cert-manager.io"}
+    assert {"unpromptable-mlflow", "unpromptable-mlflow.kubeflow.svc", "mlflow.internal"} <= set(
+        made["dnsNames"]
+    )
+    server = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["spec"]
+    assert (
+        next(v for v in server["volumes"] if v["name"] == "tls")["secret"]["secretName"]
+        == (made["secretName"])
+    )

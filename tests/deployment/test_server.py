@@ -1,12 +1,14 @@
-"""The chart's MLflow server, from its rendered command, settings and a real PostgreSQL: accounts, refusals, a
-crash in the middle of a sweep.
+"""The chart's MLflow server, from its rendered command, settings and a real PostgreSQL: accounts, https,
+refusals, a crash in the middle of a sweep.
 """
 
+import base64
 import json
 import os
 import pwd
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -20,8 +22,10 @@ from helm_chart import HELM, render
 from unpromptable import tracking
 from unpromptable.execution import probe
 
-PASSWORD = {"username": "admin", "password": "correct horse battery", "session-key": "s" * 32}
+ADMIN = {"username": "admin", "password": "correct horse battery", "session-key": "s" * 32}
+STEPS = {"username": "steps", "password": "a word for the steps"}
 DATABASE = {"username": "mlflow", "password": "for the database"}
+SECRETS = {"unpromptable-mlflow-admin": ADMIN, "unpromptable-mlflow": STEPS, "database": DATABASE}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (HELM and shutil.which("initdb")), reason="needs helm and PostgreSQL's programs"),
@@ -100,6 +104,23 @@ def database():
         shutil.rmtree(home)
 
 
+def signed(folder):
+    """A certificate of 127.0.0.1 that signs itself, in the files of the Secret: its text."""
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=mlflow -addext subjectAltName=IP:127.0.0.1"
+    files = ["-out", str(folder / "tls.crt"), "-keyout", str(folder / "tls.key")]
+    subprocess.run(["openssl", *words.split(), *files], check=True, capture_output=True)
+    return (folder / "tls.crt").read_text()
+
+
+def environment(container):
+    """What a container finds in its environment, with the Secrets' values."""
+    value = lambda one: SECRETS[one["name"]][one["key"]]
+    return {
+        e["name"]: e["value"] if "value" in e else value(e["valueFrom"]["secretKeyRef"])
+        for e in container["env"]
+    }
+
+
 class Server:
     """The Deployment's container as a process of this machine: its command, its environment, its files."""
 
@@ -112,23 +133,20 @@ class Server:
             "mlflow.database.port": database,
             "mlflow.database.existingSecret": "database",
             "mlflow.database.sslMode": "disable",
+            "mlflow.tls.enabled": "true",
+            "mlflow.tls.existingSecret": "certificate",
             "mlflow.allowedHosts": f"{{127.0.0.1:{self.port}}}",
         }
-        objects = render(*(word for k, v in values.items() for word in ("--set", f"{k}={v}")))
-        container = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["spec"][
-            "containers"
-        ][0]
+        self.certificate = signed(folder)
+        words = (word for k, v in values.items() for word in ("--set", f"{k}={v}"))
+        objects = render(*words, "--set-file", f"mlflow.tls.ca={folder / 'tls.crt'}")
+        inside = {
+            o["kind"]: o["spec"]["template"]["spec"] for o in objects if "template" in o.get("spec", {})
+        }
+        container, self.account_job = (inside[kind]["containers"][0] for kind in ("Deployment", "Job"))
         accounts = next(o for o in objects if o["kind"] == "ConfigMap" and "auth.ini" in o["data"])
         (folder / "auth.ini").write_text(accounts["data"]["auth.ini"])
-        secrets = {"unpromptable-mlflow": PASSWORD, "database": DATABASE}
-        told = {
-            e["name"]: (
-                e["value"]
-                if "value" in e
-                else secrets[e["valueFrom"]["secretKeyRef"]["name"]][e["valueFrom"]["secretKeyRef"]["key"]]
-            )
-            for e in container["env"]
-        }
+        told = environment(container)
         self.environment = {
             **os.environ,
             **told,
@@ -139,9 +157,15 @@ class Server:
             sys.executable,
             "-m",
             *container["command"],
-            *(a.replace("/data/artifacts", str(folder / "artifacts")) for a in container["args"]),
+            *(
+                a.replace("/data/artifacts", str(folder / "artifacts")).replace(
+                    "/etc/mlflow-tls", str(folder)
+                )
+                for a in container["args"]
+            ),
         ]
-        self.folder, self.address, self.process = folder, f"http://127.0.0.1:{self.port}", None
+        self.trust = ssl.create_default_context(cadata=self.certificate)
+        self.folder, self.address, self.process = folder, f"https://127.0.0.1:{self.port}", None
 
     def start(self):
         with (self.folder / "server.log").open("a") as log:
@@ -155,11 +179,17 @@ class Server:
             )
         for _ in range(240):
             try:
-                return urllib.request.urlopen(f"{self.address}/health", timeout=1).close()
+                return urllib.request.urlopen(f"{self.address}/health", timeout=1, context=self.trust).close()
             except (urllib.error.URLError, OSError):
                 assert self.process.poll() is None, (self.folder / "server.log").read_text()[-3000:]
                 time.sleep(0.5)
         raise TimeoutError((self.folder / "server.log").read_text()[-3000:])
+
+    def account(self, **other):
+        """Run the job that gives the steps their account, with some of its environment changed."""
+        _, *words = self.account_job["command"]
+        told = {**environment(self.account_job), "MLFLOW": self.address, "PATIENCE": "5", **other}
+        return subprocess.run([sys.executable, *words], env=told, capture_output=True, text=True)
 
     def kill(self):
         if self.process and self.process.poll() is None:
@@ -171,6 +201,7 @@ class Server:
 def server(database, tmp_path_factory):
     one = Server(database, tmp_path_factory.mktemp("server"))
     one.start()
+    assert one.account().returncode == 0
     yield one
     one.kill()
 
@@ -180,11 +211,12 @@ def known(server, monkeypatch):
     """The environment that the chart's ConfigMap and Secret give a step."""
     for name, value in (
         ("URI", server.address),
-        ("USERNAME", PASSWORD["username"]),
-        ("PASSWORD", PASSWORD["password"]),
+        ("CA", server.certificate),
+        ("USERNAME", STEPS["username"]),
+        ("PASSWORD", STEPS["password"]),
     ):
         monkeypatch.setenv(f"UNPROMPTABLE_TRACKING_{name}", value)
-        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{'SERVER_CERT_PATH' if name == 'CA' else name}", "")
     return server
 
 
@@ -198,11 +230,72 @@ def test_the_probe_tells_a_healthy_server_from_a_refused_password_a_refused_host
     assert said(known).ok
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
     assert "answers 401" in said(known).text and "tracking_secret" in said(known).remedy
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD["password"])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", STEPS["password"])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", known.address.replace("127.0.0.1", "127.0.0.2"))
+    assert "IP address mismatch" in said(known).text and "mlflow.tls.ca" in said(known).remedy
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", known.address)
+    real = urllib.request.Request
+    elsewhere = {"Host": "elsewhere:5000"}
+    monkeypatch.setattr(
+        urllib.request, "Request", lambda *a, headers, **b: real(*a, headers={**headers, **elsewhere}, **b)
+    )
     assert "answers 403" in said(known).text and "mlflow.allowedHosts" in said(known).remedy
+    monkeypatch.setattr(urllib.request, "Request", real)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     assert "does not answer" in said(known).text
+
+
+def test_a_server_that_nobody_known_has_signed_is_not_trusted(known, monkeypatch):
+    monkeypatch.delenv("UNPROMPTABLE_TRACKING_CA")
+    monkeypatch.delenv("MLFLOW_TRACKING_SERVER_CERT_PATH")
+    assert not said(known).ok and "certificate verify failed" in said(known).text
+
+
+def asked(server, account, path, verb="GET", **body):
+    """The status and answer of a request under an account."""
+    token = base64.b64encode(f"{account['username']}:{account['password']}".encode()).decode()
+    request = urllib.request.Request(
+        f"{server.address}/api/2.0/mlflow/{path}",
+        json.dumps(body).encode() if body else None,
+        {"Authorization": f"Basic {token}", "Content-Type": "application/json"},
+        method=verb,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20, context=server.trust) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, {}
+
+
+def test_the_steps_account_writes_its_own_experiments_reads_those_of_others_and_administers_nothing(server):
+    home = asked(server, ADMIN, "experiments/create", "POST", name="of others")[1]["experiment_id"]
+    assert asked(server, STEPS, f"experiments/get?experiment_id={home}")[0] == 200
+    assert asked(server, STEPS, "runs/create", "POST", experiment_id=home)[0] == 403
+    assert asked(server, STEPS, "users/create", "POST", username="x", password="y" * 12)[0] == 403
+    assert asked(server, STEPS, "users/update-admin", "PATCH", username="steps", is_admin=True)[0] == 403
+    own = asked(server, STEPS, "experiments/create", "POST", name="own")[1]["experiment_id"]
+    assert asked(server, STEPS, "runs/create", "POST", experiment_id=own)[0] == 200
+    done = server.account(EXPERIMENTS='["of others"]')
+    assert done.returncode == 0 and "experiment of others: steps may go on with it" in done.stdout
+    assert asked(server, STEPS, "runs/create", "POST", experiment_id=home)[0] == 200
+
+
+def test_the_job_of_the_account_runs_again_takes_a_new_password_and_refuses_an_administrators(server):
+    assert "there already" in server.account().stdout
+    other = {"username": "steps", "password": "another word for them"}
+    assert server.account(PASSWORD=other["password"]).returncode == 0
+    path = "experiments/search?max_results=1"
+    assert asked(server, other, path)[0] == 200 and asked(server, STEPS, path)[0] == 401
+    assert server.account().returncode == 0 and asked(server, STEPS, path)[0] == 200
+    for changed, told in (
+        ({"USERNAME": "admin"}, "account admin is an administrator's"),
+        ({"ADMIN_PASSWORD": "wrong"}, "account steps: MLflow answers 401"),
+        ({"USERNAME": "third", "PASSWORD": "short"}, "at least 12 characters"),
+        ({"EXPERIMENTS": '["none such"]'}, "experiment none such: MLflow answers 404"),
+        ({"MLFLOW": f"https://127.0.0.1:{free_port()}", "PATIENCE": "0"}, "is not ready: no answer"),
+    ):
+        done = server.account(**changed)
+        assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_server_killed_in_the_middle_of_a_sweep_has_every_run_and_point_in_the_end(known, tmp_path):

@@ -40,6 +40,22 @@ def test_the_server_of_the_platforms_plugin_goes_before_the_pods_own(monkeypatch
     assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == wanted[1:]
 
 
+@pytest.mark.parametrize("asked, trusted", [("https://chart:5000", True), ("https://plugin:5000", False)])
+def test_the_pods_own_server_is_checked_by_the_certificates_that_came_with_it_and_no_other(
+    monkeypatch, asked, trusted
+):
+    for name, value in (("URI", "https://chart:5000"), ("CA", "-----BEGIN CERTIFICATE-----\nx\n")):
+        monkeypatch.setenv(f"UNPROMPTABLE_TRACKING_{name}", value)
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", asked)
+    tracking.server()
+    kept = os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]
+    assert (Path(kept).read_text() if kept else "") == (
+        os.environ["UNPROMPTABLE_TRACKING_CA"] if trusted else ""
+    )
+    assert tracking.server() == asked and os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] == kept
+
+
 def test_a_server_that_is_away_loses_nothing_and_stalls_nothing(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -26,11 +26,18 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* An address as it is, without an account in it: a ConfigMap, a list of processes and a log would show that. */}}
+{{- define "unpromptable.address" -}}
+{{- $name := index . 0 -}}{{- $address := index . 1 -}}
+{{- if contains "@" $address }}{{ fail (printf "%s: give the address without user:password@; an account belongs in a Secret" $name) }}{{ end -}}
+{{- $address -}}
+{{- end }}
+
 {{- define "unpromptable.trackingUri" -}}
 {{- if .Values.mlflow.enabled -}}
-http://{{ .Release.Name }}-mlflow.{{ .Release.Namespace }}.svc:{{ .Values.mlflow.port }}
+http{{ if .Values.mlflow.tls.enabled }}s{{ end }}://{{ .Release.Name }}-mlflow.{{ .Release.Namespace }}.svc:{{ .Values.mlflow.port }}
 {{- else -}}
-{{ .Values.mlflow.externalUri }}
+{{ include "unpromptable.address" (list "mlflow.externalUri" .Values.mlflow.externalUri) }}
 {{- end }}
 {{- end }}
 
@@ -62,12 +69,13 @@ capabilities:
 
 {{/* What `plan` finds in its environment, all of it optional: Secrets and ConfigMap by the names the pipeline is given. */}}
 {{- define "unpromptable.stepEnvironment" -}}
-{{- $tracking := .Values.mlflow.auth.existingSecret | default "unpromptable-mlflow" -}}
+{{- $tracking := .Values.mlflow.auth.stepsSecret | default "unpromptable-mlflow" -}}
 - { name: UNPROMPTABLE_TRACKING_USERNAME, valueFrom: { secretKeyRef: { name: {{ $tracking }}, key: username, optional: true } } }
 - { name: UNPROMPTABLE_TRACKING_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $tracking }}, key: password, optional: true } } }
 - { name: AWS_ACCESS_KEY_ID, valueFrom: { secretKeyRef: { name: unpromptable-object-store, key: access-key, optional: true } } }
 - { name: AWS_SECRET_ACCESS_KEY, valueFrom: { secretKeyRef: { name: unpromptable-object-store, key: secret-key, optional: true } } }
 - { name: UNPROMPTABLE_TRACKING_URI, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: MLFLOW_TRACKING_URI, optional: true } } }
+- { name: UNPROMPTABLE_TRACKING_CA, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: MLFLOW_TRACKING_CA, optional: true } } }
 - { name: AWS_ENDPOINT_URL, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_ENDPOINT_URL, optional: true } } }
 - { name: AWS_REGION, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_REGION, optional: true } } }
 {{- end }}
@@ -84,13 +92,69 @@ capabilities:
 
 {{/* The Secrets that the steps read: MLflow's account under the name it has here, the others as the pipeline's parameters call them. */}}
 {{- define "unpromptable.stepSecrets" -}}
-{{- list (.Values.mlflow.auth.existingSecret | default "unpromptable-mlflow") (.Values.mlflow.artifacts.existingSecret | default "unpromptable-object-store") "unpromptable-object-store" "unpromptable-hub" | uniq | toJson -}}
+{{- list (.Values.mlflow.auth.stepsSecret | default "unpromptable-mlflow") "unpromptable-object-store" "unpromptable-hub" | uniq | toJson -}}
 {{- end }}
 
 {{/* What a submission must be told, because it differs from the pipeline's defaults: a dict of parameter -> value. */}}
 {{- define "unpromptable.parameters" -}}
 {{- $told := dict -}}
 {{- if ne .Release.Name "unpromptable" }}{{ $_ := set $told "volume" (printf "%s-store" .Release.Name) }}{{ $_ := set $told "config" .Release.Name }}{{ end -}}
-{{- if not (has .Values.mlflow.auth.existingSecret (list "" "unpromptable-mlflow")) }}{{ $_ := set $told "tracking_secret" .Values.mlflow.auth.existingSecret }}{{ end -}}
+{{- if not (has .Values.mlflow.auth.stepsSecret (list "" "unpromptable-mlflow")) }}{{ $_ := set $told "tracking_secret" .Values.mlflow.auth.stepsSecret }}{{ end -}}
 {{- toJson $told -}}
+{{- end }}
+
+{{/* The Secret with the server's certificate and key. */}}
+{{- define "unpromptable.certificate" -}}
+{{- .Values.mlflow.tls.existingSecret | default (printf "%s-mlflow-tls" .Release.Name) -}}
+{{- end }}
+
+{{/* Where a step may connect to. Ports are the pods' own: a Service's port is translated before the rule is asked. */}}
+{{- define "unpromptable.stepEgress" -}}
+{{- $steps := .Values.networkPolicy.steps -}}
+- ports:
+    - { port: 53, protocol: UDP }
+    - { port: 53, protocol: TCP }
+- to:
+    {{- range $steps.apiServer }}
+    - ipBlock: { cidr: {{ . | quote }} }
+    {{- end }}
+  ports:
+    {{- range $steps.apiServerPorts }}
+    - { port: {{ . }} }
+    {{- end }}
+# Kubeflow Pipelines: its API server, its metadata, its object store
+{{- $kfp := dict "matchLabels" (dict "kubernetes.io/metadata.name" $steps.kfpNamespace) | toJson }}
+- to: [{ namespaceSelector: {{ $kfp }}, podSelector: { matchLabels: { app: ml-pipeline } } }]
+  ports: [{ port: 8887 }, { port: 8888 }]
+- to: [{ namespaceSelector: {{ $kfp }}, podSelector: { matchLabels: { component: metadata-grpc-server } } }]
+  ports: [{ port: 8080 }]
+- to: [{ namespaceSelector: {{ $kfp }}, podSelector: { matchExpressions: [{ key: app, operator: In, values: [seaweedfs, minio] }] } }]
+  ports: [{ port: 8333 }, { port: 9000 }]
+{{- if .Values.mlflow.enabled }}
+- to: [{ podSelector: { matchLabels: {{ include "unpromptable.mlflowSelector" . | fromYaml | toJson }} } }]
+  ports: [{ port: {{ .Values.mlflow.port }} }]
+{{- end }}
+{{- with $steps.peers }}
+- to: {{- toYaml . | nindent 4 }}
+{{- end }}
+{{- if $steps.internet }}
+- to:
+    - ipBlock: { cidr: 0.0.0.0/0, except: [10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16] }
+    - ipBlock: { cidr: "::/0", except: ["fc00::/7", "fe80::/10"] }
+  ports: [{ port: 443 }]
+{{- end }}
+{{- end }}
+
+{{/* Whom a role is bound to. */}}
+{{- define "unpromptable.subjects" -}}
+{{- $namespace := index . 0 -}}
+{{- range index . 1 }}
+- kind: {{ .kind }}
+  name: {{ .name }}
+  {{- if eq .kind "ServiceAccount" }}
+  namespace: {{ .namespace | default $namespace }}
+  {{- else }}
+  apiGroup: rbac.authorization.k8s.io
+  {{- end }}
+{{- end }}
 {{- end }}

@@ -111,6 +111,7 @@ def _me() -> str:
 
 def _tracking(uri: str) -> Finding:
     import base64
+    import ssl
     import urllib.error
     import urllib.request
 
@@ -129,19 +130,21 @@ def _tracking(uri: str) -> Finding:
             "Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         )
     try:
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        # without a file of their own, by the system's certificates
+        trust = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+        with urllib.request.urlopen(request, timeout=15, context=trust) as answer:
             json.load(answer)
         return Finding("MLflow", True, f"{uri} answers")
     except urllib.error.HTTPError as error:
         body = error.read(300).decode(errors="replace").strip()
         return Finding("MLflow", False, f"{uri} answers {error.code}: {body}", _remedy(error.code, body))
     except (OSError, ValueError) as error:
-        return Finding(
-            "MLflow",
-            False,
-            f"{uri} does not answer: {error}",
-            "check that the server runs (kubectl get pods) and that a NetworkPolicy lets these pods reach it",
+        remedy = (
+            "check that the server runs (kubectl get pods) and that a NetworkPolicy lets these pods reach it"
         )
+        if isinstance(getattr(error, "reason", error), ssl.SSLError):
+            remedy = "give the certificate of who signed the server's to the chart: mlflow.tls.ca"
+        return Finding("MLflow", False, f"{uri} does not answer: {error}", remedy)
 
 
 def _remedy(code: int, body: str) -> str:

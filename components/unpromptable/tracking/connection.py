@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,18 @@ def server() -> str:
             name: os.environ.get(f"UNPROMPTABLE_TRACKING_{name}") for name in ("URI", "USERNAME", "PASSWORD")
         }
         os.environ.update({f"MLFLOW_TRACKING_{name}": value for name, value in given.items() if value})
+    _trust()
     return os.environ.get("MLFLOW_TRACKING_URI", "")
+
+
+def _trust() -> None:
+    """Check the pod's own server by UNPROMPTABLE_TRACKING_CA (PEM), which MLflow reads from a file."""
+    signer, own = (os.environ.get(f"UNPROMPTABLE_TRACKING_{name}") for name in ("CA", "URI"))
+    kept = "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    if signer and os.environ.get("MLFLOW_TRACKING_URI") == own and not os.environ.get(kept):
+        path = Path(tempfile.mkdtemp(prefix="unpromptable-")) / "tracking-ca.crt"
+        path.write_text(signer)
+        os.environ[kept] = str(path)
 
 
 def uri(store: str) -> str:
