@@ -1,4 +1,4 @@
-"""Every file that a run writes, cut off, flipped or gone: the next run heals it, and its rows are the same."""
+"""Every file that a run writes, cut off, flipped or gone: the next run heals it and has the same rows."""
 
 import logging
 import os
