@@ -9,8 +9,8 @@ from pathlib import Path
 from unpromptable.models import device
 from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Run
-from unpromptable.planning.stages import SHIPPED
-from unpromptable.storage import attempts, once, place
+from unpromptable.planning.stages import SHIPPED, check_unchanged
+from unpromptable.storage import attempts, fingerprints, once, place
 
 from .opened import opened
 
@@ -31,6 +31,8 @@ def _prepare(store: str) -> str:
         if this.stopped:
             return ""
         run = planned.read(store, place.SHARED)
+        with fingerprints.kept(Path(store) / fingerprints.FILE):
+            check_unchanged(run.experiment, run.shared.targets, run.shared.keys["data"])
         output = lambda name, stage: run.shared.output(store, "prepare", name, stage)
         model = output("pretrained", "pretrained")
         once.make(model, lambda path, bar: _fetch(path, run))

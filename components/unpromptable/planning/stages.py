@@ -143,6 +143,19 @@ class Stages:
         return fingerprints.digest([{k: self._said[k] for k in settings}, code(*modules), *rest])
 
 
+def check_unchanged(experiment: Experiment, targets: tuple[str, ...], planned: str) -> None:
+    """Raise ValueError where pictures, base model or networks are not what they were when `planned`, the
+    identity of the data, was found: rows would say one thing and images show another.
+    """
+    files = inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures.links)
+    now = Stages(experiment, targets, Read(files, _base(experiment), _networks(experiment)))
+    if now.data != planned:
+        raise ValueError(
+            f"real: the pictures of {experiment.real}, a target, the base model or the networks changed since"
+            " the run was planned; leave them as they are and start it again"
+        )
+
+
 def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
     """Look at every file that the experiment names. Raises where one is missing, or cannot be read."""
     targets = tuple(dict.fromkeys(t for c in cells for t in c.forget))
