@@ -4,12 +4,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 CHART = Path(__file__).parents[1] / "charts" / "unpromptable"
-
-
+CASES = sorted(p.stem for p in (CHART / "ci").glob("*.yaml"))
 HELM = shutil.which("helm")
+API = "networkPolicy.steps.apiServer={10.0.0.1/32}"
 
 
 def helm(*words, check=True):
@@ -23,3 +24,20 @@ def render(*words):
         "template", "unpromptable", str(CHART), "-n", "kubeflow", "--kube-version", "1.34.0", *words
     ).stdout
     return [one for one in yaml.safe_load_all(out) if one]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def objects(request):
+    return render("-f", str(CHART / "ci" / f"{request.param}.yaml"))
+
+
+def pods(objects):
+    for one in objects:
+        if one["kind"] == "Pod":
+            yield one["spec"]
+        elif "template" in one.get("spec", {}):
+            yield one["spec"]["template"]["spec"]
+
+
+def probe_pod(*words):
+    return next(o for o in render(*words) if o["metadata"]["name"].endswith("-probe"))
