@@ -50,7 +50,8 @@ def start(tmp_path):
 
     def one():
         words = [sys.executable, "-c", DRIVER, str(tmp_path)]
-        started.append(subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True))
+        how = {"env": environment, "stdout": subprocess.PIPE, "text": True, "preexec_fn": heed}
+        started.append(subprocess.Popen(words, **how))
         until = time.monotonic() + 30
         while not (tmp_path / "pids").exists() and started[-1].poll() is None and time.monotonic() < until:
             time.sleep(0.05)
@@ -62,6 +63,11 @@ def start(tmp_path):
     yield one
     for process in started:
         process.kill()
+
+
+def heed():
+    """Let SIGINT count, which a shell's background job ignores and hands on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def alive(pids):
