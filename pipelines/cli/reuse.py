@@ -19,6 +19,7 @@ OWN = (
     "cell.json",
     "failed.json",
     "page.*",
+    ".page.*",
     "figures",
     "*.lock",
     "*.lease-*",

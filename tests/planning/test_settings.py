@@ -30,6 +30,8 @@ from unpromptable.planning.experiment import METRICS
         ({"sampling.first_seed": 2**32}, "sampling.first_seed"),
         ({"remember.screen": float("inf")}, "remember.screen is inf"),
         ({"quality.copy": 1.5}, "quality.copy is 1.5; it may be at most 1"),
+        ({"report.pictures": "hide"}, "report.pictures: no 'hide'; choose from show, blur, omit"),
+        ({"report.tracked": 2}, "report.tracked is 2; give true or false"),
         ({"forget": []}, "no forget image"),
         ({"forget": ["0012-3", "0012-3"]}, "0012-3 is named 2 times"),
         ({"forget": ["me.png", "./me.png"]}, "is named 2 times"),

@@ -47,6 +47,8 @@ METRICS = ALL[2:]
         ("networks", "flags", {"before data", "before samples", *of("surrogates", "unlearned", *ALL)}),
         ("remember.images", 9, {"before data", "before samples", *of("surrogates", "unlearned", *ALL)}),
         ("title", "another", set()),
+        ("report.pictures", "omit", set()),
+        ("report.tracked", True, set()),
     ],
 )
 def test_a_setting_redoes_what_it_touches(setting, value, redone):

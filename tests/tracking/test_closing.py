@@ -74,6 +74,22 @@ def test_a_folder_of_an_odd_name_holds_its_database_and_what_is_logged(tmp_path,
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.mark.parametrize("pictures", [False, True])
+def test_reports_that_hold_pictures_are_sent_only_when_asked(tmp_path, monkeypatch, pictures):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracking.open_runs(str(tmp_path), SWEEP)
+    found, histories = rows(tmp_path)
+    (tmp_path / "figures").mkdir()
+    with_pictures, without = ["report.html", "figures/prompted.png"], ["report.md", "figures/curves.png"]
+    for name in with_pictures + without:
+        (tmp_path / name).write_text("x")
+    pages = [tmp_path / "report.md", tmp_path / "report.html"]
+    assert tracking.close(str(tmp_path), "demo", found, histories, pages, "FAILED", pictures)
+    sent = {p.as_posix().rpartition("/artifacts/")[2] for p in (tmp_path / "mlartifacts").rglob("*")}
+    assert set(without) | {"rows.json"} <= sent
+    assert set(with_pictures) & sent == (set(with_pictures) if pictures else set())
+
+
 @pytest.mark.parametrize(
     "slug, alias",
     [("latest", "cell-latest"), ("v1", "cell-v1"), ("best", "cell-best"), ("v1-2", "v1-2"), ("ours", "ours")],

@@ -25,18 +25,21 @@ log = logging.getLogger(__name__)
 STOPPED = ("CANCELED", "CANCELLED", "CANCELING", "RUNNING", "NEW")
 
 
-def page(experiment: Experiment, row: Row, store: str) -> None:
-    """The cell's row and pictures, which the Kubeflow UI shows at the task."""
+def page(experiment: Experiment, row: Row, store: str, key: str) -> None:
+    """The cell's row and pictures, which the Kubeflow UI shows at the task, finished under `key`."""
     from unpromptable.reporting.reports import html, markdown
 
     root = Path(store)
     for shared in ("before.safetensors", "data.safetensors"):
         files.fetch(root / "shared" / shared)
     folder = root / row.folder
+    for own in ("after.safetensors", "surrogates.safetensors", "history.jsonl"):
+        files.fetch(folder / own)
     files.write_text(folder / "page.md", markdown.table(groups.collect([row])))
     files.write_text(
         folder / "page.html", html.render(root, experiment, [row], "SUCCEEDED", folder / "figures")
     )
+    files.finish(folder / "page.html", key)
 
 
 @opened
@@ -117,7 +120,8 @@ def _report(store: str, experiment: str, state: str | None, to: str, part: str) 
             for name in plugins.names("report")
         ]
         pages = [file for file in written if file is not None]  # some reports are for some models only
-        if tracking.close(store, run.experiment.name, found, histories, pages, state):
+        pictures = run.experiment.report.tracked
+        if tracking.close(store, run.experiment.name, found, histories, pages, state, pictures):
             files.finish(page, mark)
     else:
         tracking.settle(store, state)

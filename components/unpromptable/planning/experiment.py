@@ -15,7 +15,18 @@ from unpromptable import protocols
 
 from . import plugins, slugs
 from .reading import check_path, shown
-from .settings import Choice, Injection, Networks, Pictures, Quality, Remember, Sampling, Source, Training
+from .settings import (
+    Choice,
+    Injection,
+    Networks,
+    Pictures,
+    Quality,
+    Remember,
+    Report,
+    Sampling,
+    Source,
+    Training,
+)
 from .validation import CONFIG, build, fields_of
 
 BLOCKS = {
@@ -26,6 +37,7 @@ BLOCKS = {
     "remember": Remember,
     "pictures": Pictures,
     "quality": Quality,
+    "report": Report,
 }
 ELSEWHERE = {
     "size": (
@@ -108,6 +120,7 @@ class Experiment:
     remember: Remember = Remember()
     pictures: Pictures = Pictures()
     quality: Quality = Quality()
+    report: Report = Report()
     # what is measured: files of metrics/ with their settings
     metrics: tuple[ChosenMetric, ...] = field(
         default_factory=lambda: tuple(made("metric", Choice(m)) for m in METRICS)

@@ -15,7 +15,7 @@ from .validation import unknown
 # what a cell may change; all else belongs to the experiment
 CELL = ("method", "editor", "training", "forget")
 NAMED = (*CHOICES, "model", "networks")  # a bare word is their name
-BLOCKS = (*NAMED, "training", "sampling", "injection", "remember", "pictures", "quality")
+BLOCKS = (*NAMED, "training", "sampling", "injection", "remember", "pictures", "quality", "report")
 SHAPE = ("base", "cells", "sweep", "worlds")  # of an experiment's YAML, rather than a setting
 OF_WORLD = ("cell", "methods", "editors", "families", "reals")  # of a world's YAML alone
 

@@ -183,6 +183,17 @@ class Quality:
 
 
 @dataclass(frozen=True, config=CONFIG)
+class Report:
+    """What pages show of the targets, and where pages go; in the key of nothing that is trained or drawn."""
+
+    # pictures of targets, surrogates and denoised draws: as they are, strongly blurred, or left out;
+    # unrelated seeds stay
+    pictures: Literal["show", "blur", "omit"] = "show"
+    # whether MLflow also gets report.html and other reports with pictures; tables and plots always go
+    tracked: bool = False
+
+
+@dataclass(frozen=True, config=CONFIG)
 class Training:
     """Fine-tuning. Values the paper does not state are SISS's config/delete_celeb.yaml and marked so."""
 

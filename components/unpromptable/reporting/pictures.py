@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from unpromptable.planning import plugins
 from . import groups
 from .figures import finished
 from .row import Line, Row, Surrogate
+from .veil import veiled
 
 # unrelated seeds and injection draws shown; pixels a side to which small pictures grow
 SEEDS, DRAWS, SHOWN = 7, 4, 64
@@ -23,27 +24,32 @@ SEEDS, DRAWS, SHOWN = 7, 4, 64
 @dataclass(frozen=True)
 class Shown:
     """A model beside the others: its surrogate (H, W, 3), None where it never saw one; its denoised draws and
-    unrelated seeds (n, H, W, 3), None where an earlier target's part shows them; all uint8.
+    unrelated seeds (n, H, W, 3), the seeds None where an earlier target's part shows them; all uint8.
+    Surrogate and draws are also None where they are left out.
     """
 
     name: str
     surrogate: np.ndarray | None
-    draws: np.ndarray
+    draws: np.ndarray | None
     seeds: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A target (H, W, 3) and the models that were to forget it, the one before first."""
+    """A target (H, W, 3), None where it is left out, and the models that were to forget it, the one before
+    first.
+    """
 
     target: str
-    image: np.ndarray
+    image: np.ndarray | None
     models: tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
 class Edited:
-    """A target's surrogate of one setting (H, W, 3), None where the method reads none, and its distances."""
+    """A target's surrogate of one setting (H, W, 3), None where the method reads none or it is left out, and
+    its distances.
+    """
 
     image: np.ndarray | None
     distances: Surrogate
@@ -51,10 +57,12 @@ class Edited:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A target (H, W, 3) and what each setting maps it to, None where one does not forget it."""
+    """A target (H, W, 3), None where it is left out, and what each setting maps it to, None where that does
+    not forget it.
+    """
 
     target: str
-    image: np.ndarray
+    image: np.ndarray | None
     cells: tuple[Edited | None, ...]
 
 
@@ -66,27 +74,33 @@ class Surrogates:
     targets: tuple[Mapped, ...] = ()
 
 
-def comparison(store: Path, rows: Sequence[Row], lines: Sequence[Line]) -> tuple[Compared, ...]:
-    """Per target (Fig. 11): the target, and what the model before and each that was to forget it draw."""
+def comparison(
+    store: Path, rows: Sequence[Row], lines: Sequence[Line], how: str = "show"
+) -> tuple[Compared, ...]:
+    """Per target (Fig. 11): the target, and what the model before and each that was to forget it draw.
+
+    how: what is seen of the targets, see `veil`.
+    """
     real, manifest = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
     parts, seen = [], set[str]()
     for target, image in zip(manifest["forget_names"], real["forget"]):
-        models = [Shown("Before", None, before[f"injected/{target}"][:DRAWS], before["samples"][:SEEDS])]
+        draws = veiled(before[f"injected/{target}"][:DRAWS], how)
+        models = [Shown("Before", None, draws, before["samples"][:SEEDS])]
         for row in finished(rows):
             if any(s.target == target for s in row.surrogates):
-                models.append(
-                    _shown(store, row, groups.member(lines, row).name, target, row.name not in seen)
-                )
+                name, first = groups.member(lines, row).name, row.name not in seen
+                models.append(_shown(store, row, name, target, first, how))
                 seen.add(row.name)
-        parts.append(Compared(target, image, tuple(models)))
+        parts.append(Compared(target, veiled(image, how), tuple(models)))
     return tuple(parts)
 
 
-def _shown(store: Path, row: Row, name: str, target: str, first: bool) -> Shown:
+def _shown(store: Path, row: Row, name: str, target: str, first: bool, how: str) -> Shown:
     after, _ = data.load(store / row.folder / "after.safetensors")
     seeds = after["samples"][:SEEDS] if first else None
-    return Shown(name, surrogate(store, row, target), after[f"injected/{target}"][:DRAWS], seeds)
+    draws = after[f"injected/{target}"][:DRAWS]
+    return Shown(name, veiled(surrogate(store, row, target), how), veiled(draws, how), seeds)
 
 
 def surrogate(store: Path, row: Row, target: str) -> np.ndarray | None:
@@ -97,15 +111,18 @@ def surrogate(store: Path, row: Row, target: str) -> np.ndarray | None:
     return made["images"][manifest["targets"].index(target)]
 
 
-def surrogates(store: Path, rows: Sequence[Row], lines: Sequence[Line]) -> Surrogates:
-    """The targets with their surrogates by setting (Figs. 5 and 9), of the settings that read any."""
+def surrogates(store: Path, rows: Sequence[Row], lines: Sequence[Line], how: str = "show") -> Surrogates:
+    """The targets with their surrogates by setting (Figs. 5 and 9), of the settings that read any.
+
+    how: what is seen of the targets, see `veil`.
+    """
     real, manifest = data.load(store / "shared" / "data.safetensors")
     edited = [(line.name, _edited(store, rows, line)) for line in lines]
     shown = [(name, cells) for name, cells in edited if any(c.image is not None for c in cells.values())]
     return Surrogates(
         tuple(groups.short([name for name, _ in shown])),
         tuple(
-            Mapped(target, image, tuple(cells.get(target) for _, cells in shown))
+            Mapped(target, veiled(image, how), tuple(_seen(cells.get(target), how) for _, cells in shown))
             for target, image in zip(manifest["forget_names"], real["forget"])
         ),
     )
@@ -119,6 +136,10 @@ def _edited(store: Path, rows: Sequence[Row], line: Line) -> dict[str, Edited]:
         if row.name in line.members
         for s in row.surrogates
     }
+
+
+def _seen(edited: Edited | None, how: str) -> Edited | None:
+    return replace(edited, image=veiled(edited.image, how)) if edited else None
 
 
 def png(image: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from unpromptable.reporting import veil
 from unpromptable.reporting.row import Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
@@ -25,11 +26,13 @@ def close(
     histories: dict[str, Path],
     pages: Iterable[Path],
     state: str,
+    pictures: bool = False,
 ) -> bool:
     """Bring the server up to date: step histories, metrics, checkpoints, reports, final states. False where
     it is away.
 
-    experiment: its name. histories: a cell's history.jsonl by the cell. pages: the reports.
+    experiment: its name. histories: a cell's history.jsonl by the cell. pages: the reports. pictures: whether
+    those that hold pictures are sent too.
     """
     try:
         client = connection.client(store)
@@ -42,7 +45,7 @@ def close(
                 _measured(client, ids[row.cell], row, history, metrics, logged)
                 _ended(client, ids[row.cell], row, Path(store) / row.folder / "unlearned", ENDS[state])
         for file in [*pages, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
-            if Path(file).is_file():
+            if Path(file).is_file() and (pictures or veil.plain(Path(file))):
                 client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
         _register(client, experiment, rows, ids)
         told = once.failure(store)

@@ -15,6 +15,7 @@ from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Experiment
 from unpromptable.reporting import figures, groups, pareto, pictures, tables
 from unpromptable.reporting.row import Line, Row
+from unpromptable.reporting.veil import veiled
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
 
@@ -32,11 +33,11 @@ COPIES = 12  # near copies of targets that are shown
 
 @dataclass(frozen=True)
 class Copy:
-    """A near copy of a target: how like it is, and its picture as text."""
+    """A near copy of a target: how like it is, and its picture as text, None where it is left out."""
 
     name: str
     similarity: float
-    picture: str
+    picture: str | None
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,13 @@ def found(
         cells=tables.cells,
         differing=tables.differing(rows),
         doubts=tables.doubts(done),
-        kept_out=_kept_out(store),
+        kept_out=_kept_out(store, experiment.report.pictures),
+        pictures=experiment.report.pictures,
         drawn=_drawn(experiment, done),
         labels=done[0].labels if done else {},
         n=done[0].value("lpips").n if done else 0,
         rates=_rates(store, experiment, done),
-        **_pictures(store, done, rows, lines, folder),
+        **_pictures(store, experiment, rows, lines, folder),
     )
 
 
@@ -147,15 +149,15 @@ def _drawn(experiment: Experiment, done: Sequence[Row]) -> str:
     return f"{words}. Timesteps of training, in thousandths of the process (SISS's code: 999 alone): {each}."
 
 
-def _kept_out(store: Path) -> KeptOut:
-    """What was found in the store's pictures."""
+def _kept_out(store: Path, how: str) -> KeptOut:
+    """What was found in the store's pictures; near copies of a target are seen as it is."""
     file = store / "shared" / "data.safetensors"
     if not file.is_file():
         return KeptOut()
     screened, manifest = data.peek(file, "screened")
     copies = list(manifest.get("copies", {}).items())
     shown = tuple(
-        Copy(name, similarity, _uri(picture))
+        Copy(name, similarity, _embed(veiled(picture, how)))
         for (name, similarity), picture in zip(copies[:COPIES], () if screened is None else screened)
     )
     return KeptOut(manifest.get("said", {}), shown, len(copies) - len(shown))
@@ -180,18 +182,19 @@ def _rates(store: Path, experiment: Experiment, done: Sequence[Row]) -> Rates | 
 
 
 def _pictures(
-    store: Path, done: Sequence[Row], rows: Sequence[Row], lines: Sequence[Line], folder: Path
+    store: Path, experiment: Experiment, rows: Sequence[Row], lines: Sequence[Line], folder: Path
 ) -> dict[str, Any]:
     """The plots, and the pictures of targets, surrogates and models."""
+    how = experiment.report.pictures
     curves = figures.curves_plot(store, rows, lines, folder) if rows else None
     shown = {"curves": embedded(curves) if curves else None}
-    if not done:
+    if not figures.finished(rows):
         return {**shown, "plots": (), "comparison": (), "surrogates": pictures.Surrogates()}
     return {
         **shown,
         "plots": [embedded(figures.forgetting_plot(folder, lines)), embedded(pareto.plot(folder, lines))],
-        "comparison": _embed(pictures.comparison(store, rows, lines)),
-        "surrogates": _embed(pictures.surrogates(store, rows, lines)),
+        "comparison": _embed(pictures.comparison(store, rows, lines, how)),
+        "surrogates": _embed(pictures.surrogates(store, rows, lines, how)),
     }
 
 

@@ -15,6 +15,7 @@ from unpromptable.planning.experiment import Experiment
 from unpromptable.reporting import figures, pictures
 from unpromptable.reporting.row import Row
 from unpromptable.reporting.tables import show
+from unpromptable.reporting.veil import veiled
 from unpromptable.scoring import metric_networks
 from unpromptable.scoring.estimates import Estimate
 from unpromptable.scoring.metrics import lpips_kept
@@ -87,9 +88,18 @@ def _foot(experiment: Experiment, before: Row) -> list[str]:
         f"This prompt: the seeds that were not wrong before (n = {before.value('lpips_kept').n}). Other"
         f" prompts: {others}. {'; '.join(before.labels.values())}.",
         "",
-        "![rows: before, then each method; columns: seeds that were wrong, seeds that were right, other"
-        " prompts; last row: target and screened remember images](figures/prompted.png)",
+        f"![{_described(experiment.report.pictures)}](figures/prompted.png)",
     ]
+
+
+def _described(how: str) -> str:
+    """What the grid shows, in words."""
+    rows, columns = "rows: before, then each method", "seeds that were right, other prompts"
+    if how == "omit":
+        return f"{rows}; columns: {columns}; what shows a target is left out"
+    last = "last row: target and screened remember images"
+    blurred = "; what shows a target is blurred" if how == "blur" else ""
+    return f"{rows}; columns: seeds that were wrong, {columns}; {last}{blurred}"
 
 
 def table(done: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -147,7 +157,10 @@ def grid(store: Path, experiment: Experiment, rows: Sequence[Row]) -> np.ndarray
 def strips(store: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tuple[str, np.ndarray]]:
     """Names and pictures side by side: before and each cell on the same seeds, then the targets and the
     outputs screened from the remember set.
+
+    Seeds that were wrong show a target, and are veiled or left out as the targets are.
     """
+    how = experiment.report.pictures
     arrays, _ = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
     networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
@@ -156,14 +169,17 @@ def strips(store: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tup
         Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})),
         networks,
     )
-    seeds = [*np.flatnonzero(wrong)[:SEEDS], *np.flatnonzero(~wrong)[:SEEDS]]
+    seeds = np.flatnonzero(wrong)[:SEEDS], np.flatnonzero(~wrong)[:SEEDS]
     made = [
         ("before", before),
         *((r.name, data.load(store / r.folder / "after.safetensors")[0]) for r in rows),
     ]
-    lines = [(name, _line(images, seeds)) for name, images in made]
+    lines = [(name, _line(images, *seeds, how)) for name, images in made]
     last = np.concatenate([arrays["forget"], arrays.get("screened", arrays["forget"][:0])[:SCREENED]])
-    return [*lines, ("target, screened", pictures.strip(last)[:, : lines[0][1].shape[1]])]
+    seen = veiled(last, how)
+    if seen is None:
+        return lines
+    return [*lines, ("target, screened", pictures.strip(seen)[:, : lines[0][1].shape[1]])]
 
 
 class Shown:
@@ -173,7 +189,10 @@ class Shown:
         self.forget, self.remember = forget, remember
 
 
-def _line(images: dict[str, np.ndarray], seeds: list[int]) -> np.ndarray:
-    return pictures.strip(
-        np.concatenate([images["samples"][seeds], images.get("others", images["samples"][:0])[:OTHERS]])
-    )
+def _line(images: dict[str, np.ndarray], wrong: np.ndarray, right: np.ndarray, how: str) -> np.ndarray:
+    """Outputs of these seeds and of other prompts, one picture (H, W, 3); white where none may be seen."""
+    samples = images["samples"]
+    seen = veiled(samples[wrong], how)
+    parts = [samples[:0] if seen is None else seen, samples[right]]
+    shown = np.concatenate([*parts, images.get("others", samples[:0])[:OTHERS]])
+    return pictures.strip(shown if len(shown) else np.full_like(samples[:1], 255))
