@@ -1,4 +1,4 @@
-"""python -m pipelines local | plan | size | paper | submit | doctor | compile | train | paint: run an
+"""python -m pipelines local | plan | size | paper | submit | doctor | compile | train | paint | purge: run an
 experiment here or on a cluster, and what one needs.
 """
 
@@ -9,9 +9,9 @@ import sys
 
 from rich.console import Console
 
-from pipelines.cli import cluster, compiled, dry_run, local, paint, paper, size, train
+from pipelines.cli import cluster, compiled, dry_run, local, paint, paper, purge, size, train
 
-COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint)
+COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge)
 POSITIONAL, FILES = ("experiment", "folder", "target"), ("experiment", "target", "package", "mask")
 PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real")
 
@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Make a diffusion model forget images that no prompt can name.",
     )
     verbs = parser.add_subparsers(
-        required=True, metavar="local | plan | size | paper | submit | doctor | compile | train | paint"
+        required=True,
+        metavar="local | plan | size | paper | submit | doctor | compile | train | paint | purge",
     )
     for command in COMMANDS:
         command.add(verbs)

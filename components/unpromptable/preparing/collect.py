@@ -99,7 +99,7 @@ def _removed(
     if found:
         words = "forget images found among the %d real ones and removed from the remember set: %s"
         log.info(words, len(names), ", ".join(found))
-    more = _left_out(names, targets, leave_out, source) - set(found) - set(targets)
+    more = left_out(names, targets, leave_out, source) - set(found) - set(targets)
     if leave_out:
         words = "left out of the remember set for showing the same as a target (remember.leave_out): %s"
         log.info(words, f"{len(more)} images" if more else "none, no other image fits")
@@ -113,7 +113,7 @@ def _removed(
     return removed
 
 
-def _left_out(names: list[str], targets: list[str], leave_out: tuple[str, ...], source: str) -> set[str]:
+def left_out(names: list[str], targets: list[str], leave_out: tuple[str, ...], source: str) -> set[str]:
     """The names that any pattern fits. Raises ValueError for a pattern without {group} that fits none."""
     groups = [glob_escape(re.split(r"[-/][^-/]*$", t)[0]) for t in targets]
     found: set[str] = set()

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # where a database listens that names no port
 # where a driver is not named as its package
@@ -87,6 +89,28 @@ def follow(path: Path, home: str) -> None:
                     ours = f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
                     begins = f"WHERE substr({column} || '/', 1, ?) = ?"
                     file.execute(f"{ours} {begins}", (home, len(old) + 1, len(old) + 1, f"{old}/"))
+
+
+def rewrite(path: Path, change: Callable[[str], str]) -> None:
+    """Change every text of an SQLite file, and leave nothing of what they were in it."""
+    import sqlite3
+
+    with closing(sqlite3.connect(path, timeout=20)) as file:
+        file.execute("PRAGMA secure_delete = ON")
+        with file:
+            tables = file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for (table,) in tables:
+                for _, column, *_ in file.execute(f'PRAGMA table_info("{table}")').fetchall():
+                    _rewrite(file, f'"{table}"', f'"{column}"', change)
+        file.execute("VACUUM")
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _rewrite(file: Any, table: str, column: str, change: Callable[[str], str]) -> None:
+    texts = f"SELECT DISTINCT {column} FROM {table} WHERE typeof({column}) = 'text'"
+    for (old,) in file.execute(texts).fetchall():
+        if change(old) != old:
+            file.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (change(old), old))
 
 
 def reach(address: str) -> None:

@@ -151,6 +151,14 @@ def left(folder: Path) -> dict[str, str]:
     return {name: _name(owner) for name, owner in last.items() if owner.get("state") == "held"}
 
 
+def alive(file: Path, age: float) -> str:
+    """The owner of a lease, written `age` seconds ago, where it is at work; else an empty text."""
+    owner = _parsed(files.read(file))
+    here = owner.get("machine") == machine()
+    at_work = _alive(owner.get("pid", 0)) if here else age < DEAD
+    return _name(owner) if owner.get("state") == "held" and at_work else ""
+
+
 def machine() -> str:
     """Where a process's number means something: one start of a kernel and one space of numbers, else the
     host.
