@@ -153,7 +153,7 @@ def left(folder: Path) -> dict[str, str]:
 
 def alive(file: Path, age: float) -> str:
     """The owner of a lease, written `age` seconds ago, where it is at work; else an empty text."""
-    owner = _parsed(files.read(file))
+    owner = _parsed(direct.read(file))
     here = owner.get("machine") == machine()
     at_work = _alive(owner.get("pid", 0)) if here else age < DEAD
     return _name(owner) if owner.get("state") == "held" and at_work else ""
