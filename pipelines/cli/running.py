@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -75,11 +75,18 @@ def drive(
             child.stdin.close()
             found = watch(child)
         finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)  # the runner and every step's process
-                child.wait()
+            stopped = child.poll() is None
+            _end(child.pid)
+            child.wait()
+            if stopped:
                 say(STOPPED)
     return child.returncode, found
+
+
+def _end(group: int) -> None:
+    """End what is left of a run's processes: the runner and every step's, also where the runner was killed."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def end_with_parent() -> None:

@@ -105,6 +105,13 @@ def test_no_process_outlives_the_command_whatever_ends_it_and_the_next_one_start
     assert start()[0].wait(timeout=20) == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_runner_that_is_killed_takes_its_steps_along(start, number):
+    process, (runner, step), _ = start()
+    os.kill(runner, number)
+    assert process.communicate(timeout=20)[0] == f"(-{int(number)}, ['seen'])\n" and gone([runner, step])
+
+
 def test_another_run_in_the_folder_is_refused_while_one_is_at_work(start, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "PATIENCE", 0.2)
     _, pids, _ = start()
