@@ -84,7 +84,7 @@ def drive(
 
 
 def _end(group: int) -> None:
-    """End what is left of a run's processes: the runner and every step's, also where the runner was killed."""
+    """End what is left of a run: the runner and every step's process, also where the runner was killed."""
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
 
