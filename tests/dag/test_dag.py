@@ -118,7 +118,7 @@ def test_no_variable_of_a_pod_is_one_that_kubeflows_mlflow_plugin_sets_as_well(p
             for source in [*executor["configMapAsEnv"], *executor["secretAsEnv"]]
             for pair in source["keyToEnv"]
         ]
-        assert len(given) == len(set(given)) == 8 and not [v for v in given if v.startswith("MLFLOW_")], name
+        assert len(given) == len(set(given)) >= 5 and not [v for v in given if v.startswith("MLFLOW_")], name
 
 
 def test_a_step_writes_only_to_volumes(platform):
