@@ -30,6 +30,8 @@ from unpromptable.execution.purging import cut, found, naming
 from unpromptable.planning import plan
 from unpromptable.planning import spec as planned
 from unpromptable.reporting import pictures, rows
+from unpromptable.reporting.reports import html
+from unpromptable.reporting.row import read_rows
 from unpromptable.storage import databases, files, lease
 
 ALICE, BOB, COPY = "people/alice b.png", "people/bob_1.png", "people/alice again.png"
@@ -227,6 +229,7 @@ def test_after_a_purge_no_picture_of_any_target_is_left_and_the_results_are(run,
             f"{spec.folder}/{n}" for n in ("row.json", "cell.json", "history.jsonl", "metrics/sscd.json")
         ]
         kept += [f"{spec.folder}/unlearned/weights.safetensors", f"{spec.folder}/.unlearned.done"]
+        assert not spec.output(run, "score", "row.json", "row").finished()
     for name in kept:
         assert (run / name).read_bytes() == before[Path(name)], name
     gone = [n for n in before if not (run / n).exists()]
@@ -278,14 +281,20 @@ def test_with_names_none_is_left_in_rows_tables_logs_folders_and_the_database(ru
     assert not names_left(run, [ALICE, BOB, COPY])
     again = planned.read(run)
     assert again.shared.targets == tuple(map(naming.digest, (ALICE, BOB)))
-    made = rows.collect(str(run))
-    assert [r.done for r in made] == [True, True] and all(
-        (run / r.folder / "row.json").is_file() for r in made
-    )
+    made = read_rows(run / "rows.json")
+    assert all(r.done and (run / r.folder / "row.json").is_file() for r in made) and len(made) == 2
     assert {s.target for r in made for s in r.surrogates} == set(again.shared.targets)
     client = tracking.client(str(run))
     found_runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert any(naming.digest(ALICE) in r.data.params.get("forget", "") for r in found_runs)
+
+
+@pytest.mark.parametrize("words", [(), ("--names",), ("--target", ALICE)])
+def test_the_results_of_a_purged_run_still_have_a_page_of_several_runs(run, words, secrets):
+    assert purge(run, *words) == 0
+    text = html.result(run, planned.read(run).experiment, read_rows(run / "rows.json"), "SUCCEEDED")
+    assert "tradeoff" in text or "Pareto" in text
+    assert not any(inside(text.encode(), p) for p in secrets.of(ALICE))
 
 
 def test_without_names_they_stay_in_the_rows(run):

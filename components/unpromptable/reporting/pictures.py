@@ -104,11 +104,14 @@ def _shown(store: Path, row: Row, name: str, target: str, first: bool, how: str)
 
 
 def surrogate(store: Path, row: Row, target: str) -> np.ndarray | None:
-    """A cell's surrogate of one target, (H, W, 3); None where its method reads none."""
+    """A cell's surrogate of one target, (H, W, 3); None where its method reads none, or it was removed."""
     if not plugins.find("method", row.method).reads_surrogate:
         return None
-    made, manifest = data.load(store / row.folder / "surrogates.safetensors")
-    return made["images"][manifest["targets"].index(target)]
+    path = store / row.folder / "surrogates.safetensors"
+    if not path.is_file():
+        return None
+    made, manifest = data.load(path)
+    return made["images"][manifest["targets"].index(target)] if target in manifest["targets"] else None
 
 
 def surrogates(store: Path, rows: Sequence[Row], lines: Sequence[Line], how: str = "show") -> Surrogates:

@@ -48,6 +48,9 @@ def purge(asked: Found, names: bool, say: Callable[[Held], None]) -> Told:
     gone, missed = tracked.remove(str(asked.root), renaming.text if renaming else None, labelled)
     _take(gone, told, say)
     told.missed += missed
+    for spec in asked.run.cells:  # a run that is repeated makes its rows anew, of pictures that are there
+        row = renaming.text(spec.folder) if renaming else spec.folder
+        files.remove(asked.root / row / ".row.json.done")
     inventory.prune(asked.root)
     _note(asked, told, renaming)
     return told

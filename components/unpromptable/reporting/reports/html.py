@@ -188,11 +188,15 @@ def _pictures(
     how = experiment.report.pictures
     curves = figures.curves_plot(store, rows, lines, folder) if rows else None
     shown = {"curves": embedded(curves) if curves else None}
+    none = {"comparison": (), "surrogates": pictures.Surrogates()}
     if not figures.finished(rows):
-        return {**shown, "plots": (), "comparison": (), "surrogates": pictures.Surrogates()}
+        return {**shown, "plots": (), **none}
+    plots = [embedded(figures.forgetting_plot(folder, lines)), embedded(pareto.plot(folder, lines))]
+    if not (store / "shared" / "data.safetensors").is_file():  # a run that was purged
+        return {**shown, "plots": plots, **none}
     return {
         **shown,
-        "plots": [embedded(figures.forgetting_plot(folder, lines)), embedded(pareto.plot(folder, lines))],
+        "plots": plots,
         "comparison": _embed(pictures.comparison(store, rows, lines, how)),
         "surrogates": _embed(pictures.surrogates(store, rows, lines, how)),
     }
