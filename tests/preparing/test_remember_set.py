@@ -282,6 +282,6 @@ def test_the_page_shows_what_was_left_out_as_a_copy(tmp_path):
     (tmp_path / "shared").mkdir()
     manifest = {"copies": {"a<b>.png": 0.98}, "said": {"no kind of picture that is read (.txt)": "1: x.txt"}}
     data.save(tmp_path / "shared" / "data.safetensors", {"screened": picture}, manifest)
-    found = html._kept_out(tmp_path)
+    found = html._kept_out(tmp_path, "show")
     assert found.copies[0].name == "a<b>.png" and found.copies[0].picture.startswith("data:image/png")
-    assert found.said == manifest["said"] and html._kept_out(tmp_path / "nowhere") == html.KeptOut()
+    assert found.said == manifest["said"] and html._kept_out(tmp_path / "nowhere", "show") == html.KeptOut()
