@@ -47,9 +47,7 @@ def stop(store: str, experiment: str) -> None:
     """End a step that all cells share as failed where one of these failed. Raises RuntimeError with its
     reason.
     """
-    told = once.failure(store)
-    if told:
-        raise RuntimeError(f"{told['step']}: {told['error']}")
+    once.stop(store)
 
 
 @opened
@@ -99,13 +97,13 @@ def _report(store: str, experiment: str, state: str | None, to: str, part: str) 
     mine = parts.read(part)
     # before the rows are read: of two runs that end together, the later one sees all
     parts.note(store, mine, "ended")
-    found = _waiting(rows.collect(store), store, mine)
+    run = planned.read(store) if planned.planned(store) else None
+    found = _waiting(rows.of_all(run, store), run, store, mine) if run else []
     state = verdict(found, state)
     found = found if state == "TERMINATED" else [_lost(row, store) for row in found]
     write_rows(Path(store) / "rows.json", found)
-    if not planned.planned(store):
+    if run is None:
         return _without_plan(Path(store), to)
-    run = planned.read(store)
     write_rows(Path(store) / "groups.json", groups.collect(found, run.experiment.paper))
     histories = {r.cell: Path(store) / r.folder / "history.jsonl" for r in found}
     drawn = [fingerprints.of(files.fetch(h)) if files.fetch(h).is_file() else "" for h in histories.values()]
@@ -130,12 +128,12 @@ def _report(store: str, experiment: str, state: str | None, to: str, part: str) 
     progress.event(store, "", "report", "done", str(page))
 
 
-def _waiting(found: list[Row], store: str, mine: parts.Part) -> list[Row]:
+def _waiting(found: list[Row], run: planned.Run, store: str, mine: parts.Part) -> list[Row]:
     """The rows, of which the unfinished ones wait for the other runs of this sweep that are at work."""
     busy = parts.at_work(store, mine)
     if not busy:
         return found
-    ours = {spec.folder for spec in mine.of(planned.read(store).longest_first())}
+    ours = {spec.folder for spec in mine.of(run.longest_first())}
     told = f"not finished yet; run {', '.join(map(str, busy))} of {mine.total} of this sweep is at work"
     waits = lambda r: r.error == rows.UNFINISHED and r.folder not in ours
     return [replace(r, status="waiting", error=told) if waits(r) else r for r in found]

@@ -25,17 +25,15 @@ def sample(cell: str, store: str, pod: int, pods: int) -> None:
 
     Raises RuntimeError where the base model's images cannot be drawn, since no cell can be judged then.
     """
-    run = planned.read(store, cell)
-    spec = run.of(cell.rpartition("/")[2])
+    run, spec = planned.one(store, cell)
     for shard in run.shards[pod::pods]:
         with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
             draw = lambda path, bar, shard=shard: _draw(path, run, spec, shard, store, bar)
             once.guarded(_output(spec, store, shard), draw)
-    told = once.failure(store)
-    if spec.cell is None and told:
-        raise RuntimeError(f"{told['step']}: {told['error']}")
-    if spec.cell is None and all(_output(spec, store, shard).finished() for shard in run.shards):
-        gather(run, spec, store)
+    if spec.cell is None:
+        once.stop(store)
+        if all(_output(spec, store, shard).finished() for shard in run.shards):
+            gather(run, spec, store)
 
 
 def gathered(spec: Spec) -> str:

@@ -22,8 +22,7 @@ from .warm_client import warmed
 @warmed
 def score(cell: str, store: str, summary_to: str = "", page_to: str = "") -> dict[str, float]:
     """The numbers of a cell, by name; what the Kubeflow UI shows of it goes to the two files."""
-    run = planned.read(store, cell)
-    spec = run.of(cell.rpartition("/")[2])
+    run, spec = planned.one(store, cell)
     before, after = (sample_step.gather(run, one, store) for one in (run.shared, spec))
     output = spec.output(store, "score", "row.json", "row")
     once.guarded(output, lambda path, bar: _row(path, run, spec, store, before, after))

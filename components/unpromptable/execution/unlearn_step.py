@@ -20,8 +20,7 @@ from .warm_client import warmed
 @warmed
 def unlearn(cell: str, store: str, unlearned_path: str) -> None:
     """Make a cell's surrogates and its model, which `unlearned_path` gets too."""
-    run = planned.read(store, cell)
-    spec = run.of(cell.rpartition("/")[2])
+    run, spec = planned.one(store, cell)
     files.write_text(spec.place(store).path("cell.json"), spec.to_text())
     edit(spec, store)
     output = spec.output(store, "unlearn", "unlearned", "unlearned")

@@ -177,9 +177,7 @@ def _check_model(experiment: Experiment) -> None:
     """The base model's files, where they are here: its family must read them, and sample as the experiment
     asks.
     """
-    source = experiment.model
-    shipped = Path(str(resources.files("unpromptable"))) / "miniature" / source.name
-    folder = shipped if source.source == "miniature" else Path(source.source)
+    folder = stages.base_folder(experiment)
     if folder.is_dir():
         experiment.family.check(folder, experiment)
 

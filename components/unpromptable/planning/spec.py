@@ -140,6 +140,12 @@ def read(store: str | Path, cell: str = "") -> Run:
     return Run.from_text(files.fetch(Path(store) / FILE).read_text(), cell.rpartition("/")[2])
 
 
+def one(store: str | Path, cell: str) -> tuple[Run, Spec]:
+    """The run that was planned in a store, and in it the spec that a step's id stands for."""
+    run = read(store, cell)
+    return run, run.of(cell.rpartition("/")[2])
+
+
 def planned(store: str | Path) -> bool:
     """Whether there is a plan in a store."""
     return files.fetch(Path(store) / FILE).is_file()

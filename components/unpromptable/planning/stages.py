@@ -168,10 +168,14 @@ def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
     )
 
 
-def _base(experiment: Experiment) -> list[str]:
+def base_folder(experiment: Experiment) -> Path:
+    """Where the base model's files lie: in the package, or in a folder, which is there for no hub's name."""
     source = experiment.model
-    folder = SHIPPED / source.name if source.source == "miniature" else Path(source.source)
-    return fingerprints.tree(folder, time=source.source != "miniature")
+    return SHIPPED / source.name if source.source == "miniature" else Path(source.source)
+
+
+def _base(experiment: Experiment) -> list[str]:
+    return fingerprints.tree(base_folder(experiment), time=experiment.model.source != "miniature")
 
 
 def _networks(experiment: Experiment) -> list[str]:

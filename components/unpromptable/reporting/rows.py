@@ -8,7 +8,7 @@ from typing import Any
 
 from unpromptable.planning import spec as planned
 from unpromptable.planning.experiment import Experiment, to_json
-from unpromptable.planning.spec import Spec
+from unpromptable.planning.spec import Run, Spec
 from unpromptable.storage import attempts, once
 
 from .row import Row
@@ -45,7 +45,11 @@ def collect(store: str, folder: str = "") -> list[Row]:
     """
     if not planned.planned(store):
         return []
-    run = planned.read(store, folder)
+    return of_all(planned.read(store, folder), store)
+
+
+def of_all(run: Run, store: str) -> list[Row]:
+    """The same of a run that was read."""
     return [of(run.experiment, spec, store) for spec in run.cells]
 
 

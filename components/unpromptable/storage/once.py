@@ -51,6 +51,13 @@ def failure(store: str | Path) -> dict[str, Any] | None:
     return noted(place.shared(store))
 
 
+def stop(store: str | Path) -> None:
+    """Raise RuntimeError with its reason where a step that all cells share failed."""
+    told = failure(store)
+    if told:
+        raise RuntimeError(f"{told['step']}: {told['error']}")
+
+
 def noted(at: Place) -> dict[str, Any] | None:
     """What stopped a step of a cell, as `failure` has it of the shared ones."""
     note = at.fetched(NOTE)
