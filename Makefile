@@ -8,7 +8,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 include images/base.env
 
-.PHONY: demo paper lint test test-slow ui compile lock images pin
+.PHONY: demo paper lint test test-slow bench ui compile lock images pin
 demo: $(VENV)/.installed
 	$(RUN) -m pipelines local pipelines/experiments/demo.yaml --out $(OUT)
 
@@ -26,6 +26,9 @@ test: $(VENV)/.installed # ~/go/bin is where the line about helm puts it
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow
+
+bench: $(VENV)/.installed # ratios into runs/bench.json and runs/bench.png; see tests/benchmarks
+	for file in $(filter-out %/paired.py,$(wildcard tests/benchmarks/*.py)) tests/benchmarks/paired.py; do $(RUN) $$file || exit 1; done
 
 ui: $(VENV)/.installed
 	@echo "open http://127.0.0.1:5000, choose Model training (top left), then the experiment; stop with Ctrl-C"
