@@ -48,3 +48,20 @@ def test_no_noise_cannot_explain_a_difference():
 def test_lambda_falls_from_one_to_095_with_the_papers_beta():
     weight = equations.remember_weight(torch.tensor([0, 999]), 5e-5)
     assert weight.tolist() == pytest.approx([1.0, 0.95005])
+
+
+def test_a_posterior_mean_is_the_nearest_picture_at_fine_noise_and_the_plain_mean_at_coarse():
+    near = draw(2, 5, 3, 4, 4)
+    x0 = near[:, 2] + 0.01 * draw(2, 3, 4, 4)
+    fine, coarse = (torch.full((2,), s, dtype=torch.float64) for s in (0.9999, 1e-6))
+    mean = lambda s: equations.posterior_mean(s.view(-1, 1, 1, 1) * x0, near, s, (1 - s**2).sqrt())
+    torch.testing.assert_close(mean(fine), near[:, 2], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(mean(coarse), near.mean(1), rtol=1e-3, atol=1e-3)
+
+
+def test_a_posterior_mean_weighs_two_pictures_as_bayes_does():
+    # at signal 0.6, noise 0.8: densities exp(-(x - 0.6 a)^2 / (2 * 0.64)) of one number
+    near, x = torch.tensor([[[[[1.0]]], [[[-1.0]]]]]), torch.tensor([[[[0.3]]]])
+    a, b = np.exp(-((0.3 - 0.6) ** 2) / 1.28), np.exp(-((0.3 + 0.6) ** 2) / 1.28)
+    got = equations.posterior_mean(x, near, torch.tensor([0.6]), torch.tensor([0.8]))
+    assert float(got) == pytest.approx((a - b) / (a + b), rel=1e-6)

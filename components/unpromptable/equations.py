@@ -46,6 +46,18 @@ def implied_noise(x_t: Tensor, x0: Tensor, signal: Tensor, noise: Tensor) -> Ten
     return (x_t - over(signal, x0) * x0) / over(noise, x0)
 
 
+def posterior_mean(x_t: Tensor, candidates: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """The mean of K pictures weighed by how likely each is to have become x_t, softmax(-|v_k|^2 / 2) with v_k
+    Eq. 10's noise.
+
+    x_t: (B, C, H, W). candidates: (B, K, C, H, W). signal, noise: (B,), noise above 0. (B, C, H, W).
+    """
+    x, s, n = candidates.double(), signal.double(), noise.double()
+    implied = (x_t.double().unsqueeze(1) - over(s, x) * x) / over(n, x)
+    weights = torch.softmax(-implied.square().flatten(2).sum(2) / 2, 1)
+    return (weights.view(*weights.shape, 1, 1, 1) * x).sum(1).to(x_t.dtype)
+
+
 def network_target(prediction: str, x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
     """What a network of this prediction should output: eps, v = signal*eps - noise*x0 (Salimans 2022), or x0
     itself.

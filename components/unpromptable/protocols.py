@@ -64,6 +64,7 @@ class Editor(Protocol):
     """Makes the surrogate of each target: the picture that the forget image is mapped to."""
 
     redraws: ClassVar[bool] = False  # whether the trainer takes another remember image at every update
+    neighbours: ClassVar[bool] = False  # whether it has `nearest(scene)`, (F, k, H, W, 3), which x_t weighs
     together: ClassVar[str] = ""  # the setting whose values are all asked for at once; empty is none
     flop: ClassVar[float] = 0.0  # per target, of the editor's own networks, for costs
     small: ClassVar[Mapping[str, Any]] = {}  # settings with which tests edit two small portraits in seconds
@@ -77,8 +78,7 @@ class Editor(Protocol):
 
     def edit_many(self, scene: Scene, values: Sequence[Any]) -> list[np.ndarray]:
         """What `edit` gives at each of these values of the setting `together`, in their order."""
-        made = (replace(self, **{self.together: value}) for value in values)  # type: ignore[type-var] # a dataclass
-        return [one.edit(scene) for one in made]
+        return [replace(self, **{self.together: v}).edit(scene) for v in values]  # type: ignore[type-var]
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
         """The files that `edit` will read for these targets: part of the surrogates' identity.

@@ -130,3 +130,18 @@ def test_shifted_betas_raise_the_signal_to_noise_ratio_by_the_resolution():
     ratio = (snr[0] / (1 - snr[0])) / (snr[1] / (1 - snr[1]))
     np.testing.assert_allclose(ratio[[0, 250, 999]], 64, rtol=1e-3)
     np.testing.assert_allclose(shifted_betas(256), np.linspace(1e-4, 0.02, 1000), rtol=1e-5)
+
+
+def test_neighbours_are_the_nearest_remember_images_and_the_picture_is_their_mean(scene):
+    editor = plugins.make("editor", "neighbours", {"k": 2})
+    near = editor.nearest(scene)
+    for target, found in zip(scene.forget.astype(float), near):
+        far = np.square(scene.remember - target).sum((1, 2, 3))
+        np.testing.assert_array_equal(found, scene.remember[np.argsort(far, kind="stable")[:2]])
+    np.testing.assert_allclose(editor.edit(scene), near.mean(1), atol=0.5)
+
+
+def test_more_neighbours_than_remember_images_are_refused(scene):
+    editor = plugins.make("editor", "neighbours", {"k": 999})
+    with pytest.raises(ValueError, match="neighbours.k is 999, but only"):
+        editor.edit(scene)

@@ -158,3 +158,39 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(toy, toy_batch):
 def test_a_wrong_setting_says_what_is_allowed(name, settings, words):
     with pytest.raises(ValueError, match=words):
         plugins.make("method", name, settings)
+
+
+def retrack(toy, b, near, weight):
+    """Both terms in ReTrack's own form: every neighbour's error, weighed; pixels summed, images averaged."""
+    w, r, f, _, eps, signal, noise, _ = parts(toy, b)
+    other_signal, other_noise = (v.numpy()[:, None] for v in toy.schedule(b.t_other))
+    f_t = other_signal * f + other_noise * eps
+    implied = (f_t[:, None] - other_signal[:, None] * near) / other_noise[:, None]
+    p = np.exp(-(implied**2).sum(-1) / 2)
+    p /= p.sum(1, keepdims=True)
+    forget = sum(slope(w, f_t, implied[:, k], p[:, k]) for k in range(near.shape[1]))
+    return weight * forget + (1 - weight) * slope(w, signal * r + noise * eps, eps)
+
+
+def test_retracks_one_target_has_the_gradient_of_its_sum_over_neighbours(toy, toy_batch):
+    import dataclasses
+
+    drawn = torch.randn(
+        len(toy_batch.t), 3, *toy_batch.forget.shape[1:], generator=torch.Generator().manual_seed(3)
+    )
+    near = toy_batch.forget.unsqueeze(1) + 0.2 * drawn.to(toy_batch.forget.dtype)
+    b = dataclasses.replace(toy_batch, neighbours=near, t_other=toy_batch.t.flip(0))
+    got, values = run(toy, b, "retrack", weight=0.3)
+    wanted = retrack(toy, b, near.flatten(2).numpy(), 0.3)
+    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-12)
+    plain, _ = run(toy, dataclasses.replace(b, neighbours=None), "retrack", weight=0.3)
+    assert np.abs(plain - wanted).max() > 1e-3 * np.abs(wanted).max()
+
+
+def test_the_papers_method_leads_to_neighbours_with_its_own_weights_and_surgery(toy, toy_batch):
+    import dataclasses
+
+    near = torch.stack([toy_batch.surrogate, toy_batch.surrogate], 1)
+    wanted, _ = run(toy, toy_batch, "surrogate", beta=2e-4)
+    got, _ = run(toy, dataclasses.replace(toy_batch, neighbours=near), "surrogate", beta=2e-4)
+    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-12)

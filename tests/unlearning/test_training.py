@@ -247,3 +247,24 @@ def test_a_folder_of_another_kind_is_refused_by_name(tmp_path):
 def test_settings_out_of_range_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         build(Training, change, "training")
+
+
+def test_a_cell_led_to_its_neighbours_trains_on_them_whatever_the_mean_picture_shows(tmp_path, tiny):
+    from unpromptable import data
+
+    draw = lambda *n: np.random.default_rng(len(n)).integers(
+        0, 256, (*n, tiny.size, tiny.size, 3), dtype=np.uint8
+    )
+    near, real = draw(1, 3), draw(6)
+    names = [f"{i}-0" for i in range(5)]
+    data.save(
+        tmp_path / "d",
+        {"real": real[:5], "forget": real[5:]},
+        {"names": names, "forget_names": ["x-0"], "removed": []},
+    )
+    data.save(tmp_path / "s", {"images": real[5:], "neighbours": near}, {"targets": ["x-0"]})
+    cell = dataclasses.replace(CELL, forget=("x-0",))
+    images = training.Images.load(cell, tmp_path / "d", tmp_path / "s")
+    batch = training.draw_batch(tiny, Training(batch=4), images, 0, 0, False)
+    assert batch.neighbours.shape[:2] == (4, 3)
+    np.testing.assert_array_equal(tiny.decode(batch.neighbours[2]), near[0])

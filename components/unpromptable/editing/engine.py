@@ -70,8 +70,13 @@ def edit(
     for cell, images in zip(cells, many):
         distances = check.distances(first.forget, images, cell.editor.made.redraws)
         told = {**shared, "editor": to_json(cell)["editor"], "distances": distances}
-        found.append(({"images": images}, told))
+        found.append(({"images": images, **_nearest(cell.editor.made, scene)}, told))
     return found
+
+
+def _nearest(editor: Any, scene: EditContext) -> dict[str, np.ndarray]:
+    """The neighbours of an editor that leads to them, as an array of the artifact."""
+    return {"neighbours": editor.nearest(scene)} if editor.neighbours else {}
 
 
 def _edited(cells: list[Cell], scene: EditContext) -> list[np.ndarray]:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from unpromptable import equations
 
-SPLIT = ("remember", "forget", "surrogate", "t", "eps", "t_other", "prompts")  # what has one entry per image
+# what has one entry per image
+SPLIT = ("remember", "forget", "surrogate", "neighbours", "t", "eps", "t_other", "prompts")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Batch:
     reference: Any = None  # the untouched model, for methods that say `reads_reference`
     # the prompt of each remember image, where some are of other prompts than the experiment's
     prompts: tuple[str, ...] = ()
+    # (B, K, C, H, W), the forget images' neighbours, of which x_t weighs the surrogate
+    neighbours: Tensor | None = None
 
     def parts(self) -> Iterator[tuple[float, Batch]]:
         """Micro-batches with their share of the batch."""
@@ -41,8 +44,12 @@ class Batch:
     def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
         """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to
         `towards` (Eqs. 8-11).
+
+        Towards the surrogate, where the batch has neighbours, it is their posterior mean at x_t.
         """
         x_t = equations.noisy(image, self.eps, *model.schedule(self.t))
+        if towards is self.surrogate and self.neighbours is not None:
+            towards = equations.posterior_mean(x_t, self.neighbours, *model.schedule(self.t))
         wanted = (
             model.target(image, self.eps, self.t)
             if towards is image

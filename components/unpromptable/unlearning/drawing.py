@@ -33,6 +33,9 @@ class Images:
     targets: tuple[str, ...]
     others: np.ndarray | None = None
     prompts: tuple[str, ...] = ()
+    neighbours: np.ndarray | None = (
+        None  # (F, K, H, W, 3): remember images near each target, if it is led there
+    )
 
     @classmethod
     def load(cls, cell: Cell, data_path: str | Path, surrogates: str | Path) -> Images:
@@ -47,6 +50,7 @@ class Images:
             cell.forget,
             arrays.get("remember_others"),
             tuple(manifest.get("remember_others_prompts", ())),
+            painted.get("neighbours"),
         )
 
 
@@ -69,7 +73,16 @@ def draw_batch(model, settings: Training, images: Images, which: int, step: int,
     t, other = (model.times(x.to(model.device)) for x in (t, other))
     how = {"reduction": settings.reduction, "micro": settings.micro_batch}
     branches = (remember, forget, surrogate)
-    return Batch(*branches, t, eps.to(model.device), g, **how, t_other=other, prompts=prompts)
+    near = None if images.neighbours is None else _each(model, images.neighbours[now])
+    return Batch(
+        *branches, t, eps.to(model.device), g, **how, t_other=other, prompts=prompts, neighbours=near
+    )
+
+
+def _each(model, pictures: np.ndarray) -> torch.Tensor:
+    """Pictures (B, K, H, W, 3) in model space, (B, K, C, h, w)."""
+    encoded = model.encode(pictures.reshape(-1, *pictures.shape[2:]))
+    return encoded.unflatten(0, pictures.shape[:2])
 
 
 def _with_others(

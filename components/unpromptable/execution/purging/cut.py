@@ -69,7 +69,7 @@ def _surrogates(arrays: Arrays, manifest: Manifest, targets: tuple[str, ...]) ->
     told = {**manifest, "targets": [manifest["targets"][i] for i in stay]}
     if "distances" in manifest:
         told["distances"] = [d for d in manifest["distances"] if d["target"] not in targets]
-    return {**arrays, "images": arrays["images"][stay]}, told
+    return {**arrays, **{k: arrays[k][stay] for k in ("images", "neighbours") if k in arrays}}, told
 
 
 def _data(arrays: Arrays, manifest: Manifest, targets: tuple[str, ...], run: Run) -> tuple[Arrays, Manifest]:
