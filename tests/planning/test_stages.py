@@ -55,6 +55,12 @@ def test_a_setting_redoes_what_it_touches(setting, value, redone):
     assert changed(keys(), keys(**{setting: value})) == redone
 
 
+def test_a_training_that_ends_by_the_injection_test_depends_on_the_test():
+    early = {"training.until": 0.4}
+    redone = {"before samples", *of("unlearned", *ALL)}
+    assert changed(keys(**early), keys(**early, **{"injection.stride": 10})) == redone
+
+
 @pytest.fixture
 def edited(monkeypatch, tmp_path):
     """Give a module of the package another text, as an editor would."""

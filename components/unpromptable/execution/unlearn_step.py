@@ -12,6 +12,7 @@ from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Run, Spec
 from unpromptable.storage import files, once, place
 
+from . import gate
 from .opened import opened
 from .warm_client import warmed
 
@@ -49,8 +50,9 @@ def _train(path: Path, run: Run, spec: Spec, store: str, bar: Callable) -> None:
     images = training.Images.load(spec.cell, shared.fetched("data.safetensors"), surrogates)
     model = run.experiment.family.model.load(shared.fetched("pretrained"), device.best(), run.experiment)
     began = time.monotonic()
+    asked = gate.judge(spec.cell, run.experiment, model, images.forget)
     with tracking.live(spec.run_id, folder / "history.jsonl"):
-        summary = training.unlearn(spec.cell, model, images, folder, bar)
+        summary = training.unlearn(spec.cell, model, images, folder, bar, asked)
     model.save(path)
     seconds = round(time.monotonic() - began, 2)
     (path / "training.json").write_text(json.dumps({**summary, "seconds": seconds}))

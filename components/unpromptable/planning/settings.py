@@ -225,6 +225,12 @@ class Training:
     # paper's, of the prompt alone
     others: Share = 0.0
     save_every: Updates = 60  # updates between the states that a stopped run resumes from
+    # similarity of the denoised target, before and after, below which a target's updates end; 0 takes all
+    # `steps`, which are the most that a target gets otherwise
+    until: Share = 0.0
+    until_every: Updates = 20  # updates between the tests of it, each the work of some two updates
+    # thousandths per step of that test's chain; the row's own test is finer
+    until_stride: Thousandths = 25
 
     def rate(self, update: int) -> float:
         """The learning rate of update 0..steps-1 of a target."""
@@ -235,6 +241,11 @@ class Training:
         if self.t_min > self.t_max:
             raise ValueError(
                 f"training.t_min is {self.t_min} and training.t_max {self.t_max}; t_min may be at most t_max"
+            )
+        if self.until and self.cooldown == 1:
+            raise ValueError(
+                "training.cooldown is 1, so the rate falls from the first update on and training.until can"
+                " end nothing early; lower the one, or set the other to 0"
             )
         if self.others and not round(self.others * self.batch):
             raise ValueError(

@@ -106,7 +106,11 @@ class Stages:
         method = cell.method.made
         said = {k: v for k, v in to_json(cell).items() if k not in ("name", "group", "editor")}
         modules = ["unpromptable.unlearning.training", type(method).__module__]
-        return self._of([], modules, self.edit(cell), said)
+        # a training that ends by the injection test also depends on what tests it
+        tested = ["injection", "networks"] if cell.training.until else []
+        testing = ["unpromptable.sampling.chains", "unpromptable.execution.gate"] if tested else []
+        networks = self.read.networks if tested else None
+        return self._of(tested, [*modules, *testing], self.edit(cell), said, networks)
 
     @_once
     def after(self, cell: Cell) -> str:

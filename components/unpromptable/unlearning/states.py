@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -15,7 +16,7 @@ STATE, HISTORY = "resume.safetensors", "history.jsonl"
 
 
 def save(folder: Path, model, optimizer, step: int) -> None:
-    """Write and publish the state after `step` updates, and the history up to it."""
+    """Write and publish the state before update `step`, counted from 0, and the history up to it."""
     from safetensors.torch import save_file
 
     weights = {f"model.{k}": v.clone() for k, v in model.state().items()}
@@ -26,7 +27,9 @@ def save(folder: Path, model, optimizer, step: int) -> None:
 
 
 def resume(folder: Path, model, optimizer) -> int:
-    """Load the last state and cut the history to it; the number of updates done, 0 where there is none."""
+    """Load the last state and cut the history to it; the number of the update to go on at, 0 where there is
+    none.
+    """
     from safetensors.torch import load_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,8 @@ def resume(folder: Path, model, optimizer) -> int:
     step = int(state["step"])
     model.restore({k[6:]: v for k, v in state.items() if k.startswith("model.")})
     moments.restore(optimizer, state)
-    files.write_text(history, "".join(f"{line}\n" for line in history.read_text().splitlines()[:step]))
+    lines = [line for line in history.read_text().splitlines() if json.loads(line)["step"] <= step]
+    files.write_text(history, "".join(f"{line}\n" for line in lines))
     log.info("resuming at update %d", step + 1)
     return step
 

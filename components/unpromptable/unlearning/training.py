@@ -19,13 +19,17 @@ from unpromptable.storage.once import CellFailed
 
 from . import fit_memory, states
 from .drawing import Images, draw_batch
+from .stopping import Judge, Stopping
 
 
-def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> dict[str, Any]:
+def unlearn(
+    cell: Cell, model, images: Images, folder: Path, progress=None, judge: Judge | None = None
+) -> dict[str, Any]:
     """Forget the targets one after another, weights carried over, and return a summary.
 
     `folder` receives history.jsonl and, while training, resume.safetensors; a stopped run continues there and
-    ends with the numbers of an unbroken one. Raises ValueError on a loss or weights that are not finite.
+    ends with the numbers of an unbroken one. judge: the similarity of a target to what the model makes of
+    it, which `training.until` asks. Raises ValueError on a loss or weights that are not finite.
     """
     from accelerate import Accelerator
 
@@ -34,26 +38,30 @@ def unlearn(cell: Cell, model, images: Images, folder: Path, progress=None) -> d
     method, redraws = cell.method.made, cell.editor.made.redraws
     optimizer, total = _optimizer(model, settings), settings.steps * len(images.targets)
     reference = model.reference() if method.reads_reference else None
-    start = states.resume(folder, model, optimizer)
+    step, stopping = states.resume(folder, model, optimizer), Stopping(settings, judge)
+    done = stopping.recall(folder / states.HISTORY)
     with (folder / states.HISTORY).open("a") as history:
-        for step in range(start, total):
+        while step < total:
             which = step // settings.steps
             draw = lambda: draw_batch(model, settings, images, which, step, redraws)
             fresh = lambda: replace(draw(), reference=reference)
             with accelerator.autocast():
                 values, settings = fit_memory.fitting(method, model, settings, fresh)
             _check_finite(values, cell, step)
-            values |= _descend(model, optimizer, settings, step)
+            values |= _descend(model, optimizer, settings, stopping.rate(step))
+            values |= stopping.check(model, step)
+            done, after = done + 1, stopping.after(step)
             history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")
-            if (step + 1) % settings.save_every == 0 and step + 1 < total:
+            if after < total and (after % settings.save_every == 0 or after != step + 1):
                 history.flush()
                 _check_weights(model, cell, step)
-                states.save(folder, model, optimizer, step + 1)
+                states.save(folder, model, optimizer, after)
             if progress:
-                progress(step + 1, total, _line(step + 1, total, values))
+                progress(after, total, _line(step + 1, total, values))
+            step = after
     _check_weights(model, cell, total - 1)
     states.drop(folder)
-    return {"steps": total, "parameters": sum(p.numel() for p in model.trained())}
+    return {"steps": done, "parameters": sum(p.numel() for p in model.trained())}
 
 
 def _optimizer(model, settings: Training) -> torch.optim.Optimizer:
@@ -61,14 +69,14 @@ def _optimizer(model, settings: Training) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.trained(), lr=settings.lr, **how)
 
 
-def _descend(model, optimizer: torch.optim.Optimizer, settings: Training, step: int) -> dict[str, float]:
-    """One step by the gradients that a method left; where their norm is bounded, what it was."""
+def _descend(model, optimizer: torch.optim.Optimizer, settings: Training, rate: float) -> dict[str, float]:
+    """One step at this rate by the gradients that a method left; where their norm is bounded, what it was."""
     found = {}
     if settings.max_grad_norm:
         norm = torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm)
         found = {"norm": float(norm)}
     for group in optimizer.param_groups:
-        group["lr"] = settings.rate(step % settings.steps)
+        group["lr"] = rate
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return found

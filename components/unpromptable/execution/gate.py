@@ -1,0 +1,33 @@
+"""The cheap test that a training with `training.until` asks on its way: is the target forgotten?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from unpromptable.planning.experiment import Cell, Experiment
+
+# apart from the draws that the row is judged by, so that no training ends on the very numbers it is shown by
+SEED = 1 << 20
+
+
+def judge(cell: Cell, experiment: Experiment, model: Any, forget: Any) -> Callable[[Any, int], float] | None:
+    """(model, number of the target) -> mean SSCD of the target denoised before and after, by coarse chains.
+
+    None where the cell does not stop early. model: as it is before any update; it denoises every target
+    once, here. forget: (F, H, W, 3). With several targets only the present one is tested.
+    """
+    from unpromptable.sampling import chains
+    from unpromptable.scoring import metric_networks
+
+    if not cell.training.until:
+        return None
+    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    test, stride = experiment.injection, max(experiment.injection.stride, cell.training.until_stride)
+
+    def denoised(now: Any, which: int) -> Any:
+        drawn = (test.draws, test.seed + SEED, test.siss_compat, None, stride)
+        return networks.descriptor(chains.inject(now, forget[which], test.t, *drawn))
+
+    before = [denoised(model, which) for which in range(len(forget))]
+    return lambda now, which: float((denoised(now, which) * before[which]).sum(1).mean())

@@ -1,0 +1,29 @@
+"""The test on the way of a training that may end early: what it compares, and what it depends on."""
+
+import dataclasses
+
+import pytest
+from contracts import small
+
+from unpromptable.execution import gate
+from unpromptable.planning.experiment import Cell
+from unpromptable.planning.settings import Choice, Training
+
+CELL = Cell("Ours", Choice("surrogate"), Choice("flip"), Training(steps=4, until=0.4), ("a",))
+
+
+@pytest.fixture
+def model():
+    return small.load("ddpm", small.MINIATURE / "ddpm")
+
+
+def test_an_untouched_model_is_like_itself_and_a_broken_one_is_not(model):
+    target = small.people(104)
+    judge = gate.judge(CELL, small.experiment("ddpm"), model, target)
+    assert judge(model, 0) == pytest.approx(1, abs=1e-5)
+    assert judge(small.stir(model, 0.3), 0) < 0.5
+
+
+def test_nothing_is_tested_where_no_training_ends_early(model):
+    cell = dataclasses.replace(CELL, training=Training(steps=4))
+    assert gate.judge(cell, small.experiment("ddpm"), model, small.people(104)) is None
