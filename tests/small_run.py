@@ -1,6 +1,8 @@
 """A whole run of two small cells, its steps one after another in this process."""
 
 import json
+import sys
+from pathlib import Path
 
 from unpromptable.execution import plan_step, prepare_step, report_step, sample_step, score_step, unlearn_step
 
@@ -34,3 +36,7 @@ def rows(store):
     """rows.json without times and identifiers of MLflow."""
     found = json.loads((store / "rows.json").read_text())
     return [{k: v for k, v in row.items() if k not in ("seconds", "run_id")} for row in found]
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]))

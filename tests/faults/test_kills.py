@@ -1,4 +1,8 @@
-"""A local run stopped at a random moment, by any signal: the same command ends it with the same rows."""
+"""A run stopped at a random moment, by any signal: the same command ends it with the same rows.
+
+Every third is a local run as `local` starts it, driver, runner and steps; the others are the steps alone, one
+after another in one process.
+"""
 
 import json
 import os
@@ -10,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+import small_run
 from small_run import TEXT, rows
 
 pytestmark = pytest.mark.slow
@@ -51,7 +56,38 @@ def whole(tmp_path_factory):
     return folder, rows(folder / "whole"), time.monotonic() - began
 
 
-@pytest.mark.parametrize("seed", range(KILLS))
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """The same cells by the steps alone."""
+    folder = tmp_path_factory.mktemp("steps")
+    began = time.monotonic()
+    process = start_steps(folder / "whole")
+    said = process.communicate(timeout=LONGEST)[0]
+    assert process.returncode == 0, said
+    return folder, rows(folder / "whole"), time.monotonic() - began
+
+
+def start_steps(store):
+    words = [sys.executable, small_run.__file__, str(store)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "MLFLOW_TRACKING_URI": "nowhere://x",
+    }
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def nothing_runs(store):
+    """Wait until no process of this run is left, and say whether."""
+    until = time.monotonic() + 10
+    while processes(store) and time.monotonic() < until:
+        time.sleep(0.1)
+    return not processes(store)
+
+
+@pytest.mark.parametrize("seed", range(0, KILLS, 3))
 def test_a_run_that_was_killed_ends_with_the_same_rows_and_leaves_nothing_running(whole, seed):
     folder, wanted, seconds = whole
     chance, store = random.Random(seed), folder / f"run{seed}"
@@ -63,13 +99,29 @@ def test_a_run_that_was_killed_ends_with_the_same_rows_and_leaves_nothing_runnin
     victim = {"driver": [process.pid], "runner": others[:1], "any": others[-1:]}[at] or [process.pid]
     os.kill(victim[0], number)
     process.communicate(timeout=LONGEST)
-    until = time.monotonic() + 10
-    while processes(store) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not processes(store), f"{number.name} to the {at} after {after:.1f} s"
+    how = f"{number.name} to the {at} after {after:.1f} s"
+    assert nothing_runs(store), how
     again = start(store, folder / "small.yaml")
     said = again.communicate(timeout=LONGEST)[0]
-    assert again.returncode == 0, f"{number.name} to the {at} after {after:.1f} s\n{said}"
-    assert rows(store) == wanted, f"{number.name} to the {at} after {after:.1f} s"
+    assert again.returncode == 0, f"{how}\n{said}"
+    assert rows(store) == wanted, how
     told = [json.loads(line) for line in (store / "progress.jsonl").read_text().splitlines()]
     assert told[-1]["step"] == "report"
+
+
+@pytest.mark.parametrize("seed", [s for s in range(KILLS) if s % 3])
+def test_steps_that_were_killed_end_with_the_same_rows(steps, seed):
+    folder, wanted, seconds = steps
+    chance, store = random.Random(seed), folder / f"run{seed}"
+    after, number = chance.uniform(0, seconds), chance.choice(SIGNALS)
+    process = start_steps(store)
+    time.sleep(after)
+    running = processes(store)
+    os.kill(chance.choice(running) if running else process.pid, number)
+    process.communicate(timeout=LONGEST)
+    how = f"{number.name} after {after:.1f} of {seconds:.1f} s"
+    assert nothing_runs(store), how
+    again = start_steps(store)
+    said = again.communicate(timeout=LONGEST)[0]
+    assert again.returncode == 0, f"{how}\n{said}"
+    assert rows(store) == wanted, how
