@@ -1,0 +1,150 @@
+"""From Python: a pipeline of diffusers forgets pictures in one call, by the steps that a cluster runs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unpromptable.pictures.given import written
+
+if TYPE_CHECKING:
+    from unpromptable.reporting.row import Row
+
+FAMILIES = {  # the class of a pipeline -> the family that loads what it saves
+    "DDPMPipeline": "ddpm",
+    "DDIMPipeline": "ddpm",
+    "StableDiffusion3Pipeline": "sd3",
+}
+UNTIL = 0.4  # similarity at which a target is forgotten (IV), and its updates end
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What `forget` gives back."""
+
+    pipe: Any  # a pipeline of the class that was given, with the new weights
+    row: Row  # the numbers: `row.value("sscd").mean`, and `row.means()` for all
+    store: Path  # the run's folder, which a second call with it goes on from
+
+    @property
+    def gone(self) -> bool:
+        """Whether the targets' mean SSCD is below the threshold."""
+        from unpromptable.scoring import verdict
+
+        return verdict.forgets(self.row)
+
+    def report(self) -> Path:
+        """The page with pictures, curves and tables."""
+        return self.store / "report.html"
+
+
+def forget(
+    pipe: Any,
+    images: Sequence[Any],
+    keep: Any,
+    *,
+    surrogates: Sequence[Any] | None = None,
+    method: str | Mapping[str, Any] = "surrogate",
+    editor: str | Mapping[str, Any] = "neighbours",
+    prompt: str = "",
+    world: str = "paper",
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Forgotten:
+    """Make a copy of `pipe` that does not produce `images`, and judge it against the model as it was.
+
+    pipe: a DDPMPipeline, DDIMPipeline or StableDiffusion3Pipeline; it stays as it is. images: paths, PIL
+    pictures, uint8 arrays (H, W, 3), or tensors (3, H, W) in [0, 1]. keep: the pictures to keep, as the path
+    of a folder, or a data set of the same kinds, whose items may also be (picture, label) or {"image":
+    picture}. surrogates: what each target is mapped to, painted by hand; without them the editor makes them.
+    prompt: of Stable Diffusion 3. world: whose hyperparameters hold, paper or miniature. out: the run's
+    folder, a temporary one by default; the pictures lie in it. settings: dotted keys over all of it, such as
+    {"sampling.images": 256}.
+
+    Raises ValueError or FileNotFoundError for bad input, before any training, and RuntimeError where the
+    run ended without a result.
+    """
+    store = Path(out) if out else Path(tempfile.mkdtemp(prefix="unpromptable-"))
+    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    given = store / "given"
+    targets = written(images, given / "forget")
+    chosen: dict[str, Any] = {"method": _choice(method), "editor": _choice(editor)}
+    if surrogates is not None:
+        if len(surrogates) != len(targets):
+            raise ValueError(f"surrogates: {len(surrogates)} for {len(targets)} images; give one for each")
+        written(surrogates, given / "surrogates")
+        chosen["editor"] = {"name": "paint", "folder": str(given / "surrogates")}
+    real = str(keep) if isinstance(keep, (str, Path)) else str(written(keep, given / "keep")[0].parent)
+    experiment = {
+        "name": "forget",
+        "model": {"name": _family(pipe), "source": str(_saved(pipe, given / "model"))},
+        "real": real,
+        "forget": [str(t) for t in targets],
+        "base": {**chosen, "training": {"until": UNTIL}},
+        "cells": [{"name": "Forgotten"}],
+        **({"prompt": prompt} if prompt else {}),
+    }
+    row = _run(experiment, world, dict(settings or {}), store)
+    return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store)
+
+
+def _choice(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": given} if isinstance(given, str) else dict(given)
+
+
+def _family(pipe: Any) -> str:
+    """The family of a pipeline. Raises ValueError for one of another class."""
+    name = type(pipe).__name__
+    if name not in FAMILIES:
+        raise ValueError(f"pipe is a {name}; give a pipeline of diffusers: {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def _saved(pipe: Any, folder: Path) -> Path:
+    """The pipeline's folder, written once."""
+    if not (folder / "model_index.json").is_file():
+        pipe.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def _run(experiment: dict[str, Any], world: str, settings: dict[str, Any], store: Path) -> Row:
+    """Every step in its order. Raises RuntimeError, with the reason, where the cell has no result."""
+    import yaml
+
+    from unpromptable.execution import (
+        plan_step,
+        prepare_step,
+        report_step,
+        sample_step,
+        score_step,
+        unlearn_step,
+    )
+    from unpromptable.planning import plan
+    from unpromptable.reporting import rows
+
+    text, folder = yaml.safe_dump(experiment, allow_unicode=True), str(store)
+    plan.resolve(text, world, settings)  # bad input is the caller's to see, before anything runs
+    cells = plan_step.plan(text, world, settings, folder)
+    shared = prepare_step.prepare(text, folder) if cells else ""
+    if shared:
+        sample_step.sample(shared, folder, 0, 1)
+        unlearn_step.unlearn(cells[0], folder, "")
+        sample_step.sample(cells[0], folder, 0, 1)
+        score_step.score(cells[0], folder)
+    report_step.report(folder, text, "SUCCEEDED" if shared else "FAILED")
+    (row,) = rows.collect(folder)
+    if not row.done:
+        raise RuntimeError(f"forget: {row.error}; the run's folder is {store}")
+    return row
+
+
+def _fixed(pipe: Any, unlearned: Path) -> Any:
+    """A pipeline of the same class with what was trained: other weights, or the adapter beside them."""
+    if FAMILIES[type(pipe).__name__] == "ddpm":
+        return type(pipe).from_pretrained(unlearned)
+    fixed = type(pipe)(**pipe.components)
+    fixed.load_lora_weights(unlearned)
+    return fixed

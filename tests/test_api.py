@@ -1,0 +1,107 @@
+"""A pipeline of diffusers forgets from Python, by the steps of a run; bad input is told before training."""
+
+import numpy as np
+import pytest
+import torch
+from contracts import small
+from PIL import Image
+
+import unpromptable
+from unpromptable.pictures.given import written
+
+TINY = {
+    **{"sampling.images": 4, "sampling.steps": 2, "sampling.batch": 4, "networks.name": "miniature"},
+    **{"injection.t": 20, "injection.draws": 2, "injection.stride": 10},
+    **{"training.steps": 4, "training.batch": 2, "training.until_every": 2, "editor.k": 3},
+}
+
+
+@pytest.fixture
+def pipe():
+    from diffusers import DDPMPipeline
+
+    model = small.load("ddpm", small.MINIATURE / "ddpm")
+    return DDPMPipeline(model.network, model.sampler("ddpm"))
+
+
+@pytest.fixture
+def untracked(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+
+
+def drawn(pipe):
+    return np.stack([pipe(generator=torch.Generator().manual_seed(1), num_inference_steps=2).images[0]])
+
+
+def test_a_pipeline_forgets_in_one_call(pipe, tmp_path, untracked):
+    before = drawn(pipe)
+    target, others = small.people(104), small.people(*range(12))
+    found = unpromptable.forget(
+        pipe, list(target), others, out=tmp_path / "r", world="miniature", settings=TINY
+    )
+    assert type(found.pipe) is type(pipe) and found.pipe is not pipe
+    assert np.array_equal(drawn(pipe), before) and not np.array_equal(drawn(found.pipe), before)
+    assert (
+        found.row.editor == "neighbours" and {"sscd", "lpips", "ssim", "fid_pre"} <= found.row.means().keys()
+    )
+    assert found.gone == (found.row.value("sscd").mean < 0.4) and found.report().is_file()
+
+
+def test_a_painted_surrogate_is_the_one_that_is_used(pipe, tmp_path, untracked):
+    target = small.people(104)
+    painted = target.copy()
+    painted[:, 8:20, 8:20] = 120
+    settings = {k: v for k, v in TINY.items() if k != "editor.k"}
+    found = unpromptable.forget(
+        pipe,
+        target,
+        small.people(*range(12)),
+        surrogates=painted,
+        out=tmp_path,
+        world="miniature",
+        settings=settings,
+    )
+    from unpromptable import data
+
+    arrays, _ = data.load(found.store / found.row.folder / "surrogates.safetensors")
+    np.testing.assert_array_equal(arrays["images"], painted)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"pipe": "no pipeline"}, "pipe is a str; give a pipeline of diffusers: DDPMPipeline"),
+        ({"images": []}, "forget: no pictures were given"),
+        ({"images": [np.zeros((4, 4))]}, r"picture 0: got ndarray of float64 \(4, 4\); give a path"),
+        ({"surrogates": []}, "surrogates: 0 for 1 images; give one for each"),
+        ({"keep": "/nowhere"}, "/nowhere"),
+        ({"settings": {"training.stepps": 3}}, "stepps"),
+    ],
+)
+def test_bad_input_is_told_before_any_training(pipe, tmp_path, untracked, change, message):
+    given = {"pipe": pipe, "images": list(small.people(104)), "keep": small.people(*range(12))}
+    given = {**given, "world": "miniature", "out": tmp_path, "settings": TINY, **change}
+    with pytest.raises((ValueError, FileNotFoundError, RuntimeError), match=message):
+        unpromptable.forget(given.pop("pipe"), given.pop("images"), given.pop("keep"), **given)
+    assert not list(tmp_path.rglob("unlearned"))
+
+
+def test_pictures_of_every_kind_are_written_as_they_are(tmp_path):
+    picture = small.people(3)[0]
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    planes = torch.from_numpy(picture).movedim(-1, 0).float() / 255
+    kinds = [
+        str(tmp_path / "a.png"),
+        Image.fromarray(picture),
+        picture,
+        planes,
+        (planes, 7),
+        {"image": picture},
+    ]
+    for path in written(kinds, tmp_path / "out"):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
+
+
+def test_what_the_package_does_not_offer_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'remember'"):
+        _ = unpromptable.remember
