@@ -16,7 +16,7 @@ PAGES = [
     *sorted((ROOT / ".github").glob("*.md")),
     ROOT / "CHANGELOG.md",
 ]
-LONGEST = {"README.md": 120, "pipelines/README.md": 270}  # lines
+LONGEST = {"README.md": 120, "pipelines/README.md": 300}  # lines
 WIDE = ("|", "![", "```", "<")  # a table's row and a picture take a line each
 name = lambda page: str(page.relative_to(ROOT))
 of_pages = pytest.mark.parametrize("page", PAGES, ids=name)

@@ -56,34 +56,24 @@ def forget(
 ) -> Forgotten:
     """Make a copy of `pipe` that does not produce `images`, and judge it against the model as it was.
 
-    pipe: a DDPMPipeline, DDIMPipeline or StableDiffusion3Pipeline; it stays as it is. images: paths, PIL
-    pictures, uint8 arrays (H, W, 3), or tensors (3, H, W) in [0, 1]. keep: the pictures to keep, as the path
-    of a folder, or a data set of the same kinds, whose items may also be (picture, label) or {"image":
-    picture}. surrogates: what each target is mapped to, painted by hand; without them the editor makes them.
-    prompt: of Stable Diffusion 3. world: whose hyperparameters hold, paper or miniature. out: the run's
-    folder, a temporary one by default; the pictures lie in it. settings: dotted keys over all of it, such as
-    {"sampling.images": 256}.
-
-    Raises ValueError or FileNotFoundError for bad input, before any training, and RuntimeError where the
-    run ended without a result.
+    pipe: of a class in FAMILIES; it stays as it is. images: paths, PIL pictures, uint8 arrays (H, W, 3), or
+    tensors (3, H, W) in [0, 1]. keep: what to keep, a folder or a data set of such pictures, also as
+    (picture, label) or {"image": picture}. surrogates: what each target is mapped to, painted by hand;
+    without them the editor makes them. world: whose hyperparameters hold, paper or miniature. out: the run's
+    folder with all pictures, a temporary one by default. settings: dotted keys, such as {"sampling.images":
+    256}. Raises ValueError or FileNotFoundError for bad input, and RuntimeError where the run has no result.
     """
-    store = Path(out) if out else Path(tempfile.mkdtemp(prefix="unpromptable-"))
-    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = _folder(out)
     given = store / "given"
     targets = written(images, given / "forget")
-    chosen: dict[str, Any] = {"method": _choice(method), "editor": _choice(editor)}
-    if surrogates is not None:
-        if len(surrogates) != len(targets):
-            raise ValueError(f"surrogates: {len(surrogates)} for {len(targets)} images; give one for each")
-        written(surrogates, given / "surrogates")
-        chosen["editor"] = {"name": "paint", "folder": str(given / "surrogates")}
-    real = str(keep) if isinstance(keep, (str, Path)) else str(written(keep, given / "keep")[0].parent)
+    made = _choice(editor) if surrogates is None else _painted(surrogates, len(targets), given / "surrogates")
+    real = keep if isinstance(keep, (str, Path)) else written(keep, given / "keep")[0].parent
     experiment = {
         "name": "forget",
         "model": {"name": _family(pipe), "source": str(_saved(pipe, given / "model"))},
-        "real": real,
+        "real": str(real),
         "forget": [str(t) for t in targets],
-        "base": {**chosen, "training": {"until": UNTIL}},
+        "base": {"method": _choice(method), "editor": made, "training": {"until": UNTIL}},
         "cells": [{"name": "Forgotten"}],
         **({"prompt": prompt} if prompt else {}),
     }
@@ -91,8 +81,23 @@ def forget(
     return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store)
 
 
+def _folder(out: str | Path | None) -> Path:
+    """The run's folder, which is its owner's alone."""
+    store = Path(out) if out else Path(tempfile.mkdtemp(prefix="unpromptable-"))
+    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return store
+
+
 def _choice(given: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"name": given} if isinstance(given, str) else dict(given)
+
+
+def _painted(surrogates: Sequence[Any], wanted: int, folder: Path) -> dict[str, Any]:
+    """The editor of surrogates made by hand. Raises ValueError where they are not one for each target."""
+    if len(surrogates) != wanted:
+        raise ValueError(f"surrogates: {len(surrogates)} for {wanted} images; give one for each")
+    written(surrogates, folder)
+    return {"name": "paint", "folder": str(folder)}
 
 
 def _family(pipe: Any) -> str:
