@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unpromptable.planning import cost, explain, plan
+from unpromptable.planning import cost, explain, pinned, plan
 from unpromptable.planning.experiment import Cell, to_json
 from unpromptable.planning.reading import shown
 from unpromptable.planning.settings import Choice, Training, shards
@@ -67,6 +67,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
                     "shards": pieces,
                     "steps": [{**asdict(s), "gpu_hours": s.hours(a.tflops)} for s in steps],
                     "tflops": a.tflops,
+                    "before_a_run": pinned.fault(resolved.experiment.networks),
                 },
                 indent=1,
             )
@@ -82,6 +83,8 @@ def run(a: argparse.Namespace, console: Console) -> int:
     for table in (settings(resolved, pieces), cells(resolved), operations(steps, a.tflops)):
         wide.print(table, markup=False)
     wide.print(note(steps, a.tflops), highlight=False, markup=False)
+    if told := pinned.fault(resolved.experiment.networks):
+        wide.print(f"Before a run: {told}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -29,13 +29,14 @@ MOUNTS = {
 
 def arguments_of(a: argparse.Namespace) -> tuple[dict[str, Any], Request]:
     """The pipeline's arguments and what they ask of the cluster; everything that can be checked here is."""
-    from unpromptable.planning import plan
+    from unpromptable.planning import pinned, plan
 
     words.understand(a)
     sets, given = overrides(a), plan.read_yaml(a.experiment)
     text = reading.write(given)
     # its files are folders of the cluster: those are looked for there, not here
     resolved = plan.resolve(text, a.world, sets, inputs=False)
+    pinned.check(resolved.experiment.networks)
     if len(text.encode()) > LIMIT:
         raise ValueError(
             f"{a.experiment}: {len(text.encode())} bytes, but an experiment handed to a cluster may have at"

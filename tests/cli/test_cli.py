@@ -29,6 +29,16 @@ def run(capsys, *words):
         (["local", "demo", "--set", "training.steps=-1"], "training.steps is -1; it must be above 0"),
         (
             ["local", "demo", "--set", "model.source=nowhere/at-all", "--set", "real=nowhere"],
+            "networks.sscd_sha256 is not given",
+        ),
+        (
+            [
+                "local",
+                "demo",
+                "--set",
+                "real=nowhere",
+                *("--set", "model.source=x", "--set", "networks=flags"),
+            ],
             "real: nowhere is no folder of images",
         ),
         *(

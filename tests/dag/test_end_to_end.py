@@ -122,7 +122,8 @@ def test_a_damaged_picture_is_told_once_where_people_look_and_is_not_tried_again
     (folder / "2.png").write_bytes(whole[: len(whole) // 2])
     text = TEXT.replace('["0007-3"]', '["0.png"]')
     (tmp_path / "small.yaml").write_text(text)
-    done, rows, events = run(tmp_path, "--set", f"real={folder}", "--set", f"model.source={shipped}")
+    sets = (f"real={folder}", f"model.source={shipped}", "networks.name=miniature")
+    done, rows, events = run(tmp_path, *(word for one in sets for word in ("--set", one)))
     told = f"prepare: {folder / '2.png'}: the image is damaged or truncated"
     assert done.returncode == 2, done.stdout + done.stderr
     assert (

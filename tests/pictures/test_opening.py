@@ -49,7 +49,8 @@ def plane(value, mode="F"):
         (
             "a.png",
             lambda path: path.write_bytes(png(8, 0, [], size=(60_000, 60_000))),
-            "too large to be opened safely .Image size .3600000000 pixels",
+            "too large to be opened safely: 3,600,000,000 pixels, at most 178,956,970 are read; save it"
+            " smaller, remove it, or raise pictures.max_pixels",
         ),
         (
             "a.dds",

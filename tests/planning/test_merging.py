@@ -96,7 +96,12 @@ def test_what_an_experiment_says_of_the_chosen_world_lies_on_top(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
     entries = {
         "miniature": {"forget": ["0004-3"], "base": {"editor": {"sigma": 10}}, "sampling": {"images": 9}},
-        "paper": {"forget": ["1.png"], "real": str(tmp_path), "sweep": {"training.lr": [0.1]}},
+        "paper": {
+            "forget": ["1.png"],
+            "real": str(tmp_path),
+            "networks": {"sscd_sha256": "a" * 64},
+            "sweep": {"training.lr": [0.1]},
+        },
     }
     change = {
         "forget": [],

@@ -51,7 +51,7 @@ def test_the_paper_world_keeps_the_papers_hyperparameters(tmp_path):
     p = plan.resolve(
         yaml.safe_dump({**BASE, "forget": ["1.png"], "real": str(tmp_path), "base": {"editor": "flip"}}),
         "paper",
-        {},
+        {"networks.sscd_sha256": "a" * 64},
     )
     assert (p.cells[0].training.lr, p.cells[0].training.steps, p.cells[0].training.batch) == (5e-6, 240, 8)
     assert (p.experiment.sampling.images, p.experiment.networks.name, p.experiment.model.source) == (

@@ -46,6 +46,17 @@ METRICS = ALL[2:]
         ("quality.copy", 0.9, of("surrogates", "row")),
         ("networks", "flags", {"before data", "before samples", *of("surrogates", "unlearned", *ALL)}),
         ("remember.images", 9, {"before data", "before samples", *of("surrogates", "unlearned", *ALL)}),
+        (
+            "networks.sscd_sha256",
+            "a" * 64,
+            {"before data", "before samples", *of("surrogates", "unlearned", *ALL)},
+        ),
+        (
+            "pictures.background",
+            "black",
+            {"before data", "before samples", *of("surrogates", "unlearned", *ALL)},
+        ),
+        ("pictures.max_pixels", 1000, set()),
         ("title", "another", set()),
         ("report.pictures", "omit", set()),
         ("report.tracked", True, set()),

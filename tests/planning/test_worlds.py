@@ -37,7 +37,7 @@ def test_forgetting_one_picture_of_a_folder_drops_no_other(folder):
     from unpromptable.preparing import collect
 
     resolved = resolve(
-        {"real": folder, "model.source": "my-model", "editor": "flip"},
+        {"real": folder, "model.source": "my-model", "editor": "flip", "networks.sscd_sha256": "a" * 64},
         forget=["IMG-20240501-WA0003.png"],
         inputs=True,
     )

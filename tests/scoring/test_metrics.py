@@ -3,6 +3,7 @@ detector does.
 """
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -127,7 +128,8 @@ def test_lpips_and_inception_equal_their_packages_own(published, unverified, mon
 
 
 def test_the_papers_networks_load_from_a_folder_and_give_the_right_shapes(published, unverified):
-    networks = metric_networks.load("paper", published)
+    program = (published / "sscd_disc_mixup.torchscript.pt").read_bytes()
+    networks = metric_networks.load("paper", published, hashlib.sha256(program).hexdigest())
     a, b = images(2, 64), images(2, 64, 1)
     assert (
         networks.descriptor(a).shape == (2, 512)
@@ -526,5 +528,12 @@ def test_a_truncated_copy_detector_is_refused_by_name(tmp_path):
     with pytest.raises(
         ValueError, match="sscd_disc_mixup.torchscript.pt: not a TorchScript network .*fetch it again"
     ) as caught:
-        metric_networks.load("paper", tmp_path)
+        metric_networks.load("paper", tmp_path, hashlib.sha256(b"PK half").hexdigest())
     assert "\n" not in str(caught.value)
+
+
+def test_a_copy_detector_of_which_nobody_gave_the_digest_is_not_run(published, monkeypatch):
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("it ran"))
+    for pin, words in (("", "is not given: .* is a program"), ("0" * 64, "is not run")):
+        with pytest.raises(ValueError, match=f"networks.sscd_sha256 is .*{words}" if pin else words):
+            metric_networks.load("paper", published, pin)

@@ -102,7 +102,7 @@ class SurrogateCheck:
     def __init__(self, experiment: Experiment, forget: np.ndarray, remember: np.ndarray):
         from unpromptable.scoring import metric_networks
 
-        self.networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+        self.networks = metric_networks.of(experiment.networks)
         self.bounds, self.forget = experiment.quality, forget
         self.own = self.networks.descriptor(forget)
         others = remember[

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpromptable.planning import pinned
+
 log = logging.getLogger(__name__)
 
 
@@ -30,11 +32,7 @@ DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t
 FILES = {
     f.name: f
     for f in (
-        File(
-            "sscd_disc_mixup.torchscript.pt",
-            "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt",
-            "",
-        ),
+        File(pinned.SSCD, pinned.SSCD_FROM, ""),
         File(
             "alexnet-owt-7be5be79.pth",
             "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",

@@ -2,7 +2,18 @@
 
 from .display import colour
 from .folders import Folder, find
-from .opening import Refused, opened
+from .opening import LIMIT, Refused, opened
 from .reading import read, read_all, read_folder, whole
 
-__all__ = ["Folder", "Refused", "colour", "find", "opened", "read", "read_all", "read_folder", "whole"]
+__all__ = [
+    "LIMIT",
+    "Folder",
+    "Refused",
+    "colour",
+    "find",
+    "opened",
+    "read",
+    "read_all",
+    "read_folder",
+    "whole",
+]

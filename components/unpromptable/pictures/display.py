@@ -10,9 +10,10 @@ import numpy as np
 
 from .opening import Refused
 
-# a JPEG of more pixels is decoded at a half to an eighth of its sides, as long as they stay so many times the
-# wanted
+# a picture of more pixels is a giant: it is made smaller by whole factors, as long as its sides stay so many
+# times the wanted
 HUGE, FINE = 32_000_000, 8
+BAND = 4_000_000  # pixels of a giant that are brought to the screen's colours at a time
 UPRIGHT = "its EXIF data cannot be read, so it is taken the way it lies"
 
 
@@ -31,8 +32,39 @@ def colour(where: str, text: Any) -> tuple[int, int, int]:
 
 
 def shown(file: Any, size: int, background: str) -> tuple[Any, list[str]]:
-    """An open file as an RGB picture the right way up, and what was done to it. size: that needed."""
+    """An open file as an RGB picture the right way up, and what was done to it. size: that needed, or 0.
+
+    Up to HUGE pixels, and for size 0, it is exact and at its own size. Of a giant it is the centre square at
+    `size`, within a few levels of the exact one: a JPEG is decoded at a half to an eighth of its sides, and
+    what is a giant still is held once, as it lies in the file, and seen band by band.
+    """
     picture, notes = _upright(file, size)
+    giant = size and picture.width * picture.height > HUGE
+    seen, told = _by_bands(picture, file, size, background) if giant else _seen(picture, file, background)
+    return seen, [*notes, *told]
+
+
+def _by_bands(picture: Any, file: Any, size: int, background: str) -> tuple[Any, list[str]]:
+    """The centre square of a picture at `size`. Blocks of what is seen are averaged first; then comes the
+    resize that smaller pictures have alone.
+    """
+    from PIL import Image
+
+    (width, height), side = picture.size, min(picture.size)
+    factor = max(1, side // (FINE * size))
+    rows = factor * max(1, BAND // (factor * width))
+    small, notes = Image.new("RGB", (-(-width // factor), -(-height // factor))), {}
+    for top in range(0, height, rows):
+        band, told = _seen(picture.crop((0, top, width, min(top + rows, height))), file, background)
+        small.paste(band.reduce(factor), (0, top // factor))
+        notes |= dict.fromkeys(told)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left / factor, top / factor, (left + side) / factor, (top + side) / factor)
+    return small.resize((size, size), Image.Resampling.LANCZOS, box), list(notes)
+
+
+def _seen(picture: Any, file: Any, background: str) -> tuple[Any, list[str]]:
+    """A picture of an open file, or a part of one, as RGB, and what was done to it."""
     if picture.mode[0] in "IF":
         picture = _eight_bits(picture, file)
     if picture.mode == "La":
@@ -40,13 +72,13 @@ def shown(file: Any, size: int, background: str) -> tuple[Any, list[str]]:
     alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
     plain, told = _in_srgb(_without_alpha(picture), file.info.get("icc_profile"))
     if alpha is None or alpha.getextrema()[0] == 255:
-        return plain, notes + told
+        return plain, told
     laid = f"transparent parts are laid on {background} (pictures.background)"
-    return _laid(plain, alpha, background), [*notes, *told, laid]
+    return _laid(plain, alpha, background), [*told, laid]
 
 
 def _upright(file: Any, size: int) -> tuple[Any, list[str]]:
-    """The first frame, turned as its EXIF data say."""
+    """The file itself at its first frame, turned as its EXIF data say."""
     from PIL import ImageOps
 
     if size and file.format in ("JPEG", "MPO") and file.width * file.height > HUGE:
@@ -55,9 +87,10 @@ def _upright(file: Any, size: int) -> tuple[Any, list[str]]:
     notes = ["the first of several frames or pages is taken"] if several else []
     file.load()  # damage to the picture itself is no matter of its EXIF
     try:
-        return ImageOps.exif_transpose(file), notes
+        ImageOps.exif_transpose(file, in_place=True)
     except (SyntaxError, struct.error):
-        return file.copy(), [*notes, UPRIGHT]
+        notes.append(UPRIGHT)
+    return file, notes
 
 
 def _laid(plain: Any, alpha: Any, background: str) -> Any:

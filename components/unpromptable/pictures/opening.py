@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+LIMIT = 178_956_970  # pixels of a picture that is still read: above it Pillow by itself refuses to
 # Pillow opens these by other programs or not at all
 PROGRAMS = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
 DAMAGE = (
@@ -24,11 +26,11 @@ class Refused(ValueError):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
+def opened(path: Path, limit: int = LIMIT) -> Iterator[tuple[Any, list[str]]]:
     """The file as Pillow opens it, and a list that takes up Pillow's warnings at the end.
 
-    Raises FileNotFoundError or ValueError, one line with the file's name, for whatever Pillow raises
-    meanwhile.
+    limit: the pixels above which it is refused. Raises FileNotFoundError or ValueError, one line with the
+    file's name, for whatever Pillow raises meanwhile.
     """
     from PIL import Image
 
@@ -40,14 +42,41 @@ def opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            # up to twice the limit is read, above it refused
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # from a stream: Pillow maps a named file's 16-bit pixels with the sides of the turned picture
-            with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
+            with (
+                _refusing(limit),
+                path.open("rb") as stream,
+                Image.open(stream, formats=_formats()) as file,
+            ):
                 yield file, notes
         notes += dict.fromkeys(f"read in spite of a warning ({_line(w.message)})" for w in warned)
-    except (Image.DecompressionBombError, *DAMAGE) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: {_large(error, limit)}") from error
+    except DAMAGE as error:
         raise ValueError(f"{path}: {_fault(error)}") from error
+
+
+@contextmanager
+def _refusing(limit: int) -> Iterator[None]:
+    """Let Pillow refuse pictures of more pixels; it does so above twice its own setting."""
+    from PIL import Image
+
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limit / 2
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _large(error: Exception, limit: int) -> str:
+    """Pillow's word for too many pixels, which begins with their number."""
+    found = re.search(r"\d+", str(error))
+    assert found is not None
+    return (
+        f"too large to be opened safely: {int(found[0]):,} pixels, at most {limit:,} are read; save it"
+        " smaller, remove it, or raise pictures.max_pixels of the experiment"
+    )
 
 
 @cache
@@ -60,14 +89,12 @@ def _formats() -> tuple[str, ...]:
 
 def _fault(error: BaseException) -> str:
     """What is wrong with a file by what Pillow raised, and what to do."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "not an image that can be read; remove it or convert it to PNG"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"too large to be opened safely ({_line(error)}); save it smaller, or remove it"
     if isinstance(error, NotImplementedError):
         return f"of a kind that cannot be read ({_line(error)}); convert it to PNG"
     if isinstance(error, PermissionError):

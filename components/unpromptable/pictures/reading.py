@@ -9,18 +9,19 @@ import numpy as np
 
 from .display import shown
 from .folders import NAMED, Folder, find, some
-from .opening import opened
+from .opening import LIMIT, opened
 
 log = logging.getLogger(__name__)
 
 
-def read(path: Path, size: int = 0, background: str = "white") -> np.ndarray:
+def read(path: Path, size: int = 0, background: str = "white", limit: int = LIMIT) -> np.ndarray:
     """One picture as uint8 (size, size, 3): centre square, then antialiased resize; 0 leaves it as large as
     it is.
 
-    Raises FileNotFoundError or ValueError that names the file and what is wrong with it.
+    limit: the pixels above which it is refused. Raises FileNotFoundError or ValueError that names the file
+    and what is wrong with it.
     """
-    picture, notes = _noted(Path(path), size, background)
+    picture, notes = _noted(Path(path), size, background, limit)
     for note in notes:
         log.info("%s: %s", path, note)
     return picture
@@ -33,17 +34,24 @@ def whole(path: Path, background: str = "white") -> np.ndarray:
 
 
 def read_folder(
-    folder: str | Path, size: int, links: bool = False, background: str = "white", what: str = "real"
+    folder: str | Path,
+    size: int,
+    links: bool = False,
+    background: str = "white",
+    what: str = "real",
+    limit: int = LIMIT,
 ) -> tuple[np.ndarray, list[str]]:
     """Every picture below `folder`, uint8 (N, size, size, 3), and their paths relative to it.
 
-    what: the setting that names it, for errors.
+    what: the setting that names it, for errors. limit: the pixels above which a picture is refused.
     """
     found = find(folder, links, what)
-    return read_all(found, size, background)[0], found.names
+    return read_all(found, size, background, limit)[0], found.names
 
 
-def read_all(folder: Folder, size: int, background: str = "white") -> tuple[np.ndarray, dict[str, str]]:
+def read_all(
+    folder: Folder, size: int, background: str = "white", limit: int = LIMIT
+) -> tuple[np.ndarray, dict[str, str]]:
     """Every picture of a folder, uint8 (N, size, size, 3), and what there is to say of some: note -> how many
     and which.
 
@@ -54,7 +62,7 @@ def read_all(folder: Folder, size: int, background: str = "white") -> tuple[np.n
     broken = []
     for i, (file, name) in enumerate(zip(folder.files, folder.names)):
         try:
-            images[i], notes = _noted(file, size, background)
+            images[i], notes = _noted(file, size, background, limit)
         except ValueError as error:
             broken.append(str(error))
             continue
@@ -77,13 +85,13 @@ def _broken(faults: list[str], root: Path) -> str:
     return f"{faults[0]} (and {len(faults) - 1} more of {root}: {named})"
 
 
-def _noted(path: Path, size: int, background: str) -> tuple[np.ndarray, list[str]]:
+def _noted(path: Path, size: int, background: str, limit: int) -> tuple[np.ndarray, list[str]]:
     """The centre square at `size`, or at its own for 0, and what was done to the picture that people should
     know.
     """
     from PIL import Image, ImageOps
 
-    with opened(path) as (file, notes):
+    with opened(path, limit) as (file, notes):
         picture, told = shown(file, size, background)
         side = size or min(picture.size)
         if picture.size != (side, side):

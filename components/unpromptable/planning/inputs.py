@@ -8,11 +8,15 @@ from unpromptable import pictures
 from unpromptable.miniature.sources import drawn_by
 from unpromptable.storage import fingerprints
 
+from .settings import Pictures
+
 PACKAGE = Path(__file__).parents[1]
 
 
-def pictures_of(source: str, targets: list[str], links: bool = False) -> list[str]:
-    """Identity of the pictures that are files, by name and content. Raises where a target is missing."""
+def pictures_of(source: str, targets: list[str], how: Pictures = Pictures()) -> list[str]:
+    """Identity of the pictures that are files, by name and content. Raises where a target is missing or
+    cannot be read.
+    """
     found = []
     drawn = drawn_by(source)
     if drawn:
@@ -20,7 +24,7 @@ def pictures_of(source: str, targets: list[str], links: bool = False) -> list[st
         if source != "miniature":
             drawn.right(source.partition("/")[2])
     else:
-        folder = pictures.find(source, links)
+        folder = pictures.find(source, how.links)
         known = set(folder.names)
         found += [stamp(f) for f in folder.files]
     for target in targets:
@@ -29,7 +33,7 @@ def pictures_of(source: str, targets: list[str], links: bool = False) -> list[st
                 f"forget: {target} is neither a file nor a picture of {source} (such as {min(known)})"
             )
         if target not in known:
-            pictures.read(Path(target), 8)
+            pictures.read(Path(target), 8, limit=how.max_pixels)
             found.append(stamp(Path(target)))
     return found
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import layers, merging, reading, stages
+from . import layers, merging, pinned, reading, stages
 from .experiment import Cell, Experiment, read_cell, read_experiment
 from .laid import Laid
 from .reading import shown
@@ -88,6 +88,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     _check_names(cells)
     _check_others(experiment, cells)
     if inputs:
+        pinned.check(experiment.networks)
         _check_model(experiment)
     return Plan(experiment, cells, stages.read(experiment, cells) if inputs else Read())
 

@@ -5,6 +5,7 @@ A bound stands in its setting's type, and pydantic holds it; what ties settings 
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
@@ -122,9 +123,16 @@ class Networks:
 
     name: Literal["miniature", "flags", "paper"] = "miniature"
     folder: str = ""  # where the paper's weight files lie; empty looks in torch hub's cache and fetches
+    # SHA-256 of SSCD's file, which is a program: the paper's networks run only the one that was checked
+    sscd_sha256: str = ""
 
     def __post_init__(self) -> None:
         reading.check_path("networks.folder", self.folder or ".")
+        if self.sscd_sha256 and not re.fullmatch("[0-9a-fA-F]{64}", self.sscd_sha256):
+            raise ValueError(
+                f"networks.sscd_sha256 is {reading.shown(self.sscd_sha256)}; give the 64 hexadecimal digits"
+                " of the file's SHA-256"
+            )
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -161,6 +169,9 @@ class Pictures:
 
     background: str = "white"  # what transparent parts are laid on: a colour's name or #rrggbb
     links: bool = False  # whether links out of a folder of pictures are followed
+    # a picture of more pixels is refused; twice what Pillow warns of. While a PNG is read each pixel takes
+    # about five bytes
+    max_pixels: Annotated[int, Field(gt=0, le=100_000_000_000)] = pictures.LIMIT
 
     def __post_init__(self) -> None:
         pictures.colour("pictures.background", self.background)

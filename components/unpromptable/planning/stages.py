@@ -21,6 +21,7 @@ from .experiment import Cell, Experiment, to_json
 from .settings import Choice
 
 SHIPPED = Path(str(resources.files("unpromptable"))) / "miniature"
+BOUNDS = {"pictures": ("max_pixels",)}  # settings that refuse and change no number
 NETWORKS = {"miniature": "descriptor.safetensors", "flags": "flag_descriptor.safetensors"}
 
 
@@ -135,7 +136,12 @@ class Stages:
 
     @cached_property
     def _said(self) -> dict[str, Any]:
-        return to_json(self.experiment)
+        """The experiment's blocks, without what only refuses."""
+        said = to_json(self.experiment)
+        return said | {
+            block: {k: v for k, v in said[block].items() if k not in bounds}
+            for block, bounds in BOUNDS.items()
+        }
 
     @cached_property
     def _kept(self) -> dict[tuple[str, str], str]:
@@ -151,7 +157,7 @@ def check_unchanged(experiment: Experiment, targets: tuple[str, ...], planned: s
     """Raise ValueError where pictures, base model or networks are not what they were when `planned`, the
     identity of the data, was found: rows would say one thing and images show another.
     """
-    files = inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures.links)
+    files = inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures)
     now = Stages(experiment, targets, Read(files, _base(experiment), _networks(experiment)))
     if now.data != planned:
         raise ValueError(
@@ -164,7 +170,7 @@ def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
     """Look at every file that the experiment names. Raises where one is missing, or cannot be read."""
     targets = tuple(dict.fromkeys(t for c in cells for t in c.forget))
     return Read(
-        inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures.links),
+        inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures),
         _base(experiment),
         _networks(experiment),
         {c.name: _by(c.editor, c.forget, targets) for c in cells},

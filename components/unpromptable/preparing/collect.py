@@ -31,7 +31,7 @@ def read_real(
     drawn = drawn_by(source)
     if drawn is None:
         found = pictures.find(source, how.links)
-        images, said = pictures.read_all(found, size, how.background)
+        images, said = pictures.read_all(found, size, how.background, how.max_pixels)
         return images, found.names, {**found.said(), **said}
     images, names = drawn.training_set() if source == "miniature" else drawn.right(source.partition("/")[2])
     if size != drawn.SIZE:
@@ -43,7 +43,7 @@ def read_real(
 
 
 def read_forget(
-    targets: list[str], images: np.ndarray, names: list[str], source: str = "", background: str = "white"
+    targets: list[str], images: np.ndarray, names: list[str], source: str = "", how: Pictures = Pictures()
 ) -> np.ndarray:
     """The forget images, (F, H, W, 3): real images by name, other drawn pictures of the source (people whom
     no network knows), or files.
@@ -55,7 +55,7 @@ def read_forget(
         if t in known
         else drawn.picture(*drawn.parse(t))
         if t in more
-        else pictures.read(Path(t), size, background)
+        else pictures.read(Path(t), size, how.background, how.max_pixels)
     )
     return np.stack([one(t) for t in targets])
 
@@ -74,7 +74,7 @@ def collect(
     and what there is to say of the folder.
     """
     images, names, said = read_real(source, size, how)
-    forget = read_forget(targets, images, names, source, how.background)
+    forget = read_forget(targets, images, names, source, how)
     removed = _removed(images, names, forget, targets, leave_out, source)
     return {"real": images, "forget": forget}, {
         "names": names,

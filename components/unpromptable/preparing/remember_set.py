@@ -49,7 +49,7 @@ def copies(
     """
     gone = set(manifest["removed"])
     left = np.flatnonzero([n not in gone for n in manifest["names"]])
-    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    networks = metric_networks.of(experiment.networks)
     near = (networks.descriptor(arrays["real"][left]) @ networks.descriptor(arrays["forget"]).T).numpy()
     shown = [views(image, mirrored=True) for image in arrays["forget"]]
     told = {}
@@ -107,7 +107,7 @@ def draw(
     """
     wanted = experiment.remember
     model = experiment.family.model.load(pretrained, device, experiment)
-    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    networks = metric_networks.of(experiment.networks)
     targets = networks.descriptor(forget)
     own = _screened(experiment, model, networks, targets, wanted.first_seed, (), progress)
     arrays, told, sets = {"remember": own.kept}, {"remember_seeds": own.kept_seeds}, [own]

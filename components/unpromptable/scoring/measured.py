@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.planning.experiment import Experiment
-from unpromptable.planning.settings import Choice
+from unpromptable.planning.settings import Choice, Networks
 from unpromptable.storage import files
 
 from . import metric_networks
@@ -50,7 +50,7 @@ def _values(
     """One metric's estimates as plain values, read where they are there."""
     if files.finished(path, keys[metric.name]):
         return json.loads(path.read_text())
-    networks = _networks(experiment.networks.name, experiment.networks.folder)
+    networks = _networks(experiment.networks)
     found = {key: asdict(e) for key, e in metric.made.measure(evidence(), networks).items()}
     files.write_text(path, json.dumps(found))
     files.finish(path, keys[metric.name])
@@ -58,5 +58,5 @@ def _values(
 
 
 @cache
-def _networks(name: str, folder: str) -> metric_networks.MetricNetworks:
-    return metric_networks.load(name, folder or None)
+def _networks(networks: Networks) -> metric_networks.MetricNetworks:
+    return metric_networks.of(networks)

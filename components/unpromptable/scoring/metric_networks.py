@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from unpromptable import equations
 from unpromptable.models import device as devices
+from unpromptable.planning import pinned
+from unpromptable.planning.settings import Networks
 from unpromptable.storage import fingerprints
 
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
@@ -49,14 +52,20 @@ class MetricNetworks:
         return LABELS[self.name]
 
 
-def load(name: str, folder: str | Path | None = None) -> MetricNetworks:
+def of(networks: Networks) -> MetricNetworks:
+    """The networks that an experiment names. Raises as `load` does."""
+    return load(networks.name, networks.folder or None, networks.sscd_sha256)
+
+
+def load(name: str, folder: str | Path | None = None, pin: str = "") -> MetricNetworks:
     """The networks 'miniature' or 'flags' (shipped) or 'paper' (fetched, or from a weights folder).
 
+    pin: the SHA-256 of SSCD's file, without which the paper's are refused, since that file is a program.
     Raises ValueError for another name, FileNotFoundError or ValueError for missing or wrong weight files.
     """
     if name not in LABELS:
         raise ValueError(f"networks: no {name!r}; choose from {', '.join(LABELS)}")
-    return _paper(folder) if name == "paper" else _miniature(name)
+    return _paper(folder, pin) if name == "paper" else _miniature(name)
 
 
 def unit(images: np.ndarray) -> Tensor:
@@ -92,12 +101,12 @@ def _miniature(name: str) -> MetricNetworks:
     )
 
 
-def _paper(folder: str | Path | None) -> MetricNetworks:
+def _paper(folder: str | Path | None, pin: str) -> MetricNetworks:
     from unpromptable.models import published
 
     device = devices.best()
     sscd, trunk, inception = (
-        network.eval().to(device) for network in (_sscd(folder), _lpips(folder), _inception(folder))
+        network.eval().to(device) for network in (_sscd(folder, pin), _lpips(folder), _inception(folder))
     )
     return MetricNetworks(
         "paper",
@@ -122,13 +131,14 @@ def prepare_sscd(x: Tensor) -> Tensor:
     return (x - mean) / deviation
 
 
-def _sscd(folder: str | Path | None) -> torch.nn.Module:
+def _sscd(folder: str | Path | None, pin: str) -> torch.nn.Module:
     from unpromptable.models import published
 
-    path = published.find("sscd_disc_mixup.torchscript.pt", folder)
+    path = published.find(pinned.SSCD, folder)
+    checked = io.BytesIO(pinned.content(path, pin))
     try:
-        return torch.jit.load(path, map_location="cpu")
-    # torch's word for half an archive; the publisher gives no checksum that would tell
+        return torch.jit.load(checked, map_location="cpu")
+    # torch's word for half an archive
     except RuntimeError as error:
         raise ValueError(
             f"{path}: not a TorchScript network ({str(error).splitlines()[0]}); remove it and fetch it again"
@@ -137,7 +147,6 @@ def _sscd(folder: str | Path | None) -> torch.nn.Module:
 
 def _lpips(folder: str | Path | None) -> torch.nn.Module:
     import contextlib
-    import io
     import warnings
 
     import lpips

@@ -163,7 +163,7 @@ def strips(store: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tup
     how = experiment.report.pictures
     arrays, _ = data.load(store / "shared" / "data.safetensors")
     before, _ = data.load(store / "shared" / "before.safetensors")
-    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    networks = metric_networks.of(experiment.networks)
     wrong, _ = verdicts(
         before["samples"],
         Shown(dict(enumerate(arrays["forget"])), data.remember(arrays, {"removed": [], "names": []})),

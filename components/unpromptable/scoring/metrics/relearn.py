@@ -104,7 +104,9 @@ class Metric(protocols.Metric):
         """Other pictures of the person, (K, H, W, 3). Raises ValueError where there are none."""
         if self.folder:
             how, size = evidence.pictures, evidence.real.shape[1]
-            return pictures.read_folder(self.folder, size, how.links, how.background, "relearn.folder")[0]
+            return pictures.read_folder(
+                self.folder, size, how.links, how.background, "relearn.folder", how.max_pixels
+            )[0]
         person = target.rpartition("-")[0]
         mine = [
             i
