@@ -22,7 +22,7 @@ def judge(cell: Cell, experiment: Experiment, model: Any, forget: Any) -> Callab
 
     if not cell.training.until:
         return None
-    networks = metric_networks.load(experiment.networks.name, experiment.networks.folder or None)
+    networks = metric_networks.of(experiment.networks)
     test, stride = experiment.injection, max(experiment.injection.stride, cell.training.until_stride)
 
     def denoised(now: Any, which: int) -> Any:
