@@ -12,7 +12,7 @@ EDGES = {
     "reporting": "rows.json and a training's history are files; groups.py compares settings as text",
     "tracking": "tracking.json and a training's history are files",
     "scoring": "what was measured is a file",
-    "unlearning": "training.py writes a training's history",
+    "unlearning": "training.py and states.py write a training's history",
     "editing": "inversion.py reads a network's shape",
     "models": "files of a model's folder",
     "data": "the manifest in an artifact's file",

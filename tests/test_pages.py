@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / folder / "README.md" for folder in ("", "pipelines", "components", "images", "tests")),
     ROOT / "charts" / "unpromptable" / "README.md",
+    ROOT / "tests" / "faults" / "README.md",
     *sorted((ROOT / ".github").glob("*.md")),
     ROOT / "CHANGELOG.md",
 ]
@@ -106,3 +107,22 @@ def test_every_room_and_helper_stands_on_its_page():
     page = (tests / "README.md").read_text(encoding="utf-8")
     helpers = [file.name for file in tests.glob("*.py") if not file.name.startswith("test_")]
     assert not [helper for helper in helpers if f"]({helper})" not in page]
+
+
+def test_every_fault_of_the_table_has_a_test_that_is_there():
+    page = ROOT / "tests" / "faults" / "README.md"
+    rows = [r.strip("|").split("|") for r in page.read_text(encoding="utf-8").splitlines() if r[:2] == "| "][
+        1:
+    ]
+    assert (
+        len(rows) >= 30
+        and {len(row) for row in rows} == {5}
+        and all(cell.strip() for r in rows for cell in r)
+    )
+    named = [re.search(r"\]\((.+?)\)`::(test_\w+)`", row[-1]) for row in rows]
+    gone = [
+        row[0]
+        for row, test in zip(rows, named)
+        if not test or f"def {test[2]}(" not in (page.parent / test[1]).read_text(encoding="utf-8")
+    ]
+    assert not gone and len({row[0] for row in rows}) == len(rows)

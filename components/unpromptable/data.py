@@ -7,12 +7,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .storage import files
+from .storage import files, records
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +35,10 @@ def save(path: str | Path, images: dict[str, np.ndarray], manifest: dict[str, An
 
 def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and manifest of an artifact. Raises ValueError where the file is truncated or was altered."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            manifest = json.loads((file.metadata() or {})["manifest"])
-            arrays = {k: file.get_tensor(k) for k in file.keys()}
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(
-            f"{path}: not a whole image artifact ({error}); remove it and run again to rebuild it"
-        ) from error
+    with _opened(path) as (file, manifest):
+        arrays = {k: file.get_tensor(k) for k in file.keys()}
     for key, array in arrays.items():
-        if sha256(array) != manifest["sha256"][key]:
+        if sha256(array) != manifest["sha256"].get(key):
             raise ValueError(
                 f"{path}: {key} does not match its SHA-256; remove the file and run again to rebuild it"
             )
@@ -55,11 +49,24 @@ def peek(path: Path, name: str = "") -> tuple[np.ndarray | None, dict[str, Any]]
     """One array of an artifact, unchecked, or None where it has none of that name; and the manifest. For
     pages.
     """
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        manifest = json.loads(file.metadata()["manifest"])
+    with _opened(path) as (file, manifest):
         return file.get_tensor(name) if name in file.keys() else None, manifest
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """An artifact's file and its manifest. Raises ValueError where it is none, or not whole."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("manifest", "")
+            yield file, records.parsed(text.encode(), "its manifest", dict, sha256=dict, shapes=dict)
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:  # of kinds that numpy has not
+        why = str(error).splitlines()[0][:200]
+        raise ValueError(
+            f"{path}: not a whole image artifact ({why}); remove it and run again to rebuild it"
+        ) from error
 
 
 def sha256(array: np.ndarray) -> str:

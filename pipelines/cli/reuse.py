@@ -35,7 +35,7 @@ def bring(out: Path, name: str, resolved: plan.Plan, console: Console) -> None:
     already stays.
     """
     for other in sorted(out.glob("*/experiment.json")):
-        ours, theirs = resolved.run(), Run.from_text(other.read_text())
+        ours, theirs = resolved.run(), Run.from_text(other.read_text(errors="replace"), where=str(other))
         if theirs.shared.keys == ours.shared.keys and other.parent.name != name:
             alike = lambda a, b: a.keys["unlearned"] == b.keys["unlearned"]
             cells = [(b.folder, a.folder) for a in ours.cells for b in theirs.cells if alike(a, b)]

@@ -138,3 +138,33 @@ def test_a_line_is_the_mean_over_the_targets_that_finished():
     assert line.value("lpips").mean == pytest.approx(0.2) and line.each["b"]["lpips"] == 0.3
     assert line.value("lpips").high - 0.2 == pytest.approx(12.706 * 0.1, rel=1e-3)  # t(1) times s/sqrt(2)
     assert line.paper == {"name": "Ours", "lpips": 0.2} and alone.paper is None
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"sscd": {"mean": 1.0}}, "sscd.low is missing"),
+        ({"sscd": {**FINISHED["sscd"], "mean": "0.25"}}, "sscd.mean is '0.25'; it must be a number"),
+        ({"sscd": {**FINISHED["sscd"], "more": 1}}, "more"),
+        ({"sscd": [1]}, "sscd"),
+        ({"settings": "x"}, "settings is 'x'; give a mapping"),
+        ({"surrogates": [{"target": "a"}]}, "surrogates"),
+        ({"name": None}, "name is None"),
+        ({"seconds": {"unlearn": None}}, "seconds.unlearn is None"),
+    ],
+)
+def test_a_row_that_is_spoilt_is_refused_in_one_line_that_names_its_key(tmp_path, change, words):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{**FINISHED, **change}]))
+    with pytest.raises(ValueError, match="rows.json: row ") as caught:
+        read_rows(path)
+    assert type(caught.value) is ValueError and words in str(caught.value) and "\n" not in str(caught.value)
+    assert "run the report again" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[5]", b"[[]]", b"\xff", b"[" * 100_000])
+def test_a_file_without_rows_is_refused_by_name(tmp_path, content):
+    (tmp_path / "rows.json").write_bytes(content)
+    with pytest.raises(ValueError, match="rows.json: ") as caught:
+        read_rows(tmp_path / "rows.json")
+    assert type(caught.value) is ValueError

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Training
@@ -65,6 +66,42 @@ def test_a_stopped_run_continues_and_ends_with_the_numbers_of_an_unbroken_one(ti
     training.unlearn(CELL, fresh, images, tmp_path / "cut")
     assert torch.equal(weights(tiny), weights(fresh))
     assert history(tmp_path / "whole") == history(tmp_path / "cut")
+
+
+def spoilt(change):
+    def spoil(folder):
+        state = load_file(folder / "resume.safetensors")
+        change(state)
+        save_file(state, folder / "resume.safetensors")
+
+    return spoil
+
+
+SPOILT = {
+    "cut": lambda f: (f / "resume.safetensors").write_bytes((f / "resume.safetensors").read_bytes()[:5000]),
+    "empty": lambda f: (f / "resume.safetensors").write_bytes(b""),
+    "no step": spoilt(lambda s: s.pop("step")),
+    "a later step": spoilt(lambda s: s.update(step=torch.tensor(9))),
+    "no number": spoilt(lambda s: s["model.conv_in.weight"].fill_(float("nan"))),
+    "a tensor gone": spoilt(lambda s: s.pop("model.conv_in.weight")),
+    "a moment gone": spoilt(lambda s: s.pop("adam.0.exp_avg")),
+    "a moment of another shape": spoilt(lambda s: s.update({"adam.0.exp_avg": torch.zeros(2)})),
+    "a parameter more": spoilt(lambda s: s.update({"adam.99999.step": torch.tensor(1.0)})),
+    "no history": lambda f: (f / "history.jsonl").unlink(),
+    "half a history": lambda f: (f / "history.jsonl").write_text('{"step": 1}\n\xff{'),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_a_state_that_is_spoilt_is_said_and_training_begins_again(tiny, images, tmp_path, caplog, spoil):
+    other = copy.deepcopy(tiny)
+    training.unlearn(CELL, other, images, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        training.unlearn(CELL, copy.deepcopy(tiny), images, tmp_path / "stopped", stop_at(4))
+    spoil(tmp_path / "stopped")
+    training.unlearn(CELL, tiny, images, tmp_path / "stopped")
+    assert "training begins again" in caplog.text and torch.equal(weights(tiny), weights(other))
+    assert history(tmp_path / "stopped") == history(tmp_path / "whole")
 
 
 def test_with_a_cooldown_the_rate_falls_to_zero_for_each_target_and_a_stopped_run_is_still_the_same(

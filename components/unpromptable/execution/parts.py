@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unpromptable.storage import files
+from unpromptable.storage import files, records
 
 log = logging.getLogger(__name__)
 PATIENCE, PAUSE = 600.0, 2.0  # seconds that a later run waits for the first one's plan, and between two looks
@@ -77,8 +77,7 @@ def await_first(store: str | Path, part: Part) -> None:
 
 
 def _state(store: str | Path, part: Part) -> str | None:
-    path = files.refetch(_place(store, part))
-    return json.loads(path.read_text())["state"] if path.is_file() else None
+    return records.kept(files.refetch(_place(store, part)), dict, state=str).get("state")
 
 
 def _place(store: str | Path, part: Part) -> Path:

@@ -11,7 +11,7 @@ from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Run, Spec
 from unpromptable.reporting import rows
 from unpromptable.reporting.row import Row
-from unpromptable.storage import files, fingerprints, once, place
+from unpromptable.storage import files, fingerprints, once, place, records
 
 from . import report_step, sample_step
 from .opened import opened
@@ -44,7 +44,7 @@ def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path
     load = lambda: evidence.load(spec.cell, run.experiment, artifacts, shared.path(), models)
     keys = {k.removeprefix("metric "): v for k, v in spec.keys.items() if k.startswith("metric ")}
     values = measured.measure(run.experiment, artifacts, load, mine.path(), keys)
-    summary = json.loads((unlearned / "training.json").read_text())
+    summary = records.read(unlearned / "training.json", dict, seconds=float)
     seconds = {"unlearn": summary["seconds"], **values["seconds"]}
     row = rows.finished(run.experiment, spec, store, {**values, "seconds": seconds})
     path.write_text(json.dumps(row.to_json(), indent=1))

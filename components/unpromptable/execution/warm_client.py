@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import attempts, place
+from unpromptable.storage import attempts, place, records
 
 log = logging.getLogger(__name__)
 FILE = "warm.json"  # in the run's folder: where the server listens
@@ -58,7 +58,7 @@ def _reached(store: str) -> socket.socket | None:
         return None
     wire = socket.socket(socket.AF_UNIX)
     try:
-        wire.connect(json.loads(note.read_text())["socket"])
+        wire.connect(records.read(note, dict, socket=str)["socket"])
     except (OSError, ValueError) as error:
         wire.close()
         log.info("%s: its server does not answer (%s), so this step works alone", store, error)

@@ -16,12 +16,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+from unpromptable.planning.reading import shown
+
 from .tensors import finite, read
 
 NAME = re.compile(
     r"(?P<stem>diffusion_pytorch_model|pytorch_model|model)"
     r"(?:\.(?P<variant>\w+))?(?P<shard>-\d+-of-\d+)?(?:\.(?P<late>\w+))?"
     r"\.(?P<format>safetensors|bin)(?P<index>\.index(?:\.(?P<last>\w+))?\.json)?"
+)
+
+# what the libraries raise for configurations and weights that do not go together
+MISFIT = (
+    *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(AssertionError, ImportError, EOFError, SafetensorError),
 )
 
 
@@ -76,7 +86,11 @@ def check(where: Path) -> None:
     told = read_json(index).get("weight_map") if index else {}
     if not isinstance(told, dict):
         raise ValueError(f"model: {index} holds no weight_map; fetch it again")
-    for shard in sorted(set(told.values())):
+    for shard in sorted(set(map(str, told.values()))):
+        if not NAME.fullmatch(shard):
+            raise ValueError(
+                f"model: {index} names {shard[:80]!r}, which is no file of weights; fetch it again"
+            )
         if not (where / shard).is_file():
             raise ValueError(
                 f"model: {where / shard} is missing, though {index.name} names it; copy every file of the"
@@ -100,8 +114,10 @@ def _tensors(path: Path) -> set[str] | None:
     """The names in a safetensors file, by its header; None for a .bin, which has none. Raises ValueError for
     half a file.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
+    if not path.is_file():
+        raise ValueError(f"model: {path} is no file; put the weights themselves there")
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"version https://git-lfs"):
@@ -173,12 +189,8 @@ def load(kind: Any, where: Path, extra: bool = False, **how: Any) -> Any:
         how["variant"] = variant
     try:
         network, found = kind.from_pretrained(where, use_safetensors=True, output_loading_info=True, **how)
-    # what the libraries raise for configurations and weights that do not go together
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"model: {where} cannot be loaded as a {kind.__name__} ({' '.join(str(error).split())[:200]});"
-            " its config.json and weights must be of one network"
-        ) from error
+    except MISFIT as error:
+        raise ValueError(_misfit(where, kind, error)) from error
     for word, names in (
         ("missing", found["missing_keys"]),
         ("none of the network's", () if extra else found["unexpected_keys"]),
@@ -191,6 +203,43 @@ def load(kind: Any, where: Path, extra: bool = False, **how: Any) -> Any:
             )
     finite(network.state_dict(), f"model: {where}", "the weights are damaged; fetch them again")
     return network
+
+
+def _misfit(where: Path, kind: type, error: BaseException) -> str:
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    return (
+        f"model: {where} cannot be loaded as a {kind.__name__} ({why}); its config.json and weights must be"
+        " of one network"
+    )
+
+
+def sketch(kind: Any, where: Path) -> Any:
+    """The network of diffusers' class `kind` that the config.json in `where` describes, without weights and
+    the memory for them. Raises ValueError where it describes none.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return kind.from_config(read_json(where / "config.json"))
+    except MISFIT as error:
+        raise ValueError(_misfit(where, kind, error)) from error
+
+
+def check_shapes(kind: Any, where: Path) -> None:
+    """Raise ValueError where the weights in `where` are of other shapes than its config.json says: by the
+    files' headers, so that no memory is asked for in vain.
+    """
+    from safetensors import safe_open
+
+    wanted = {k: list(v.shape) for k, v in sketch(kind, where).state_dict().items()}
+    for path in (where / n for n in chosen((p.name for p in where.iterdir()), where)):
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="np") as file:
+                given = {k: file.get_slice(k).get_shape() for k in file.keys()}
+            if wrong := next((k for k in sorted(given) if k in wanted and given[k] != wanted[k]), None):
+                found = f"{wrong} is {given[wrong]} and not {wanted[wrong]}"
+                raise ValueError(_misfit(where, kind, ValueError(found)))
 
 
 def _variant(where: Path) -> str | None:
@@ -207,11 +256,16 @@ def _variant(where: Path) -> str | None:
     return None
 
 
+def word(given: Any) -> str:
+    """A class's name for an error: any other value as it would be written, on one line."""
+    return given if isinstance(given, str) and given.isidentifier() else shown(given)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A configuration. Raises ValueError that names the file where it is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ValueError(f"model: {path} cannot be read as JSON ({error}); fetch it again") from error
     if not isinstance(found, dict):
         raise ValueError(f"model: {path} is no configuration but a {type(found).__name__}; fetch it again")

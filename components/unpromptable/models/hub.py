@@ -203,8 +203,8 @@ def check_part(folder: Path, part: str, kind: str, family: str, where: Path) -> 
     settings = checkpoints.read_json(config)
     if (got := settings.get("_class_name")) != kind:
         raise ValueError(
-            f"model: {config} is a {got}, but the family {family} needs a {kind}; choose the family that"
-            " fits, or another folder"
+            f"model: {config} is a {checkpoints.word(got)}, but the family {family} needs a {kind}; choose"
+            " the family that fits, or another folder"
         )
     if "quantization_config" in settings:
         raise ValueError(
@@ -227,7 +227,7 @@ def scheduler(where: Path, family: str, kinds: tuple[str, ...] = ()) -> dict:
     found = checkpoints.read_json(path)
     if kinds and found.get("_class_name") not in kinds:
         raise ValueError(
-            f"model: {path} is a {found.get('_class_name')}, but the family {family} needs"
+            f"model: {path} is a {checkpoints.word(found.get('_class_name'))}, but the family {family} needs"
             f" {' or '.join(kinds)}; choose the family that fits, or another folder"
         )
     return found

@@ -15,6 +15,20 @@ def of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
+def fit(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> bool:
+    """Whether what `of` gave is whole and of this optimizer's parameters: moments of their shapes."""
+    given = {k: v.shape for k, v in state.items() if k.startswith("adam.")}
+    kept = {k.split(".")[1] for k in given}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    wanted = {
+        f"adam.{i}.{name}": torch.Size() if name == "step" else p.shape
+        for i, p in enumerate(parameters)
+        if str(i) in kept
+        for name in ("step", "exp_avg", "exp_avg_sq")
+    }
+    return given == wanted
+
+
 def restore(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
     """Take over what `of` gave, among other tensors of the same file."""
     saved = optimizer.state_dict()

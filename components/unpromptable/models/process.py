@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unpromptable import equations
+from unpromptable.planning.reading import shown
 
 from . import checkpoints, hub, noise_schedule
 
@@ -20,6 +21,7 @@ PIPELINES, SCHEDULERS = ("DDPMPipeline", "DDIMPipeline"), ("DDPMScheduler", "DDI
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large")
 SPACINGS = ("leading", "linspace", "trailing")
+MOST, LONGEST, WIDEST = 64, 100_000, 16_384  # resolutions and layers of each; timesteps; pixels a side
 
 
 def check(root: Path, unet: Path, home: Path, sampling: Any = None) -> None:
@@ -44,10 +46,10 @@ def side(path: Path) -> int:
     """
     found = checkpoints.read_json(path).get("sample_size")
     pair = found if isinstance(found, list) else [found, found]
-    if len(pair) != 2 or not all(_whole(p, 1) for p in pair):
+    if len(pair) != 2 or not all(_whole(p, 1) and p <= WIDEST for p in pair):
         raise ValueError(
-            f"model: {path} has sample_size {found!r}; the family ddpm needs the side of its pictures "
-            "in pixels, such as 256"
+            f"model: {path} has sample_size {shown(found)}; the family ddpm needs the side of its pictures "
+            f"in pixels, such as 256, at most {WIDEST:,}"
         )
     if pair[0] != pair[1]:
         raise ValueError(
@@ -59,7 +61,12 @@ def side(path: Path) -> int:
 
 def _check_pipeline(index: dict[str, Any], path: Path) -> None:
     kind = index.get("_class_name")
-    _need(kind in PIPELINES, path, f"is a {kind}", f"the family ddpm reads {_or(PIPELINES)} alone")
+    _need(
+        kind in PIPELINES,
+        path,
+        f"is a {checkpoints.word(kind)}",
+        f"the family ddpm reads {_or(PIPELINES)} alone",
+    )
     listed = {k: v for k, v in index.items() if not k.startswith("_") and isinstance(v, list) and v}
     parts = {k: v for k, v in listed.items() if v[-1] is not None}
     more = sorted(set(parts) - {"unet", "scheduler"})
@@ -67,7 +74,7 @@ def _check_pipeline(index: dict[str, Any], path: Path) -> None:
     _need(not more, path, f"has parts besides unet and scheduler ({', '.join(more)})", alone)
     scheduler = parts.get("scheduler", [SCHEDULERS[0]])[-1]
     known = f"the family ddpm reads {_or(SCHEDULERS)} alone"
-    _need(scheduler in SCHEDULERS, path, f"names a {scheduler}", known)
+    _need(scheduler in SCHEDULERS, path, f"names a {checkpoints.word(scheduler)}", known)
 
 
 def _check_network(c: dict[str, Any], path: Path) -> None:
@@ -75,8 +82,11 @@ def _check_network(c: dict[str, Any], path: Path) -> None:
     _check_conditions(c, path)
     blocks = c.get("block_out_channels", [224, 448, 672, 896])
     listed = "it must be a list of channels, one for each resolution"
-    right = isinstance(blocks, list) and len(blocks) > 0
-    _need(right, path, f"has block_out_channels {blocks!r}", listed)
+    right = isinstance(blocks, list) and 0 < len(blocks) <= MOST and all(_whole(b, 1) for b in blocks)
+    _need(right, path, f"has block_out_channels {shown(blocks)}", listed)
+    layers, bound = c.get("layers_per_block", 2), f"it must be a whole number of 1 to {MOST}"
+    right = _whole(layers, 1) and layers <= MOST
+    _need(right, path, f"has layers_per_block {shown(layers)}", bound)
     halvings, pixels = len(blocks) - 1, side(path)
     found = f"has sample_size {pixels}, which cannot be halved {halvings} times"
     remedy = "its network cannot run; correct sample_size or block_out_channels"
@@ -86,8 +96,8 @@ def _check_network(c: dict[str, Any], path: Path) -> None:
 def _check_channels(inside: Any, outside: Any, path: Path) -> None:
     allowed = "the family ddpm's pictures have 3 (colour) or 1 (grey), and latents are not implemented"
     right = _whole(inside, 1) and inside in (1, 3)
-    _need(right, path, f"has in_channels {inside!r}", allowed)
-    found = f"has in_channels {inside} and out_channels {outside!r}"
+    _need(right, path, f"has in_channels {shown(inside)}", allowed)
+    found = f"has in_channels {inside} and out_channels {shown(outside)}"
     right = _whole(outside, 1) and outside in (inside, 2 * inside)
     _need(right, path, found, "the network must give as many channels as it takes")
     found = f"has out_channels {outside} for in_channels {inside}: it also predicts a variance"
@@ -102,7 +112,7 @@ def _check_conditions(c: dict[str, Any], path: Path) -> None:
     _need(not classes, path, found, "the family ddpm is unconditional")
     time = c.get("time_embedding_type", "positional")
     allowed = "the family ddpm needs positional: others read another kind of time"
-    _need(time == "positional", path, f"has time_embedding_type {time!r}", allowed)
+    _need(time == "positional", path, f"has time_embedding_type {shown(time)}", allowed)
     found = "has center_input_sample true: its pictures lie in 0..1"
     _need(not c.get("center_input_sample"), path, found, "the family ddpm's lie in -1..1")
 
@@ -113,9 +123,9 @@ def _check_scheduler(c: dict[str, Any], path: Path) -> None:
         f"the family ddpm reads {_or(SCHEDULERS)} alone; where the model was trained with their process, save"
         " it with one of them"
     )
-    _need(kind in SCHEDULERS, path, f"is a {kind}", allowed)
+    _need(kind in SCHEDULERS, path, f"is a {checkpoints.word(kind)}", allowed)
     known = f"implemented are {_or(equations.PREDICTIONS)}"
-    _need(prediction in equations.PREDICTIONS, path, f"has prediction_type {prediction!r}", known)
+    _need(prediction in equations.PREDICTIONS, path, f"has prediction_type {shown(prediction)}", known)
     found = "has predict_epsilon false, which diffusers no longer reads"
     _need(c.get("predict_epsilon", True) is True, path, found, "write prediction_type 'sample' in its place")
     _check_variance_and_spacing(c, path)
@@ -127,20 +137,26 @@ def _check_scheduler(c: dict[str, Any], path: Path) -> None:
 def _check_variance_and_spacing(c: dict[str, Any], path: Path) -> None:
     variance, spacing = c.get("variance_type", "fixed_small"), c.get("timestep_spacing", "leading")
     known = f"implemented are {_or(VARIANCES)} (diffusers' fixed_large_log takes the root of a logarithm)"
-    _need(variance in VARIANCES, path, f"has variance_type {variance!r}", known)
-    _need(spacing in SPACINGS, path, f"has timestep_spacing {spacing!r}", f"implemented are {_or(SPACINGS)}")
+    _need(variance in VARIANCES, path, f"has variance_type {shown(variance)}", known)
+    _need(
+        spacing in SPACINGS,
+        path,
+        f"has timestep_spacing {shown(spacing)}",
+        f"implemented are {_or(SPACINGS)}",
+    )
 
 
 def _check_numbers(c: dict[str, Any], path: Path) -> None:
     total, offset = c.get("num_train_timesteps", 1000), c.get("steps_offset", 0)
     clip = c.get("clip_sample_range", 1.0)
     whole = "it must be a whole number of at least"
-    _need(_whole(total, 2), path, f"has num_train_timesteps {total!r}", f"{whole} 2")
-    _need(_whole(offset, 0), path, f"has steps_offset {offset!r}", f"{whole} 0")
-    _need(_number(clip) and clip > 0, path, f"has clip_sample_range {clip!r}", "it must be above 0")
+    right = _whole(total, 2) and total <= LONGEST
+    _need(right, path, f"has num_train_timesteps {shown(total)}", f"{whole} 2 and at most {LONGEST:,}")
+    _need(_whole(offset, 0), path, f"has steps_offset {shown(offset)}", f"{whole} 0")
+    _need(_number(clip) and clip > 0, path, f"has clip_sample_range {shown(clip)}", "it must be above 0")
     ratio, most = c.get("dynamic_thresholding_ratio", 0.995), c.get("sample_max_value", 1.0)
     right = _number(ratio) and 0 <= ratio <= 1 and _number(most) and most > 0
-    found = f"has dynamic_thresholding_ratio {ratio!r} and sample_max_value {most!r}"
+    found = f"has dynamic_thresholding_ratio {shown(ratio)} and sample_max_value {shown(most)}"
     _need(right, path, found, "the first must lie in 0..1, the second above 0")
 
 
@@ -157,15 +173,15 @@ def _check_betas(c: dict[str, Any], total: int, path: Path) -> None:
     kind, trained = c.get("beta_schedule", "linear"), c.get("trained_betas")
     if trained is None:
         known = f"implemented are {_or(BETAS)}; write others out as trained_betas"
-        _need(kind in BETAS, path, f"has beta_schedule {kind!r}", known)
+        _need(kind in BETAS, path, f"has beta_schedule {shown(kind)}", known)
         trained = [c.get("beta_start", 1e-4), c.get("beta_end", 0.02)]
     else:
-        count = len(trained) if isinstance(trained, list) else repr(trained)
+        count = len(trained) if isinstance(trained, list) else shown(trained)
         found = f"has {count} trained_betas for {total} num_train_timesteps"
         _need(isinstance(trained, list) and len(trained) == total, path, found, "give one for each")
     wrong = [b for b in trained if not _number(b) or not 0 < b <= 1]
     allowed = "a beta is a share of the variance, above 0 and at most 1"
-    _need(not wrong, path, f"has beta {wrong[0]!r}" if wrong else "", allowed)
+    _need(not wrong, path, f"has beta {shown(wrong[0])}" if wrong else "", allowed)
 
 
 def _check_steps(config: dict[str, Any], steps: int, path: Path) -> None:

@@ -22,7 +22,7 @@ from unpromptable.planning.validation import build
 from unpromptable.reporting import groups, tables
 from unpromptable.reporting.row import read_rows
 from unpromptable.scoring import verdict
-from unpromptable.storage import files
+from unpromptable.storage import files, records
 
 from . import comparing
 from .comparing import Answer, Result, alike, better, rises
@@ -175,9 +175,9 @@ def of_runs(stores: list[Path]) -> list[Verdict]:
     rows = {}
     for store in stores:
         if (store / "theory.json").is_file():
-            rows["theory"] = comparing.of_theory(json.loads((store / "theory.json").read_text()))
+            rows["theory"] = comparing.of_theory(records.read(store / "theory.json", list))
         elif all((store / name).is_file() for name in ("experiment.json", "rows.json")):
-            name = json.loads((store / "experiment.json").read_text())["name"]
+            name = records.read(store / "experiment.json", dict, name=str)["name"]
             rows[name] = [comparing.of_line(x) for x in groups.collect(read_rows(store / "rows.json"))]
         else:
             raise FileNotFoundError(

@@ -4,7 +4,6 @@ numbers.
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 from unpromptable.planning.spec import Run
 from unpromptable.reporting.reports import html
-from unpromptable.reporting.row import Row
+from unpromptable.reporting.row import parse_rows
+from unpromptable.storage import records
 
 from . import claims
 
@@ -39,8 +39,8 @@ def _run(store: Path, planned: str, found: str) -> dict[str, Any]:
     """A run's part of the page. Its figures take seconds, and the page is written again after every
     experiment.
     """
-    experiment, name = Run.from_text(planned).experiment, store.name
-    rows = [Row.from_json(r) for r in json.loads(found)]
+    experiment, name = Run.from_text(planned, where=str(store)).experiment, store.name
+    rows = parse_rows(found.encode(), str(store / "rows.json"))
     state = "SUCCEEDED" if all(r.done for r in rows) else "FAILED"
     return {
         "name": name,
@@ -55,6 +55,6 @@ def _theory(folder: Path) -> dict[str, Any] | None:
     if not (folder / "theory.json").is_file():
         return None
     return {
-        "rows": json.loads((folder / "theory.json").read_text()),
+        "rows": records.read(folder / "theory.json", list),
         "figure": html.embedded(folder / "figure4.png"),
     }

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import files
+from unpromptable.storage import files, records
 from unpromptable.storage.place import SHARED, Output, Place
 
 from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
+from .reading import shown
+from .validation import build
 
 FILE = "experiment.json"  # in the store
+PARTS = {"shared": dict, "shards": list, "cells": list, "key": str}  # of it, beside the experiment's own keys
+KEYS = ("pretrained", "data", "samples")
+KEYS_OF_CELL = ("surrogates", "unlearned", "samples", "row")
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,17 @@ class Spec:
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Spec:
-        """What `to_json` gave."""
-        cell = read_cell(given["cell"]) if given["cell"] else None
-        return cls(**{**given, "cell": cell, "targets": tuple(given["targets"])})
+        """What `to_json` gave. Raises ValueError for anything else, such as a folder outside of a run's."""
+        cell = given.get("cell") if isinstance(given, dict) else None
+        if cell is not None and not isinstance(cell, dict):
+            raise ValueError(f"cell: got {shown(cell)}; give a mapping")
+        spec = build(cls, {**given, "cell": read_cell(cell)} if cell else given, "spec")
+        if not re.fullmatch(SHARED if spec.cell is None else r"cells/[a-z0-9][\w+.-]*", spec.folder):
+            raise ValueError(f"spec.folder is {shown(spec.folder)}, which is no folder of a run's")
+        lacking = [k for k in (KEYS if spec.cell is None else KEYS_OF_CELL) if k not in spec.keys]
+        if lacking:
+            raise ValueError(f"spec.keys: no {lacking[0]}")
+        return spec
 
     def to_text(self) -> str:
         """What is kept beside a cell's results."""
@@ -76,7 +90,7 @@ class Spec:
     @classmethod
     def from_text(cls, text: str) -> Spec:
         """What `to_text` wrote."""
-        return cls.from_json(json.loads(text))
+        return cls.from_json(records.parsed(text.encode(), "cell.json", dict))
 
 
 @dataclass(frozen=True)
@@ -117,18 +131,27 @@ class Run:
         return json.dumps({**to_json(self.experiment), **planned}, indent=1)
 
     @classmethod
-    def from_text(cls, text: str, only: str = "") -> Run:
-        """What `to_text` wrote; `only`: of the cells the one of this folder's name, or all."""
-        given = json.loads(text)
-        shared, shards, cells, key = (given.pop(k) for k in ("shared", "shards", "cells", "key"))
-        wanted = [c for c in cells if not only or Path(c["folder"]).name == only]
-        return cls(
-            read_experiment(given),
-            Spec.from_json(shared),
-            tuple(map(Spec.from_json, wanted)),
-            tuple(Shard(**s) for s in shards),
-            key,
-        )
+    def from_text(cls, text: str, only: str = "", where: str = FILE) -> Run:
+        """What `to_text` wrote; `only`: of the cells the one of this folder's name, or all.
+
+        Raises ValueError, one line that begins with `where`, for anything else.
+        """
+        given = records.parsed(text.encode(errors="replace"), where, dict, **PARTS)
+        shared, shards, cells, key = (given.pop(k) for k in PARTS)
+        of = lambda c: c.get("folder") if isinstance(c, dict) else None
+        wanted = [c for c in cells if not only or str(of(c)).rpartition("/")[2] == only]
+        try:
+            return cls(
+                read_experiment(given),
+                Spec.from_json(shared),
+                tuple(map(Spec.from_json, wanted)),
+                tuple(build(Shard, s, "shard") for s in shards),
+                key,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: damaged ({error}); run the same command again to plan anew"
+            ) from error
 
     def with_runs(self, ids: dict[str, str | None]) -> Run:
         """The same with the cells' MLflow runs, by slug."""
@@ -137,7 +160,8 @@ class Run:
 
 def read(store: str | Path, cell: str = "") -> Run:
     """The run that was planned in a store; of its cells all, or the one with this id."""
-    return Run.from_text(files.fetch(Path(store) / FILE).read_text(), cell.rpartition("/")[2])
+    path = files.fetch(Path(store) / FILE)
+    return Run.from_text(path.read_text(errors="replace"), cell.rpartition("/")[2], str(path))
 
 
 def one(store: str | Path, cell: str) -> tuple[Run, Spec]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpromptable.models import moments
+from unpromptable.models import moments, tensors
 from unpromptable.storage import files
 
 RESUME = "resume.safetensors"  # of a stopped training, in the model's folder
@@ -73,10 +73,19 @@ def save_state(
 
 
 def load_state(out: Path, network: nn.Module, kept: dict, optimizer) -> int:
-    """Take over what `save_state` wrote; the number of steps done, 0 where there is nothing."""
+    """Take over what `save_state` wrote; the number of steps done, 0 where there is nothing.
+
+    Raises ValueError where it is damaged, or of another network.
+    """
     if not (out / RESUME).exists():
         return 0
-    state = load_file(out / RESUME)
+    state = tensors.read(out / RESUME)
+    for part, wanted in (("now.", network.state_dict()), ("ema.", kept)):
+        shapes = {k[4:]: v.shape for k, v in state.items() if k.startswith(part)}
+        whole = "step" in state and moments.fit(optimizer, state)
+        if not whole or shapes != {k: v.shape for k, v in wanted.items()}:
+            remedy = "remove it to start over"
+            raise ValueError(f"{out / RESUME}: holds no whole training of this network; {remedy}")
     network.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("now.")})
     kept.update({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
     moments.restore(optimizer, state)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+
+from unpromptable.storage import records
 
 from .loop import RESUME
 
@@ -57,8 +58,9 @@ def noted(resume: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(resume, framework="pt") as file:
-            return {**json.loads((file.metadata() or {})["trained"]), "step": int(file.get_tensor("step"))}
-    except (SafetensorError, KeyError) as error:
+            told = records.parsed((file.metadata() or {}).get("trained", "").encode(), "its note", dict)
+            return {**told, "step": int(file.get_tensor("step"))}
+    except (SafetensorError, ValueError, RuntimeError) as error:  # RuntimeError: a step that is no number
         raise ValueError(
             f"{resume}: does not hold a whole stopped training ({error}); remove it to start over"
         ) from error

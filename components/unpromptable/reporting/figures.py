@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from unpromptable.storage import records
 
 from .row import AnyRow, Line, Row
 
@@ -29,7 +30,7 @@ def finished(rows: Sequence[AnyRow]) -> list[AnyRow]:
 def history(store: Path, row: Row) -> list[dict[str, Any]]:
     """The training history of a cell; empty where it has none."""
     path = store / row.folder / "history.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return records.lines(path) if path.is_file() else []
 
 
 def forgetting_plot(folder: Path, rows: Sequence[Row]) -> Path:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from unpromptable.planning.reading import shown
+from unpromptable.planning.validation import said
 from unpromptable.scoring.estimates import Estimate
-from unpromptable.storage import files
+from unpromptable.storage import files, records
 
 # keys that every row has, in the file's order, and those of a row with a result; the metrics lie between them
 HEAD = (
@@ -75,19 +80,26 @@ class Row:
     @classmethod
     def from_json(cls: type[AnyRow], told: dict[str, Any]) -> AnyRow:
         """The row of a JSON object; what is none of the row's own keys is a metric. Raises ValueError where a
-        key is missing.
+        key is missing, or holds what is not of its kind.
         """
+        if not isinstance(told, dict):
+            raise ValueError(f"a row is {shown(told)}; run the report again")
         own = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(cls)}
         needed = [k for k, asked in own.items() if asked and k != "metrics"]
         missing = [k for k in (*needed, *(MEASURED if told.get("status") == "done" else ())) if k not in told]
         if missing:
-            raise ValueError(f"row {told.get('name')!r}: no {', '.join(missing)}; run the report again")
-        given: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in told.items() if k in own
-        }
+            raise ValueError(f"row {shown(told.get('name'))}: no {', '.join(missing)}; run the report again")
+        given = {k: v for k, v in told.items() if k in own and k != "metrics"}
+        metrics = {k: v for k, v in told.items() if k not in own}
+        try:
+            checked = json.dumps({**given, "metrics": metrics})
+            _reader(cls).validate_json(checked, strict=True)  # type: ignore[arg-type]
+        except ValidationError as error:
+            where = f"row {shown(told['name'])}"
+            raise ValueError(f"{said(error, cls, where)}; run the report again") from error
+        given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
         given["surrogates"] = tuple(Surrogate(**s) for s in told.get("surrogates", ()))
-        metrics = {k: None if v is None else Estimate(**v) for k, v in told.items() if k not in own}
-        return cls(**given, metrics=metrics)
+        return cls(**given, metrics={k: v and Estimate(**v) for k, v in metrics.items()})
 
     def to_json(self) -> dict[str, Any]:
         """The row as a JSON object, its keys in the file's order."""
@@ -129,12 +141,25 @@ class Line(Row):
         }
 
 
+@cache
+def _reader(cls: type) -> TypeAdapter[Any]:
+    exact = with_config(ConfigDict(extra="forbid"))
+    exact(Surrogate), exact(Estimate)
+    return TypeAdapter(cls)
+
+
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a rows.json. Raises ValueError where one lacks a key."""
+    """The rows of a rows.json. Raises ValueError where it is damaged, or a row lacks a key."""
+    return parse_rows(path.read_bytes(), str(path))
+
+
+def parse_rows(text: bytes, where: str) -> list[Row]:
+    """The same of a text. where: names it in errors."""
+    told = records.parsed(text, where, list)
     try:
-        return [Row.from_json(told) for told in json.loads(path.read_text())]
+        return list(map(Row.from_json, told))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{where}: {error}") from error
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from unpromptable.planning import spec as planned
 from unpromptable.planning.experiment import Experiment, to_json
 from unpromptable.planning.spec import Run, Spec
-from unpromptable.storage import attempts, once
+from unpromptable.storage import attempts, once, records
 
 from .row import Row
 
@@ -61,7 +60,7 @@ def of(experiment: Experiment, spec: Spec, store: str) -> Row:
     output = spec.output(store, "score", "row.json", "row")
     if not output.finished():
         return failed(experiment, spec, store)
-    row, told = json.loads(output.path.read_text()), head(experiment, spec)
+    row, told = records.read(output.path), head(experiment, spec)
     return Row.from_json({**row, **told, "run_id": told["run_id"] or row.get("run_id")})
 
 

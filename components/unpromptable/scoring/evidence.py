@@ -14,7 +14,7 @@ from unpromptable import data
 from unpromptable.planning.code import code
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Injection, Pictures, Training
-from unpromptable.storage import files, fingerprints
+from unpromptable.storage import files, fingerprints, records
 
 from . import metric_networks
 
@@ -115,7 +115,7 @@ class Evidence:
         )[:16]
         path = self.cache / f"{name}-{key}.json" if self.cache else None
         if path is not None and files.finished(path, path.stem):
-            return json.loads(path.read_text())
+            return records.read(path)
         found = compute()
         if path is not None:
             files.write_text(path, json.dumps(found))

@@ -11,7 +11,7 @@ from typing import Any
 
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.settings import Choice, Networks
-from unpromptable.storage import files
+from unpromptable.storage import files, records
 
 from . import metric_networks
 from .evidence import Artifacts, Evidence
@@ -49,7 +49,7 @@ def _values(
 ) -> dict[str, Any]:
     """One metric's estimates as plain values, read where they are there."""
     if files.finished(path, keys[metric.name]):
-        return json.loads(path.read_text())
+        return records.read(path)
     networks = _networks(experiment.networks)
     found = {key: asdict(e) for key, e in metric.made.measure(evidence(), networks).items()}
     files.write_text(path, json.dumps(found))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import files, records
 
 log = logging.getLogger(__name__)
 # further attempts, and the pod's variable that says another number
@@ -121,8 +121,7 @@ def persist(
 
 def notes(folder: Path) -> list[str]:
     """The attempts that failed in this folder, in their order."""
-    path = files.fetch(folder / NOTE)
-    return json.loads(path.read_text()) if path.is_file() else []
+    return [str(told) for told in records.kept(files.fetch(folder / NOTE), list)]
 
 
 def within(function: Callable, args: tuple[Any, ...], attempt: Attempt) -> Any:

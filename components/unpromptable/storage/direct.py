@@ -74,7 +74,11 @@ def read(path: Path) -> str | None:
     """A file's text as the store has it now; None where there is none."""
     remote, source = _remote(path)
     try:
-        return path.read_text() if remote is None else remote.cat_file(source).decode()
+        return (
+            path.read_text(errors="replace")
+            if remote is None
+            else remote.cat_file(source).decode(errors="replace")
+        )
     except FileNotFoundError:
         return None
 

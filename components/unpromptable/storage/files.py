@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import fingerprints
+from . import fingerprints, records
 from .names import own, replacing
 
 log = logging.getLogger(__name__)
@@ -77,24 +77,13 @@ def finished(path: Path, key: str) -> bool:
     What was damaged or edited since is said, and counts as not finished, so that it is made again.
     """
     mark = fetch(_mark(path))
-    told = _marked(mark) if mark.is_file() else {}
+    told = records.kept(mark)
     if told.get("key") != key or not fetch(path).exists():
         return False
     if told.get("content") not in (None, fingerprints.content(path)):
         log.warning("%s: not what was finished there (damaged, or edited), so it is made again", path)
         return False
     return True
-
-
-def _marked(mark: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(mark.read_text(encoding="utf-8"))
-    except ValueError:
-        told = None
-    if isinstance(told, dict):
-        return told
-    log.warning("%s: cannot be read, so what it marks is made again", mark)
-    return {}
 
 
 def finish(path: Path, key: str) -> None:

@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from . import records
 from .names import replacing
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,9 @@ def kept(file: Path) -> Iterator[None]:
 
 
 def _read(file: Path) -> dict[str, list[Any]]:
-    try:
-        return dict(json.loads(file.read_text())) if file.is_file() else {}
-    except ValueError:
-        log.warning("%s: cannot be read, so all inputs are read again", file)
-        return {}
+    known = records.kept(file)
+    whole = lambda told: isinstance(told, list) and len(told) == 5 and isinstance(told[-1], str)
+    return {name: told for name, told in known.items() if whole(told)}
 
 
 def _whole(path: Path) -> str:

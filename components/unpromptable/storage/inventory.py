@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import files, records
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def held(root: Path, name: str) -> list[Held]:
 def key(path: Path) -> str:
     """The key under which a file or folder was finished; empty where it was not."""
     mark = files.fetch(path.with_name(f".{path.name}.done"))
-    return json.loads(mark.read_text()).get("key", "") if mark.is_file() else ""
+    return str(records.kept(mark).get("key", ""))
 
 
 def age(root: Path, name: str) -> float:

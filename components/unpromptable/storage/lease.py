@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
@@ -21,10 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import direct
+from . import direct, records
 
 log = logging.getLogger(__name__)
 EVERY, DEAD, LOOK = 15.0, 90.0, 2.0  # seconds: from beat to beat, without one until dead, between looks
+NUMBER = re.compile("[0-9]{1,18}")  # of a lease
 
 
 class Lost(Exception):
@@ -131,7 +133,7 @@ class Lease:
 
     def _numbers(self) -> list[int]:
         found = [name for name in direct.names(self.path.parent) if name.startswith(self.start)]
-        return [int(end) for end in (name[len(self.start) :] for name in found) if end.isdigit()]
+        return [int(end) for end in (name[len(self.start) :] for name in found) if NUMBER.fullmatch(end)]
 
     def _file(self, number: int) -> Path:
         return self.path.with_name(f"{self.start}{number}")
@@ -179,11 +181,12 @@ def _alive(pid: int) -> bool:
 
 
 def _parsed(text: str | None) -> dict[str, Any]:
-    """What a lease says; nothing where it is gone, or not written yet."""
+    """What a lease says; nothing where it is gone, damaged, or not written yet."""
     try:
-        return json.loads(text or "{}")
-    except json.JSONDecodeError:
+        told = records.parsed((text or "{}").encode(), "lease", dict, host=str, pid=int)
+    except ValueError:
         return {}
+    return told if 0 < told["pid"] < 1 << 31 else {}
 
 
 def _name(owner: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import attempts, files, lease, place, progress
+from . import attempts, files, lease, place, progress, records
 from .place import Output, Place
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ NOTE = "failed.json"
 def failure(store: str | Path) -> dict[str, Any] | None:
     """What stopped a step that all cells share in this run.
 
-    Its `step`, its `error`, and `again` where the engine tries again.
+    Its `step`, its `error`, and `again` where the engine tries again. A note that is damaged is none.
     """
     return noted(place.shared(store))
 
@@ -60,8 +60,11 @@ def stop(store: str | Path) -> None:
 
 def noted(at: Place) -> dict[str, Any] | None:
     """What stopped a step of a cell, as `failure` has it of the shared ones."""
-    note = at.fetched(NOTE)
-    return {"again": False, **json.loads(note.read_text())} if note.is_file() else None
+    told = records.kept(at.fetched(NOTE), dict, step=str, error=str)
+    made = told.get("made", ["", ""])
+    if not told or not isinstance(made, list) or list(map(type, made)) != [str, str]:
+        return None
+    return {"again": False, **told}
 
 
 class Shared:

@@ -12,7 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from . import records
+
 log = logging.getLogger(__name__)
+FIELDS = {"time": float, "cell": str, "step": str, "kind": str, "text": str}  # of an event
 EVERY, SAY = 0.5, 10.0  # seconds between events of one bar in the file, and between lines in a pod's log
 
 
@@ -93,7 +96,13 @@ class _Reader:
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
         self.at += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        return [one for one in records.each(whole, str(self.path), **FIELDS) if _shown(one)]
+
+
+def _shown(one: dict[str, Any]) -> bool:
+    """Whether an event is of a kind that is shown, and says how far its step is where it must."""
+    far = all(isinstance(one.get(k), int) and one[k] > 0 for k in ("done", "total"))
+    return one["kind"] in ("start", "done", "skipped", "failed") or one["kind"] == "progress" and far
 
 
 def _reason(one: dict[str, Any]) -> str:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from unpromptable.storage import records
 
 BATCH = 1000  # metrics in one request, MLflow's limit
 
 
 def keys(history: Path) -> set[str]:
     """The numbers that a history's updates hold."""
-    lines = history.read_text().splitlines() if history.is_file() else []
-    return (
-        {k for k, v in json.loads(lines[-1]).items() if isinstance(v, (int, float)) and k != "step"}
-        if lines
-        else set()
-    )
+    updates = records.lines(history) if history.is_file() else []
+    return {k for one in updates[-1:] for k, v in one.items() if isinstance(v, (int, float)) and k != "step"}
 
 
 def log(client: Any, run: str, lines: list[str], start: int) -> None:
     """Step histories; a point's time follows from its step, so that a point sent twice is one point."""
     points = []
-    for line in lines:
-        one = json.loads(line)
+    for one in records.each("\n".join(lines).encode(), f"history of {run}", step=int):
         points += [
             (f"train/{k}", float(v), start + one["step"], one["step"])
             for k, v in one.items()

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import files
+from unpromptable.storage import files, records
 
 from . import connection
 
@@ -39,8 +39,12 @@ class Sweep:
     @classmethod
     def read(cls, store: str) -> Sweep:
         """What `open_runs` was told."""
-        told = json.loads(files.fetch(Path(store) / NOTE).read_text())
-        return cls(**{**told, "cells": tuple(Tracked(**c) for c in told["cells"])})
+        path = files.fetch(Path(store) / NOTE)
+        told = records.read(path, dict, experiment=str, key=str, cells=list)
+        try:
+            return cls(**{**told, "cells": tuple(Tracked(**c) for c in told["cells"])})
+        except TypeError as error:
+            raise ValueError(f"{path}: damaged ({error}); run the same command again") from error
 
     def write(self, store: str) -> None:
         """Keep it in the store."""

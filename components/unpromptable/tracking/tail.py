@@ -44,7 +44,8 @@ def _tail(run_id: str, history: Path, done: threading.Event) -> None:
         start = client.get_run(run_id).info.start_time
         while True:
             last = done.wait(5)
-            lines = history.read_text().splitlines()[sent:] if history.exists() else []
+            text = history.read_text() if history.exists() else ""
+            lines = text[: text.rfind("\n") + 1].splitlines()[sent:]  # the last one may be half written
             points.log(client, run_id, lines, start)
             sent += len(lines)
             if last:

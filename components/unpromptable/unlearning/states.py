@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from unpromptable.models import moments
-from unpromptable.storage import files
+from unpromptable.models import moments, tensors
+from unpromptable.storage import files, records
+
+from .stopping import CHECKED
 
 log = logging.getLogger(__name__)
 STATE, HISTORY = "resume.safetensors", "history.jsonl"
@@ -29,22 +33,52 @@ def save(folder: Path, model, optimizer, step: int) -> None:
 def resume(folder: Path, model, optimizer) -> int:
     """Load the last state and cut the history to it; the number of the update to go on at, 0 where there is
     none.
-    """
-    from safetensors.torch import load_file
 
+    A damaged state, or one of another network, is said and removed, so that training begins again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state_file, history = (files.fetch(folder / name) for name in (STATE, HISTORY))
     if not state_file.exists():
         history.unlink(missing_ok=True)
         return 0
-    state = load_file(state_file)
-    step = int(state["step"])
+    try:
+        state = tensors.read(state_file)
+        step = _fitting(state, model, optimizer)
+        told = _updates(history, step)
+    except ValueError as error:
+        log.warning("%s; training begins again", error)
+        drop(folder)
+        return resume(folder, model, optimizer)
     model.restore({k[6:]: v for k, v in state.items() if k.startswith("model.")})
     moments.restore(optimizer, state)
-    lines = [line for line in history.read_text().splitlines() if json.loads(line)["step"] <= step]
-    files.write_text(history, "".join(f"{line}\n" for line in lines))
+    files.write_text(history, "".join(f"{json.dumps(one)}\n" for one in told))
     log.info("resuming at update %d", step + 1)
     return step
+
+
+def _fitting(state: dict[str, torch.Tensor], model, optimizer) -> int:
+    """The update that a state was saved before. Raises ValueError where it does not fit the network."""
+    step = state.get("step", torch.tensor(0))
+    shapes = {f"model.{k}": v.shape for k, v in model.state().items()}
+    given = {k: v.shape for k, v in state.items() if k.startswith("model.")}
+    if shapes != given or not moments.fit(optimizer, state):
+        raise ValueError(f"{STATE}: damaged, its tensors are not the network's")
+    if step.shape != () or step.dtype != torch.int64 or not 1 <= int(step) < 1 << 32:
+        raise ValueError(f"{STATE}: damaged, it does not say before which update it was saved")
+    tensors.finite({k: state[k] for k in given}, STATE, "it cannot be gone on with")
+    return int(step)
+
+
+def _updates(history: Path, step: int) -> list[dict[str, Any]]:
+    """The lines of a history before update `step`. Raises ValueError where one is missing: after a check a
+    target may have ended early, and else no number is left out.
+    """
+    lines = records.each(history.read_bytes() if history.is_file() else b"", str(history), step=int)
+    told = [one for one in lines if one["step"] <= step]
+    for one, after in pairwise([{"step": 0}, *told, {"step": step + 1}]):
+        if after["step"] != one["step"] + 1 and (CHECKED not in one or after["step"] <= one["step"]):
+            raise ValueError(f"{history}: damaged, an update after {one['step']} is missing")
+    return told
 
 
 def drop(folder: Path) -> None:

@@ -54,6 +54,7 @@ class Model(protocols.Model):
         unet, home = homes(root)
         Family().check(root)
         scheduler = getattr(diffusers, checkpoints.read_json(home / "scheduler_config.json")["_class_name"])
+        checkpoints.check_shapes(diffusers.UNet2DModel, unet)
         network = checkpoints.load(diffusers.UNet2DModel, unet, low_cpu_mem_usage=False, dtype=torch.float32)
         return cls(network, scheduler.from_pretrained(home), device)
 
@@ -212,8 +213,8 @@ class Family(protocols.Family):
         from torch.utils.flop_counter import FlopCounterMode
 
         root, home = homes(folder)
+        unet = checkpoints.sketch(UNet2DModel, root)
         with torch.device("meta"):
-            unet = UNet2DModel.from_config(checkpoints.read_json(root / "config.json"))
             side, channels = process.side(root / "config.json"), unet.config.in_channels
             with FlopCounterMode(display=False) as forward:
                 output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
