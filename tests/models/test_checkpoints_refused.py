@@ -1,6 +1,7 @@
 """Weights that are not whole, or not the network's, are refused by name."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -17,6 +18,8 @@ def test_a_bin_that_holds_more_than_tensors_is_not_read(tiny, whole, tmp_path):
     for bad, words in (
         ({"x": np.random.default_rng}, "not a file of tensors"),
         ({"state_dict": {"x": torch.zeros(1)}}, "state_dict is no tensor"),
+        ([torch.zeros(1)], "not a file of named tensors"),
+        ({1: torch.zeros(1)}, "not a file of named tensors"),
     ):
         torch.save(bad, whole / "unet" / "diffusion_pytorch_model.bin")
         with pytest.raises(ValueError, match=f"diffusion_pytorch_model.bin: {words}"):
@@ -53,7 +56,40 @@ def config(**change):
     return write
 
 
+def scheduler(**change):
+    def write(folder):
+        path = folder / "scheduler" / "scheduler_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+
+    return write
+
+
+def endless(folder):
+    (folder / "unet" / "config.json").write_text("[" * 100_000)
+
+
+def pipe(folder):
+    (folder / PLAIN).unlink()
+    os.mkfifo(folder / PLAIN)
+
+
 FAULTS = {
+    "levels without end": (endless, True, "config.json cannot be read as JSON"),
+    "a pipe": (pipe, True, "diffusion_pytorch_model.safetensors is no file"),
+    "layers without end": (
+        config(layers_per_block=10**9),
+        True,
+        "has layers_per_block 1000000000; it must be",
+    ),
+    "blocks without end": (config(block_out_channels=[8] * 999), True, "has block_out_channels"),
+    "a picture without end": (config(sample_size=10**9), True, "has sample_size 1000000000"),
+    "timesteps without end": (scheduler(num_train_timesteps=10**12), True, "has num_train_timesteps"),
+    "more channels than memory": (
+        config(block_out_channels=[8, 8 * 10**7]),
+        False,
+        "cannot be loaded as a UNet2DModel",
+    ),
+    "no groups": (config(norm_num_groups=0), False, "cannot be loaded as a UNet2DModel"),
     "truncated": (cut, True, "diffusion_pytorch_model.safetensors is truncated or no safetensors file"),
     "empty": (lambda f: (f / PLAIN).write_bytes(b""), True, "is truncated or no safetensors file"),
     "a pointer": (pointer, True, "is a pointer of Git LFS and not the weights; run `git lfs pull`"),
@@ -133,6 +169,15 @@ def test_a_folder_that_is_not_whole_is_refused_by_name_before_anything_is_made_o
         (
             lambda f: (f / "diffusion_pytorch_model.safetensors.index.json").unlink(),
             r"holds \d+ shards without their index.json",
+        ),
+        *(
+            (
+                lambda f, shard=shard: (f / "diffusion_pytorch_model.safetensors.index.json").write_text(
+                    json.dumps({"weight_map": {"conv_in.weight": shard}})
+                ),
+                "index.json names .*, which is no file of weights",
+            )
+            for shard in ("../../elsewhere.safetensors", "/etc/passwd", "", "a\nb", None, 5, ["x"], {"a": 1})
         ),
         (
             lambda f: (f / "diffusion_pytorch_model.safetensors.index.json").write_text("{}"),

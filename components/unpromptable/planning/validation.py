@@ -76,11 +76,13 @@ def said(error: ValidationError, cls: type, where: str, elsewhere: Iterable[str]
     """One of pydantic's errors in one line, a wrong key's before others."""
     first = min(error.errors(include_url=False), key=lambda e: e["type"] != UNKNOWN)
     kind, loc, got = first["type"], first["loc"], shown(first["input"])
-    if kind == UNKNOWN:
+    if kind == UNKNOWN and len(loc) == 1:
         return unknown(where, loc[0], fields_of(cls), elsewhere)
     if kind == "value_error":  # of __post_init__, which names the place itself
         return str(first["ctx"]["error"])
     at = where + "".join(f"[{x}]" if isinstance(x, int) else f".{x}" for x in loc)
+    if kind == UNKNOWN:
+        return f"{at} is {got}; there is no such key"
     if kind == "missing":
         return f"{at} is missing; give it"
     if kind == "literal_error":

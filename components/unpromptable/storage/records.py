@@ -12,7 +12,7 @@ Kind = TypeVar("Kind", dict, list)
 JSON = {dict: "a mapping", list: "a list", str: "a text", int: "a whole number", float: "a number"}
 
 
-def read(path: Path, kind: type[Kind] = dict, **fields: type) -> Kind:  # type: ignore[assignment]
+def read(path: Path, kind: type[Kind] = dict, /, **fields: type) -> Kind:  # type: ignore[assignment]
     """A JSON file's mapping or list. fields: what a mapping must hold, and of which kind.
 
     Raises ValueError, one line that begins with the path, where it is damaged; FileNotFoundError where there
@@ -21,7 +21,7 @@ def read(path: Path, kind: type[Kind] = dict, **fields: type) -> Kind:  # type: 
     return parsed(path.read_bytes(), f"{path}", kind, **fields)
 
 
-def kept(path: Path, kind: type[Kind] = dict, **fields: type) -> Kind:  # type: ignore[assignment]
+def kept(path: Path, kind: type[Kind] = dict, /, **fields: type) -> Kind:  # type: ignore[assignment]
     """The same where a run goes on without: of no file or a damaged one, which is said, an empty value."""
     try:
         return read(path, kind, **fields)
@@ -37,7 +37,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return each(path.read_bytes(), str(path))
 
 
-def each(text: bytes, where: str, **fields: type) -> list[dict[str, Any]]:
+def each(text: bytes, where: str, /, **fields: type) -> list[dict[str, Any]]:
     """The same of a text. fields: what each mapping must hold, and of which kind."""
     found, damaged = [], 0
     for line in text.splitlines():
@@ -50,7 +50,7 @@ def each(text: bytes, where: str, **fields: type) -> list[dict[str, Any]]:
     return found
 
 
-def parsed(text: bytes, where: str, kind: type[Kind], **fields: type) -> Kind:
+def parsed(text: bytes, where: str, kind: type[Kind], /, **fields: type) -> Kind:
     """A JSON text's mapping or list. Raises ValueError, one line that begins with `where`, for another."""
     try:
         found = json.loads(text.decode("utf-8"))
