@@ -25,7 +25,7 @@ from unpromptable.storage import attempts, files, fingerprints, inventory, lease
 
 pytestmark = pytest.mark.slow
 MALFORMED = int(os.environ.get("UNPROMPTABLE_MALFORMED", "400"))  # inputs of all kinds together
-SHARES = {"experiments": 0.35, "pictures": 0.35, "models": 0.15, "records": 0.15}
+SHARES = {"experiments": 0.42, "pictures": 0.42, "models": 0.06, "records": 0.1}
 FIRST = int(os.environ.get("UNPROMPTABLE_MALFORMED_FIRST", "0"))  # the number of the first input
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "pipelines" / "experiments").glob("*.yaml"))
 
