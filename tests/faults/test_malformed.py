@@ -763,7 +763,7 @@ def readers(store, chance):
         "peek": lambda: [data.peek(p) for p in store.rglob("data.safetensors")],
         "load": lambda: [data.load(p) for p in store.rglob("data.safetensors")],
     }
-    if chance.random() < 0.15:
+    if chance.random() < 0.03:
         calls["report"] = lambda: report_step.report(str(store), "small", "SUCCEEDED")
     return list(calls.items())
 
