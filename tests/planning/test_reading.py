@@ -100,3 +100,24 @@ def test_words_and_numbers_are_read_as_they_look():
 )
 def test_what_is_written_is_read_again_as_it_was(value):
     assert reading.value(reading.write({"a": [value], "b": 1e-5}), "x") == {"a": [value], "b": 1e-5}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'worlds: {"\\ud800\\n": 1}',
+        'sweep: {"a\\nb": 1}',
+        'model: {"a\\nb": 1}',
+        "forget: [\u202eevil]",
+        "real: a\u2066b",
+        f"name: {'x' * 9000}",
+        f"prompt: {'x' * 9000}",
+        f"{'k' * 3000}: 1\n{'k' * 3000}: 2",
+        f"sampling: {{sampler: {'x' * 9000}}}",
+    ],
+)
+def test_no_key_or_value_tears_the_line_of_its_refusal(text):
+    head = "" if text[:5] in ("name:", "forge") else "name: t\nforget: ['0012-3']\n"
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        plan.resolve(head + text + "\nx: 1" * (text[:5] == "name:"))
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 700

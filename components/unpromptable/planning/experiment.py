@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from unpromptable import protocols
 
 from . import plugins, slugs
-from .reading import check_path, shown
+from .reading import check_path, named, shown
 from .settings import (
     Choice,
     Injection,
@@ -132,21 +132,21 @@ class Experiment:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
             raise ValueError(
-                f"experiment.name is {self.name!r}; it names folders and runs, so use up to 63 letters,"
+                f"experiment.name is {shown(self.name)}; it names folders and runs, so use up to 63 letters,"
                 " digits, dots, dashes and underscores"
             )
         check_path("real", self.real)
         family = self.family
         if self.sampling.sampler not in family.samplers:
             raise ValueError(
-                f"sampling.sampler: the family {self.model.name} has no {self.sampling.sampler!r}; choose"
+                f"sampling.sampler: the family {self.model.name} has no {shown(self.sampling.sampler)}; choose"
                 f" from {', '.join(family.samplers)}"
             )
         asked = self.prompt or self.other_prompts or self.remember.prompts
         if not self.prompt if family.prompted else asked:
             raise ValueError(
-                f"experiment.prompt is {self.prompt!r}, other_prompts {list(self.other_prompts)},"
-                f" remember.prompts {list(self.remember.prompts)}; the family {self.model.name}"
+                f"experiment.prompt is {shown(self.prompt)}, other_prompts {shown(list(self.other_prompts))},"
+                f" remember.prompts {shown(list(self.remember.prompts))}; the family {self.model.name}"
                 f" {'needs a prompt' if family.prompted else 'takes none'}"
             )
         self.family_settings()
@@ -206,7 +206,8 @@ class Experiment:
             return build(self.family.settings, self.model.settings, "model")
         if self.model.settings:
             raise ValueError(
-                f"model: the family {self.model.name} has no settings, got {', '.join(self.model.settings)}"
+                f"model: the family {self.model.name} has no settings, got"
+                f" {', '.join(map(named, self.model.settings))}"
             )
         return None
 

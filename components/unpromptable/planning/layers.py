@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .laid import CHOICES, Laid, lay, marked
-from .reading import check_path, shown
+from .reading import check_path, named, shown
 from .validation import unknown
 
 # what a cell may change; all else belongs to the experiment
@@ -33,7 +33,7 @@ def leaves(overrides: dict[str, Any]) -> dict[str, Any]:
         head, *rest = str(key).split(".")
         if head in SHAPE or head in OF_WORLD:
             raise ValueError(
-                f"--set {key[:60]}: {head} is no setting of its own; set what it holds, such as"
+                f"--set {named(key)}: {head} is no setting of its own; set what it holds, such as"
                 " training.steps=60 or method.beta=1e-4"
             )
         rest = rest[1:] if head in NAMED and rest[:1] == ["settings"] else rest
@@ -142,7 +142,7 @@ def in_world(given: dict, world: str, worlds: list[str]) -> Laid:
     for name, entry in entries.items():
         if name not in worlds or not isinstance(entry, dict) or "name" in entry or "world" in entry:
             raise ValueError(
-                f"experiment.worlds.{name[:60]}: got {shown(entry)}; give one of {', '.join(worlds)} a"
+                f"experiment.worlds.{named(name)}: got {shown(entry)}; give one of {', '.join(worlds)} a"
                 " mapping of what differs there, such as forget and base, but neither name nor world"
             )
     both = [

@@ -17,7 +17,7 @@ from unpromptable.miniature import sources
 from . import plugins
 from .laid import CHOICES, Laid, lay
 from .layers import CELL, OF_WORLD, SHAPE, cell_layer, layer, leaves, nest, targets
-from .reading import check_path, shown
+from .reading import check_path, named, shown
 from .validation import fields_of
 
 MOST = 10_000  # cells of one experiment
@@ -176,7 +176,7 @@ def _swept(key: str, values: Any, sets: dict) -> list:
     """The values that one key goes through. Raises ValueError where they are no list of them."""
     if not isinstance(values, list) or not values or key.split(".")[0] not in CELL:
         raise ValueError(
-            f"experiment.sweep.{key[:60]}: got {shown(values)}; give a list of values for a key of"
+            f"experiment.sweep.{named(key)}: got {shown(values)}; give a list of values for a key of"
             f" {', '.join(CELL)}"
         )
     if key == "forget" and not all(isinstance(v, list) and v for v in values):
@@ -195,4 +195,4 @@ def _check_used(sets: dict, rows: list[Laid]) -> None:
     for key in sets:
         kind, _, name = key.partition(".")
         if kind in CHOICES and not any(name in _fields(kind, row) for row in rows):
-            raise ValueError(f"--set {key[:60]}: no {kind} of this experiment has a setting {shown(name)}")
+            raise ValueError(f"--set {named(key)}: no {kind} of this experiment has a setting {shown(name)}")

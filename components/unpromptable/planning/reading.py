@@ -27,6 +27,7 @@ SCALARS = (
     ),
     ("merge", r"<<", ["<"]),
 )
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction of writing
 PLAIN = {TAG + name for name in ("map", "seq", "str", "null", "bool", "int", "float")}
 
 
@@ -109,9 +110,17 @@ def shown(given: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def named(given: Any) -> str:
+    """A key in an error's words: as it is where it is a word, else as `shown`."""
+    text = str(given)
+    return text if text.isprintable() and 0 < len(text) <= 80 else shown(given)
+
+
 def check_line(where: str, text: str) -> None:
-    """Raise ValueError for a text of several lines, or with characters that no terminal shows."""
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
+    """Raise ValueError for a text of several lines, or with characters that no terminal shows or that turn
+    the others round.
+    """
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in TURNS for c in text):
         raise ValueError(f"{where} is {shown(text)}; give it in one line, without control characters")
 
 
@@ -166,13 +175,13 @@ def _check_keys(node: yaml.MappingNode, where: str) -> None:
     for key, _ in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode) or key.tag not in (TAG + "str", TAG + "merge"):
-            shown = repr(key.value)[:40] if isinstance(key, yaml.ScalarNode) else "a list or a mapping"
+            what = repr(key.value)[:40] if isinstance(key, yaml.ScalarNode) else "a list or a mapping"
             raise ValueError(
-                f"{where}: the key in line {line} is {shown}; keys are words, so quote it or correct it"
+                f"{where}: the key in line {line} is {what}; keys are words, so quote it or correct it"
             )
         if key.value in lines:
             raise ValueError(
-                f"{where}: the key {key.value!r} is given twice, in lines {lines[key.value]} and {line}; keep"
-                " one of them"
+                f"{where}: the key {shown(key.value)} is given twice, in lines {lines[key.value]} and {line};"
+                " keep one of them"
             )
         lines[key.value] = line

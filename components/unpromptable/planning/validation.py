@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from .reading import check_line, shown
+from .reading import check_line, named, shown
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 UNKNOWN = "unexpected_keyword_argument"
@@ -80,7 +80,7 @@ def said(error: ValidationError, cls: type, where: str, elsewhere: Iterable[str]
         return unknown(where, loc[0], fields_of(cls), elsewhere)
     if kind == "value_error":  # of __post_init__, which names the place itself
         return str(first["ctx"]["error"])
-    at = where + "".join(f"[{x}]" if isinstance(x, int) else f".{x}" for x in loc)
+    at = where + "".join(f"[{x}]" if isinstance(x, int) else f".{named(x)}" for x in loc)
     if kind == UNKNOWN:
         return f"{at} is {got}; there is no such key"
     if kind == "missing":
@@ -100,7 +100,7 @@ def check(value: Any, where: str) -> None:
     """
     if isinstance(value, dict):  # a choice's settings stand beside its name
         for key, inner in value.items():
-            check(inner, f"{where.removesuffix('.settings')}.{key}")
+            check(inner, f"{where.removesuffix('.settings')}.{named(key)}")
         return
     name = where.rpartition(".")[2]
     for leaf in _leaves(value):
