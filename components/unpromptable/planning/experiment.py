@@ -139,8 +139,8 @@ class Experiment:
         family = self.family
         if self.sampling.sampler not in family.samplers:
             raise ValueError(
-                f"sampling.sampler: the family {self.model.name} has no {shown(self.sampling.sampler)}; choose"
-                f" from {', '.join(family.samplers)}"
+                f"sampling.sampler: the family {self.model.name} has no {shown(self.sampling.sampler)};"
+                f" choose from {', '.join(family.samplers)}"
             )
         asked = self.prompt or self.other_prompts or self.remember.prompts
         if not self.prompt if family.prompted else asked:
