@@ -1,11 +1,16 @@
 """Prompts: what is cut is said, embeddings are kept, and a seed's prompt is its own."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import sd3_small
 import torch
 
+from unpromptable.models import prompt_embeddings
 from unpromptable.models.families import sd3
+from unpromptable.models.stable_diffusion import folder
 from unpromptable.planning.settings import Sampling
 from unpromptable.sampling import chains
 
@@ -18,8 +23,6 @@ def test_a_prompt_longer_than_the_encoders_take_says_what_is_cut(flag_model):
 
 
 def test_embeddings_are_kept_beside_the_base_and_need_no_encoder_again(flag_folder, tmp_path):
-    import shutil
-
     shutil.copytree(flag_folder, tmp_path / "base")
     whole = sd3_small.experiment(other_prompts=("flag of Palau",))
     sd3.Family().ready(tmp_path / "base", whole)
@@ -38,3 +41,27 @@ def test_prompts_in_turn_depend_on_the_seed_alone(flag_model):
     whole, _ = chains.sample(flag_model, Sampling("euler", 2, 7, batch=8), 0, 7, prompts=prompts)
     part, _ = chains.sample(flag_model, Sampling("euler", 2, 7, batch=8), 2, 5, prompts=prompts)
     np.testing.assert_array_equal(part, whole[2:])
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"prompts": "["}, {"prompts": "{}"}, {"prompts": '["other"]'}, {"made_by": "[]"}, None]
+)
+def test_kept_embeddings_that_are_damaged_are_refused_by_name(flag_folder, tmp_path, spoilt):
+    from safetensors.torch import save_file
+
+    shutil.copytree(flag_folder, tmp_path / "base")
+    path = tmp_path / "base" / prompt_embeddings.FILE
+    path.write_bytes(b"x")
+    if spoilt:
+        save_file({"x": torch.zeros(1)}, path, metadata={"t5_tokens": "0", "prompts": "[]", **spoilt})
+    with pytest.raises(ValueError, match=f"{prompt_embeddings.FILE} is damaged .*encoded anew"):
+        prompt_embeddings._read(tmp_path / "base", 0)
+
+
+@pytest.mark.parametrize("size", [None, "32", 0, 10**9, [8, 8], True])
+def test_a_side_that_is_none_is_refused(tmp_path, size):
+    for part, config in (("transformer", {"sample_size": size}), ("vae", {"block_out_channels": [8, 8]})):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="has sample_size .* a side in latents"):
+        folder.side(tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unpromptable.storage import files, fingerprints
+from unpromptable.storage import files, fingerprints, records
 
 from . import checkpoints
 from .tensors import finite
@@ -63,22 +63,28 @@ def _encoders(folder: Path) -> dict[str, str]:
 
 
 def _read(folder: Path, t5_tokens: int) -> dict[str, Condition]:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     path = folder / FILE
     if not path.is_file():
         return {}
-    with safe_open(path, framework="pt") as file:
-        told = file.metadata() or {}
-        made_by = json.loads(told.get("made_by", "{}"))
-        if told.get("t5_tokens") != str(t5_tokens) or any(
-            made_by.get(part) != now for part, now in _encoders(folder).items()
-        ):
-            return {}
-        return {
-            p: (file.get_tensor(f"{_key(p)}.text"), file.get_tensor(f"{_key(p)}.pooled"))
-            for p in json.loads(told["prompts"])
-        }
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata() or {}
+            made_by = records.parsed(told.get("made_by", "{}").encode(), "made_by", dict)
+            if told.get("t5_tokens") != str(t5_tokens) or any(
+                made_by.get(part) != now for part, now in _encoders(folder).items()
+            ):
+                return {}
+            return {
+                p: (file.get_tensor(f"{_key(p)}.text"), file.get_tensor(f"{_key(p)}.pooled"))
+                for p in map(str, records.parsed(told.get("prompts", "").encode(), "prompts", list))
+            }
+    except (SafetensorError, ValueError) as error:
+        why = str(error).splitlines()[0][:200]
+        raise ValueError(
+            f"model: {path} is damaged ({why}); remove it, and prompts are encoded anew"
+        ) from error
 
 
 def _encode(

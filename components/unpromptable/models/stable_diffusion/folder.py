@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from unpromptable.models import checkpoints, hub
+from unpromptable.planning.reading import shown
 
+MOST = 4096  # latents a side
 CLASS = "SD3Transformer2DModel"
 PARTS = {"transformer": CLASS, "vae": "AutoencoderKL"}
 SCHEDULER = "FlowMatchEulerDiscreteScheduler"
@@ -58,9 +60,17 @@ def check_size(pixels: int, factor: int, config) -> None:
 
 
 def side(folder: Path) -> int:
-    """The side of the pictures that a folder's model was made for, from its files alone."""
+    """The side of the pictures that a folder's model was made for, from its files alone. Raises ValueError
+    where these do not say it.
+    """
     transformer, vae = (checkpoints.read_json(folder / part / "config.json") for part in PARTS)
-    return transformer["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    size, blocks = transformer.get("sample_size"), vae.get("block_out_channels")
+    if type(size) is not int or not 1 <= size <= MOST or not isinstance(blocks, list) or len(blocks) > 16:
+        raise ValueError(
+            f"model: {folder} has sample_size {shown(size)} and block_out_channels {shown(blocks)}; a side in"
+            f" latents, at most {MOST}, and a list of channels are needed"
+        )
+    return size * 2 ** (len(blocks) - 1)
 
 
 def load(folder: Path, device) -> tuple:
