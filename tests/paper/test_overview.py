@@ -19,6 +19,7 @@ from unpromptable.reporting.row import write_rows
 from unpromptable.storage import files
 
 PAPER = plan.read_yaml("table4")["paper"]
+KEYS = dict.fromkeys(("pretrained", "data", "samples"), "k")
 
 
 def fill(out, names=("good", "better", "keeps")):
@@ -29,7 +30,7 @@ def fill(out, names=("good", "better", "keeps")):
     ]
     write_rows(out / "rows.json", rows)
     told = {"name": "table4", "title": "Table IV, gradient surgery", "paper": tuple(PAPER)}
-    run = Run(replace(EXPERIMENT, **told), shared_spec(EXPERIMENT.forget, {}), (), (), "key")
+    run = Run(replace(EXPERIMENT, **told), shared_spec(EXPERIMENT.forget, KEYS), (), (), "key")
     (out / "experiment.json").write_text(run.to_text())
 
 
