@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from unpromptable import data
 from unpromptable.planning.spec import Run
 from unpromptable.preparing import collect, remember_set
-from unpromptable.storage import files
+from unpromptable.storage import files, records
 from unpromptable.storage.inventory import Held
 
 Arrays = dict[str, np.ndarray]
@@ -25,8 +24,8 @@ def is_artifact(path: Path) -> bool:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            told = json.loads((file.metadata() or {}).get("manifest", "{}"))
-    except SafetensorError:
+            told = records.parsed((file.metadata() or {}).get("manifest", "{}").encode(), "manifest", dict)
+    except (SafetensorError, ValueError):
         return False
     return "sha256" in told
 

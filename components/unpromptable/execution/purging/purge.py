@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unpromptable.storage import files, inventory
+from unpromptable.storage import files, inventory, records
 from unpromptable.storage.inventory import Held
 from unpromptable.tracking import purging as tracked
 from unpromptable.tracking.purging import Missed
@@ -103,7 +103,7 @@ def _elsewhere(asked: Found) -> list[Missed]:
 def _note(asked: Found, told: Told, renaming: Renaming | None) -> None:
     """Add this purge to the run's note."""
     path = files.refetch(asked.root / NOTE)
-    before = json.loads(path.read_text()) if path.is_file() else []
+    before = records.kept(path, list)
     entry = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "targets": list(asked.targets),
