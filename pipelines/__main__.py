@@ -1,5 +1,5 @@
-"""python -m pipelines local | plan | size | paper | submit | doctor | compile | train | paint | purge: run an
-experiment here or on a cluster, and what one needs.
+"""python -m pipelines COMMAND: run an experiment here or on a cluster, answer a request to forget, and what
+either needs.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import sys
 
 from rich.console import Console
 
-from pipelines.cli import cluster, compiled, dry_run, local, paint, paper, purge, size, train
+from pipelines.cli import cluster, compiled, dry_run, hotfix, local, paint, paper, purge, size, train
 
-COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge)
-POSITIONAL, FILES = ("experiment", "folder", "target"), ("experiment", "target", "package", "mask")
-PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real")
+COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix)
+POSITIONAL = ("experiment", "folder", "target", "request", "file")
+FILES = ("experiment", "target", "package", "mask", "request", "file", "key")
+PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real", "key")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(
         required=True,
-        metavar="local | plan | size | paper | submit | doctor | compile | train | paint | purge",
+        metavar="COMMAND",
     )
     for command in COMMANDS:
         command.add(verbs)

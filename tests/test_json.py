@@ -17,6 +17,7 @@ EDGES = {
     "models": "files of a model's folder",
     "data": "the manifest in an artifact's file",
     "paper": "claims and theory are files",
+    "releasing": "a certificate is a file",
     "pretraining": "what a training was is a file beside its weights",
     "backend": "records of Argo's and answers of Kubernetes",
     "cli": "answers of Kubeflow, arguments of a pipeline, and --json",

@@ -1,0 +1,116 @@
+"""The certificate of a release: hashes of all that it rests on, every gate with its numbers, and a signature.
+
+It names no picture and holds none, so that it still verifies when the pictures are gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unpromptable.planning.code import whole
+from unpromptable.reporting.row import Row
+
+from . import gates, signing
+from .request import Request
+
+FILE, SIGNATURE, REQUEST, MODEL = "certificate.json", "certificate.sig", "request.sha256", "model"
+NAMING = ("forget", "real", "editor.folder", "model.source", "networks.folder")  # settings that hold paths
+INJECTED = "/injected/"  # in the name of what was read, before a target's
+PACKAGES = ("torch", "diffusers", "transformers", "peft", "numpy", "unpromptable")
+
+
+def content(
+    asked: Request, digest: str, row: Row, attempts: dict[str, list[gates.Finding]], model: Path
+) -> dict[str, Any]:
+    """What is certified, as plain values. digest: SHA-256 of the request's file; model: the folder that is
+    released.
+    """
+    judged = attempts[row.name]
+    return {
+        "version": 1,
+        "request": {"name": asked.name, "due": asked.due, "sha256": digest, "gates": asked.gates},
+        "released": all(f.holds for f in judged),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": _numbered(row.inputs),
+        "attempt": row.name,
+        "settings": {k: v for k, v in row.settings.items() if k not in NAMING},
+        "gates": gates.told(judged),
+        "attempts": {name: gates.told(found) for name, found in attempts.items()},
+        "numbers": row.means(),
+        "labels": row.labels,
+        "code": whole(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "model": digests(model),
+    }
+
+
+def _numbered(inputs: dict[str, str]) -> dict[str, str]:
+    """The digests of what was read, with a target's number in the place of its name."""
+    named = sorted({key.partition(INJECTED)[2] for key in inputs if INJECTED in key})
+
+    def plain(key: str) -> str:
+        artifact, found, target = key.partition(INJECTED)
+        return f"{artifact}{found}target {named.index(target) + 1}" if found else key
+
+    return dict(sorted((plain(key), value) for key, value in inputs.items()))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its path in it."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): sha256(p) for p in files}
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(folder: Path, told: dict[str, Any], key: Path | None) -> None:
+    """Write the certificate into a release's folder, and its signature where there is a key."""
+    text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    (folder / FILE).write_bytes(text)
+    if key:
+        (folder / SIGNATURE).write_bytes(signing.private(key).sign(text))
+
+
+def verify(folder: Path, key: Path | None, request: Path | None = None) -> list[str]:
+    """What is wrong with a release, a line each; none where it is as it was certified.
+
+    key: the operator's public key; without one the files alone are compared. request: the request's file,
+    if it is to be the one that was answered. Raises FileNotFoundError or ValueError where there is no
+    certificate.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no certificate; give the folder that a hotfix released")
+    text = path.read_bytes()
+    wrong = _signature(folder, key, text)
+    try:
+        told = json.loads(text)
+        certified, wanted = dict(told["model"]), str(told["request"]["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a certificate that can be read ({type(error).__name__})") from error
+    there = digests(folder / MODEL)
+    wrong += [f"{MODEL}/{n}: changed" for n in certified if n in there and there[n] != certified[n]]
+    wrong += [f"{MODEL}/{n}: missing" for n in certified if n not in there]
+    wrong += [f"{MODEL}/{n}: not certified" for n in there if n not in certified]
+    if request and sha256(request) != wanted:
+        wrong.append(f"{request}: not the request that was answered")
+    return wrong
+
+
+def _signature(folder: Path, key: Path | None, text: bytes) -> list[str]:
+    if not key:
+        return []
+    signature = folder / SIGNATURE
+    if not signature.is_file():
+        return [f"{SIGNATURE}: missing, so nothing says who certified it"]
+    good = signing.holds(signing.public(key), signature.read_bytes(), text)
+    return [] if good else [f"{FILE}: changed since it was signed, or signed with another key"]

@@ -1,0 +1,67 @@
+"""A release's folder: the model, its card, and the certificate as a signed file and as a page."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from unpromptable.reporting.reports import html
+from unpromptable.reporting.row import Row
+
+from . import certificate, gates
+from .request import Request
+
+PAGE, CARD = "certificate.html", "README.md"
+LEFT_OUT = ("training.json",)  # of the run, no part of a model
+
+
+def write(
+    folder: Path,
+    asked: Request,
+    request: Path,
+    run: Path,
+    row: Row,
+    attempts: dict[str, list[gates.Finding]],
+    key: Path | None,
+) -> bool:
+    """Put together what a request came to, in `folder`; whether every gate holds.
+
+    A model that fails a gate stays in the run's folder: its certificate says why, and nothing is released. A
+    folder that is there is replaced as a whole.
+    """
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    model = fresh / certificate.MODEL
+    passes = all(f.holds for f in attempts[row.name])
+    model.mkdir(parents=True)
+    if passes:
+        copied = shutil.ignore_patterns(*LEFT_OUT)
+        shutil.copytree(run / row.folder / "unlearned", model, ignore=copied, dirs_exist_ok=True)
+        _card(asked, row, attempts[row.name]).save(model / CARD)
+    told = certificate.content(asked, certificate.sha256(request), row, attempts, model)
+    certificate.write(fresh, told, key)
+    page = html.template("certificate").render(told=told)
+    (fresh / PAGE).write_text(page, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return passes
+
+
+def _card(asked: Request, row: Row, findings: list[gates.Finding]):
+    """The model's card, as the hub shows it."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    base = asked.model if not Path(asked.model).is_absolute() else None
+    data = ModelCardData(library_name="diffusers", tags=["unlearning"], base_model=base)
+    labels = "; ".join(f"{name}: {label}" for name, label in row.labels.items())
+    lines = [f"| {f.metric} | {f.bound:.3f} | {f.mean:.3f} | {f.value:.3f} |" for f in findings]
+    parts = [
+        f"---\n{data.to_yaml()}\n---\n\n# {asked.name}",
+        "This model is its base model after unlearning: pictures that it must not produce again were"
+        f" forgotten by the method `{row.method}`, with surrogates by the editor `{row.editor}`. Which"
+        " pictures these were is not said here.",
+        "\n".join(["| gate | bound | mean | worse end of its interval |", "|---|---:|---:|---:|", *lines]),
+        f"{labels}. Fine-tuning on other pictures of the same person can bring them back.",
+        "The certificate that came with this folder lists what was measured, and the hashes of these files.",
+    ]
+    return ModelCard("\n\n".join(parts) + "\n")

@@ -1,0 +1,109 @@
+"""A request to forget: which model, which pictures, what to keep, and when a fix may be released."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from unpromptable.planning import plan, reading
+from unpromptable.planning.validation import CONFIG, build
+
+from . import gates
+
+Pictures = Annotated[tuple[str, ...], Field(min_length=1)]
+ATTEMPTS = 12  # more would be a sweep
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Request:
+    """What the file of a request may hold; paths in it are relative to the file."""
+
+    name: str  # a reference, such as a ticket's number: it stands in names and files, so no person's name
+    model: str  # a diffusers folder, or a name on the hub
+    forget: Pictures
+    keep: str  # a folder of pictures that the model is to go on producing
+    surrogates: str = ""  # a folder of painted pictures; without it attempts make their own
+    family: str = "ddpm"
+    prompt: str = ""  # of a prompted family
+    world: Literal["miniature", "paper"] = "paper"  # whose hyperparameters hold
+    # metric -> bound, over or under which nothing is released; `gates.DEFAULTS` without it
+    gates: dict[str, float] = Field(default_factory=lambda: dict(gates.DEFAULTS))
+    attempts: Annotated[int, Field(ge=1, le=ATTEMPTS)] = 4  # the budget: cells that are trained at most
+    due: str = ""  # the day by which it is to be done, 2026-12-24
+    settings: dict[str, Any] = Field(default_factory=dict)  # dotted keys, as --set of `local`
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
+            raise ValueError(
+                f"request.name is {self.name!r}; it names folders, so use up to 63 letters, digits, dots,"
+                " dashes and underscores, such as ticket-4711"
+            )
+        if len(set(self.forget)) < len(self.forget):
+            raise ValueError(f"request.forget names a picture twice: {', '.join(self.forget)}")
+        gates.check(self.gates)
+        if self.due:
+            try:
+                date.fromisoformat(self.due)
+            except ValueError as error:
+                raise ValueError(f"request.due is {self.due!r}; give a day such as 2026-12-24") from error
+
+    def experiment(self, cells: list[dict[str, Any]]) -> dict[str, Any]:
+        """The experiment that tries these cells, as plain values."""
+        prompted = {"prompt": self.prompt} if self.prompt else {}
+        return {
+            "name": self.name,
+            "title": f"Request {self.name}",
+            "model": {"name": self.family, "source": self.model},
+            "real": self.keep,
+            "forget": list(self.forget),
+            "metrics": gates.metrics(self.gates),
+            "cells": cells,
+            **prompted,
+        }
+
+
+def read(path: Path) -> Request:
+    """The request in a file. Raises ValueError or FileNotFoundError, one line that says what is wrong."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such request; write one with name, model, forget and keep")
+    value = reading.value(reading.file(path), str(path))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a mapping with name, model, forget and keep")
+    asked = build(Request, {k: str(v) if k == "due" else v for k, v in value.items()}, "request")
+    return _located(asked, path.resolve().parent)
+
+
+def _located(asked: Request, home: Path) -> Request:
+    """The same with every path made absolute; a model that is no folder there is a hub's name."""
+    from dataclasses import replace
+
+    at = lambda given: str((home / given).resolve())
+    wanted = {"keep": asked.keep, "surrogates": asked.surrogates}
+    for name, given in wanted.items():
+        if given and given != "miniature" and not Path(at(given)).is_dir():
+            raise FileNotFoundError(f"request.{name}: {at(given)} is no folder; name one with pictures")
+    for picture in asked.forget:
+        if asked.keep != "miniature" and not Path(at(picture)).is_file():
+            raise FileNotFoundError(f"request.forget: {at(picture)} is no file; name the picture's file")
+    here = (home / asked.model).is_dir()
+    keep = asked.keep if asked.keep == "miniature" else at(asked.keep)
+    return replace(
+        asked,
+        model=at(asked.model) if here else asked.model,
+        keep=keep,
+        surrogates=at(asked.surrogates) if asked.surrogates else "",
+        forget=asked.forget if keep == "miniature" else tuple(map(at, asked.forget)),
+    )
+
+
+def check(asked: Request) -> None:
+    """Raise ValueError or FileNotFoundError where the first attempt could not be planned."""
+    from . import attempts
+
+    text = reading.write(asked.experiment(attempts.of(asked)[:1]))
+    plan.resolve(text, asked.world, asked.settings)
