@@ -44,7 +44,7 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     key = Path(a.key) if a.key else None
     if key:
         signing.private(key)  # a wrong key is told before any work
-    request.check(asked)
+    attempts.check(asked)
     out = Path(a.out or f"runs/{asked.name}").resolve()
     cells, found, rows = attempts.of(asked), {}, {}
     for number in range(1, len(cells) + 1):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from unpromptable.planning import plan, reading
+
 from .request import Request
 
 EDITORS = ("neighbours", "remember", "sdedit")  # that need no hands, from what keeps most on
@@ -30,3 +32,8 @@ def _cell(asked: Request, editor: dict[str, Any], strength: int) -> dict[str, An
         "editor": editor,
         "training": {"until": round(asked.gates["sscd"] * UNTIL, 4)},
     }
+
+
+def check(asked: Request) -> None:
+    """Raise ValueError or FileNotFoundError where the first attempt could not be planned."""
+    plan.resolve(reading.write(asked.experiment(of(asked)[:1])), asked.world, asked.settings)

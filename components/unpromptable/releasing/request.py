@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from unpromptable.planning import plan, reading
+from unpromptable.planning import reading
 from unpromptable.planning.validation import CONFIG, build
 
 from . import gates
@@ -99,11 +99,3 @@ def _located(asked: Request, home: Path) -> Request:
         surrogates=at(asked.surrogates) if asked.surrogates else "",
         forget=asked.forget if keep == "miniature" else tuple(map(at, asked.forget)),
     )
-
-
-def check(asked: Request) -> None:
-    """Raise ValueError or FileNotFoundError where the first attempt could not be planned."""
-    from . import attempts
-
-    text = reading.write(asked.experiment(attempts.of(asked)[:1]))
-    plan.resolve(text, asked.world, asked.settings)
