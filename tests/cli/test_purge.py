@@ -524,3 +524,12 @@ def test_other_pictures_of_the_person_that_were_left_out_go_with_the_target(secr
     told = {"names": ["al-2", "d", "e"], "removed": ["al-2"], "forget_names": ["al-1", BOB]}
     kept, manifest = cut.without({"real": secrets.real, "forget": forget}, told, ("al-1",), run)
     assert manifest["names"] == ["d", "e"] and (kept["real"] == secrets.real[1:]).all()
+
+
+def test_a_run_beside_it_whose_plan_is_damaged_is_told_too(tmp_path, caplog):
+    for name in ("mine", "other"):
+        (tmp_path / name / "shared").mkdir(parents=True)
+        (tmp_path / name / "shared" / "data.safetensors").write_bytes(b"")
+        (tmp_path / name / "experiment.json").write_text("{")
+    asked = found.Found(tmp_path / "mine", None, ("a",), True, ())
+    assert found.neighbours(asked) == [str(tmp_path / "other")] and "may be a run of the same" in caplog.text

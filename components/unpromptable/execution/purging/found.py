@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ from unpromptable.planning.spec import Run
 from unpromptable.reporting import veil
 from unpromptable.storage import files, inventory, lease, place
 
+log = logging.getLogger(__name__)
 WEIGHTS = frozenset({"unlearned", "pretrained"})  # folders of models, which hold no pictures
 STATE = ("training", "resume.safetensors")  # weights and moments of a stopped training
 OTHER = frozenset({"", ".db", ".db-wal", ".db-shm", ".db-journal", ".lock"})  # kinds that hold none either
@@ -87,7 +89,16 @@ def neighbours(found: Found) -> list[str]:
         return []
     others = [p for p in sorted(root.parent.glob(f"*/{planned.FILE}")) if p.parent != root]
     folders = [p.parent for p in others if (p.parent / place.SHARED / "data.safetensors").is_file()]
-    return [str(f) for f in folders if set(planned.read(f).shared.targets) & set(found.targets)]
+    return [str(f) for f in folders if _shares(f, found.targets)]
+
+
+def _shares(folder: Path, targets: tuple[str, ...]) -> bool:
+    """Whether a run is of one of these targets; one whose plan cannot be read may be, which is said."""
+    try:
+        return bool(set(planned.read(folder).shared.targets) & set(targets))
+    except ValueError as error:
+        log.warning("%s; it may be a run of the same targets", error)
+        return True
 
 
 def overviews(root: Path) -> list[Path]:
