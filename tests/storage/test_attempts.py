@@ -106,14 +106,24 @@ def light(tmp_path, faults, retries="2"):
 def test_a_fault_of_the_machine_is_tried_again_in_a_child_and_said(tmp_path, fault, said, halved):
     made, tried, failed, told, log = light(tmp_path, fault)
     assert made == "made in True" and tried == ["try0 0", f"try1 {halved}"] and failed is None
-    assert told == [f"unlearn: {said}; ran again in its pod, 1 of 2"] and told[0] in log
+    less = f"; {attempts.advice('unlearn')}" if halved else ""
+    assert told == [f"unlearn: {said}{less}; ran again in its pod, 1 of 2"] and told[0] in log
+
+
+@pytest.mark.parametrize(
+    "step, setting",
+    [("unlearn", "training.micro_batch"), ("sample", "sampling.batch"), ("prepare", "pictures")],
+)
+def test_a_step_short_of_memory_says_what_to_lower_and_how_to_get_more(step, setting):
+    assert setting in attempts.advice(step) and "submit --memory" in attempts.advice(step)
 
 
 def test_a_step_killed_each_time_ends_with_a_row_that_names_the_cause(tmp_path):
     made, tried, failed, told, _ = light(tmp_path, "SIGKILL,SIGKILL,SIGKILL")
     assert not made and tried == ["try0 0", "try1 1", "try2 2"] and len(told) == 2
     assert failed["step"] == "unlearn" and not failed["again"]
-    assert failed["error"] == "killed, most likely for memory (limit 0.0931323Gi) (tried 3 times)"
+    killed = "killed, most likely for memory (limit 0.0931323Gi)"
+    assert failed["error"] == f"{killed}; {attempts.advice('unlearn')} (tried 3 times)"
 
 
 def test_the_number_of_attempts_is_a_setting(tmp_path, monkeypatch):
@@ -217,7 +227,9 @@ def test_a_child_of_the_runs_server_that_is_killed_is_tried_again_by_the_step_th
         assert unlearn("demo/ours-1234", str(tmp_path)) == 7
         server.shutdown()
     assert [(a["tried"], a["left"], a["halvings"]) for a in asked] == [(0, 2, 0), (1, 1, 1)]
-    said = "unlearn: killed, most likely for memory; ran again in its pod, 1 of 2"
+    said = (
+        f"unlearn: killed, most likely for memory; {attempts.advice('unlearn')}; ran again in its pod, 1 of 2"
+    )
     assert attempts.notes(folder(str(tmp_path), "demo/ours-1234")) == [said]
 
 

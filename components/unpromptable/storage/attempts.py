@@ -35,6 +35,13 @@ CGROUP = Path("/sys/fs/cgroup")
 NOTE = "again.json"  # in a cell's folder: each attempt that failed, and why
 # of the system: a disk that is full or read-only, a path that is too long
 LASTING = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EROFS)
+# step -> what makes it need less memory
+LESS = {
+    "prepare": "take fewer or smaller pictures",
+    "unlearn": "lower training.micro_batch",
+    "sample": "lower sampling.batch",
+    "score": "lower sampling.images",
+}
 DEVICE = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "NCCL error", "HIP error")
 
 
@@ -110,13 +117,18 @@ def persist(
             return start(Attempt(tried, total - tried, halvings))
         except Fault as fault:
             halvings += fault.memory
-            last = str(fault)
+            last = f"{fault}; {advice(step)}" if fault.memory else str(fault)
         if tried < total:
             told = f"{step}: {last}; ran again in its pod, {tried + 1} of {total}"
             log.warning("%s", told)
             files.write_text(folder / NOTE, json.dumps([*notes(folder), told]))
             time.sleep(PAUSE)
     return conclude(Attempt(total, 0, halvings, last))
+
+
+def advice(step: str) -> str:
+    """What to do where a step has too little memory."""
+    return f"{LESS.get(step, 'take fewer pictures')}, or give it more memory (`submit --memory`)"
 
 
 def notes(folder: Path) -> list[str]:
