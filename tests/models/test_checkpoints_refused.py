@@ -209,3 +209,9 @@ def test_a_bin_is_not_read_where_it_lies(tiny, whole):
         ValueError, match="holds .bin weights; name it as model.source, whose copy is converted"
     ):
         ddpm.Model.load(written(tiny, whole, safe_serialization=False))
+
+
+def test_operations_of_a_network_that_cannot_run_are_refused(whole):
+    config(downsample_padding=3)(whole)
+    with pytest.raises(ValueError, match="config.json is of a network that cannot run"):
+        ddpm.Family().operations(whole)

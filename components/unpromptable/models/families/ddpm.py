@@ -210,17 +210,30 @@ class Family(protocols.Family):
     def operations(self, folder: Path) -> Operations:
         """A UNet2DModel's operations from its configuration alone, its weights left where they are."""
         from diffusers import UNet2DModel
-        from torch.utils.flop_counter import FlopCounterMode
 
         root, home = homes(folder)
         unet = checkpoints.sketch(UNet2DModel, root)
-        with torch.device("meta"):
-            side, channels = process.side(root / "config.json"), unet.config.in_channels
-            with FlopCounterMode(display=False) as forward:
-                output = unet(torch.zeros(1, channels, side, side), torch.zeros(1, dtype=torch.long)).sample
-            with FlopCounterMode(display=False) as backward:
-                output.sum().backward()
+        try:
+            forward, backward = _counted(unet, process.side(root / "config.json"))
+        except checkpoints.MISFIT as error:
+            why = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"model: {root / 'config.json'} is of a network that cannot run ({why})"
+            ) from error
         timesteps = checkpoints.read_json(home / "scheduler_config.json").get("num_train_timesteps", 1000)
         return Operations(
             float(forward.get_total_flops()), float(backward.get_total_flops()), timesteps=timesteps
         )
+
+
+def _counted(unet, side: int) -> tuple:
+    """What counts the operations of a pass forward of one picture, and of the one backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        picture = torch.zeros(1, unet.config.in_channels, side, side)
+        with FlopCounterMode(display=False) as forward:
+            output = unet(picture, torch.zeros(1, dtype=torch.long)).sample
+        with FlopCounterMode(display=False) as backward:
+            output.sum().backward()
+    return forward, backward
