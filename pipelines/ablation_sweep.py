@@ -33,6 +33,7 @@ def build(fixed: Fixed = Fixed()):
         cpu: str = "2",
         memory: str = "8Gi",
         gpus: str = "0",
+        single_gpu: str = "0",
         gpu_type: str = "nvidia.com/gpu",
         node_selector: dict = {},
         tolerations: list = [],
@@ -46,10 +47,11 @@ def build(fixed: Fixed = Fixed()):
         """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON, dotted keys.
 
         store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's.
+        gpus: of unlearn and sample, which share their work. single_gpu: of prepare and score, 0 or 1.
         images_per_shard: images in one file, which a lost pod draws again; 0 leaves it to the experiment.
         part: of a sweep in several runs, which `submit` makes.
         """
-        machine = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations)
+        machine = Machine(image, cpu, memory, gpus, single_gpu, gpu_type, node_selector, tolerations)
         setting = Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)
         asked = {"experiment": experiment, "world": world, "overrides": overrides}
         _sweep(fixed, before, machine, setting, store, images_per_shard, part, asked)

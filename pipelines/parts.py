@@ -22,6 +22,7 @@ def build(fixed: Fixed) -> Any:
         cpu: str,
         memory: str,
         gpus: str,
+        single_gpu: str,
         gpu_type: str,
         node_selector: dict,
         tolerations: list,
@@ -32,7 +33,7 @@ def build(fixed: Fixed) -> Any:
         store_secret: str,
         hub_secret: str,
     ):
-        machine = Machine(image, cpu, memory, gpus, gpu_type, node_selector, tolerations)
+        machine = Machine(image, cpu, memory, gpus, single_gpu, gpu_type, node_selector, tolerations)
         setting = Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)
         with dsl.ParallelFor(list(range(fixed.pods))) as pod:
             heavy(

@@ -6,6 +6,7 @@ take when the pipeline is compiled (`python -m pipelines compile --help`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,9 @@ from unpromptable.storage import attempts
 STORE = "/store"  # where the volume is mounted
 FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
 USER = 65532  # whom the steps run as, user and group: the images' own, and what the volume is given to
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"  # by which Kueue takes a pod into a queue
+QUEUE = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"  # names of Kubernetes that are labels too
+ONE_DEVICE = ("prepare", "score")  # steps that run networks on one GPU, however many a pod could have
 STARTING = ("plan",)  # it takes seconds: a pod of its that lasts has not started
 SECRETS = {  # step -> the Secrets that it reads: every step opens the store, three track, one fetches a model
     "plan": ("tracking_secret", "store_secret"),
@@ -42,6 +46,7 @@ class Fixed:
     start_minutes: float = 30.0  # of a pod in STARTING, the arrival of its image included
     report_hours: float = 2.0  # of the report, which also runs where no pod can start
     within: int = attempts.TIMES  # times that a step runs again in its pod where the machine failed it
+    queue: str = ""  # of Kueue, a LocalQueue of the namespace, in which every step's pod waits for its quota
 
     def __post_init__(self):
         if (
@@ -52,11 +57,18 @@ class Fixed:
             found = f"timeout_hours {self.timeout_hours}, start_minutes {self.start_minutes}"
             found = f"retries is {self.retries}, {found}, parallelism {self.parallelism}"
             raise ValueError(f"compile: {found}; give 0 or more, above 0, above 0, and 1 or more")
+        check_queue(self.queue or "none")
 
     def seconds(self, component: str) -> int:
         """How long a pod of this component may exist, from the moment a node takes it."""
         hours = {**dict.fromkeys(STARTING, self.start_minutes / 60), "report": self.report_hours}
         return round(min(hours.get(component, self.timeout_hours), self.timeout_hours) * 3600)
+
+
+def check_queue(name: str) -> None:
+    """Raise ValueError where Kubernetes could not have a queue of this name, or a label that names it."""
+    if not re.fullmatch(QUEUE, name):
+        raise ValueError(f"--queue {name}: give a LocalQueue's name, of a-z, 0-9 and -, at most 63 letters")
 
 
 class Machine(NamedTuple):
@@ -65,7 +77,8 @@ class Machine(NamedTuple):
     image: Any
     cpu: Any
     memory: Any
-    gpus: Any
+    gpus: Any  # of the steps that share their work among several: unlearn, sample
+    single_gpu: Any  # of the others, which use one: 0 or 1
     gpu_type: Any
     node_selector: Any
     tolerations: Any
@@ -74,7 +87,7 @@ class Machine(NamedTuple):
         """What a pod asks for, as a step's input: it also declares these parameters to the loop around the
         step.
         """
-        return f"{self.cpu} CPU, {self.memory}, {self.gpus} {self.gpu_type}"
+        return f"{self.cpu} CPU, {self.memory}, {self.gpus} ({self.single_gpu}) {self.gpu_type}"
 
 
 class Setting(NamedTuple):
@@ -120,7 +133,8 @@ def heavy(task: Any, machine: Machine, setting: Setting, fixed: Fixed, name: str
     """A step that runs networks: a GPU where the submission asks for one, plain CPU nodes otherwise."""
     task.set_container_image(machine.image)
     task.set_cpu_request(machine.cpu).set_memory_request(machine.memory).set_memory_limit(machine.memory)
-    task.set_accelerator_type(machine.gpu_type).set_accelerator_limit(machine.gpus)
+    gpus = machine.single_gpu if task.component_spec.name in ONE_DEVICE else machine.gpus
+    task.set_accelerator_type(machine.gpu_type).set_accelerator_limit(gpus)
     kubernetes.add_node_selector_json(task, machine.node_selector)
     kubernetes.add_toleration_json(task, machine.tolerations)
     kubernetes.empty_dir_mount(
@@ -147,6 +161,8 @@ def _common(task: Any, setting: Setting, fixed: Fixed, name: str) -> Any:
     kubernetes.use_config_map_as_env(task, setting.config, ENVIRONMENT["config"], optional=True)
     for secret in SECRETS[task.component_spec.name]:
         kubernetes.use_secret_as_env(task, getattr(setting, secret), ENVIRONMENT[secret], optional=True)
+    if fixed.queue:
+        kubernetes.add_pod_label(task, QUEUE_LABEL, fixed.queue)
     if fixed.volume:
         kubernetes.mount_pvc(task, pvc_name=setting.volume, mount_path=STORE)
     return task.set_display_name(name) if name else task

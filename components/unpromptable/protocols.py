@@ -45,8 +45,9 @@ class Method(Protocol):
         """Leave the gradient of one update in `.grad` of every tensor of `model.trained()`.
 
         Returns the numbers to log, such as the mean losses `remember` and `forget`; one that is not finite
-        ends the cell. The weights stay as they are. Draws come from batch.generator alone. Micro-batches
-        (`gradients.measure` goes through `batch.parts()`) must give the whole batch's gradient.
+        ends the cell. The weights stay as they are. Draws come from batch.generator alone, for the whole
+        batch, and reach the losses as batch.drawn. Micro-batches (`gradients.measure` goes through
+        `batch.parts()`) must give the whole batch's gradient: several processes share them.
         """
 
     @property

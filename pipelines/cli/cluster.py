@@ -13,7 +13,7 @@ from typing import Any
 from pipelines.backend import follow, kubeflow
 from pipelines.backend.api import client_of
 from pipelines.backend.request import Request
-from pipelines.cli import doctor, size, submission
+from pipelines.cli import devices, doctor, size, submission
 from unpromptable.execution.probe import Finding
 from unpromptable.planning import reading
 
@@ -26,6 +26,9 @@ def submit(a: argparse.Namespace, console: Any) -> int:
     input.
     """
     arguments, request = arguments_of(a)
+    used = devices.use(a.gpus, submission.resolve(a)[1], a.images_per_shard)
+    if used:
+        say(console, used)
     asked = size.runs(a.package, arguments)
     if len(asked) > 1:
         runs = f"{len(asked)} runs of one sweep, each with a part of the cells"

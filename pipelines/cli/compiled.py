@@ -33,6 +33,8 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--parallelism", type=int, default=8, help="cells at a time (default 8)")
     parser.add_argument("--pods", type=int, default=2, help="that share the images of one model (default 2)")
+    queue = "Kueue's LocalQueue in which every step's pod waits for its quota (default: none)"
+    parser.add_argument("--queue", default="", metavar="NAME", help=queue)
     parser.set_defaults(run=run)
 
 
@@ -53,6 +55,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
         a.pods,
         start_minutes=a.start_minutes,
         within=a.retries,
+        queue=a.queue,
     )
     compiler.Compiler().compile(ablation_sweep.build(fixed), str(a.out))
     console.print(f"wrote {short(Path(a.out))}", highlight=False, soft_wrap=True, markup=False)

@@ -36,8 +36,11 @@ def runs(package: Path | str, arguments: dict[str, Any]) -> list[dict[str, Any]]
     from unpromptable.execution import parts
     from unpromptable.planning import plan
 
-    if "part" not in driver.read(package)[0]["root"]["inputDefinitions"]["parameters"]:
-        raise ValueError(f"--package {package}: of another version, it takes no `part`; compile it again")
+    known = driver.read(package)[0]["root"]["inputDefinitions"]["parameters"]
+    for name in ("part", "single_gpu"):
+        if name not in known:
+            why = f"of another version, it takes no `{name}`"
+            raise ValueError(f"--package {package}: {why}; compile it again")
     sets = json.loads(arguments["overrides"])
     resolved = plan.resolve(arguments["experiment"], arguments["world"], sets, inputs=False)
     number, _ = divide(package, arguments, identities(resolved))

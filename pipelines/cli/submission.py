@@ -29,29 +29,36 @@ MOUNTS = {
 
 def arguments_of(a: argparse.Namespace) -> tuple[dict[str, Any], Request]:
     """The pipeline's arguments and what they ask of the cluster; everything that can be checked here is."""
-    from unpromptable.planning import pinned, plan
+    from unpromptable.planning import pinned
 
     words.understand(a)
-    sets, given = overrides(a), plan.read_yaml(a.experiment)
-    text = reading.write(given)
-    # its files are folders of the cluster: those are looked for there, not here
-    resolved = plan.resolve(text, a.world, sets, inputs=False)
+    text, resolved = resolve(a)
     pinned.check(resolved.experiment.networks)
     if len(text.encode()) > LIMIT:
         raise ValueError(
             f"{a.experiment}: {len(text.encode())} bytes, but an experiment handed to a cluster may have at"
             f" most {LIMIT}; put it into the image and give its name"
         )
+    words.put_into_queue(a)
     arguments = {
         "experiment": text,
         "world": a.world,
-        "overrides": json.dumps(sets),
+        "overrides": json.dumps(overrides(a)),
         "store": a.store,
         "images_per_shard": a.images_per_shard,
         **_machine(a),
         **{name: getattr(a, name) for name in MOUNTS},
     }
     return arguments, _request(a, arguments, resolved)
+
+
+def resolve(a: argparse.Namespace) -> tuple[str, Any]:
+    """The experiment's text, and its plan."""
+    from unpromptable.planning import plan
+
+    text = reading.write(plan.read_yaml(a.experiment))
+    # its files are folders of the cluster: those are looked for there, not here
+    return text, plan.resolve(text, a.world, overrides(a), inputs=False)
 
 
 def _machine(a: argparse.Namespace) -> dict[str, Any]:
@@ -63,6 +70,7 @@ def _machine(a: argparse.Namespace) -> dict[str, Any]:
         "cpu": a.cpu,
         "memory": a.memory,
         "gpus": str(a.gpus),
+        "single_gpu": str(min(a.gpus, 1) if a.single_gpu is None else a.single_gpu),
         "gpu_type": a.gpu_type,
         "node_selector": dict(map(words.pair, a.node_selector)),
         "tolerations": [words.toleration(word) for word in a.toleration],
@@ -112,6 +120,8 @@ def _add_cluster(one: argparse.ArgumentParser) -> None:
     one.add_argument("--context", default="", help="kubeconfig context (in-cluster inside a pod)")
     one.add_argument("--service-account", default="pipeline-runner")
     one.add_argument("--package", default=str(COMPILED), help="the compiled pipeline")
+    queue = "Kueue's LocalQueue in which every step's pod waits for its quota (default: as compiled)"
+    one.add_argument("--queue", default="", metavar="NAME", help=queue)
 
 
 def _add_machines(one: argparse.ArgumentParser) -> None:
@@ -119,8 +129,10 @@ def _add_machines(one: argparse.ArgumentParser) -> None:
     one.add_argument("--registry", default="", metavar="HOST/TEAM", help=registry)
     one.add_argument("--image", default=steps.IMAGE, help="image of the steps that run networks")
     one.add_argument("--light-image", default=steps.IMAGE, help="image of the other steps")
-    gpus = "GPUs per pod of those steps (default 0: plain CPU nodes)"
+    gpus = "GPUs per pod of unlearn and sample, which share their work (default 0: plain CPU nodes)"
     one.add_argument("--gpus", type=int, default=0, help=gpus)
+    single = "GPU per pod of prepare and score, which use one: 0 or 1 (default: 1 where --gpus has any)"
+    one.add_argument("--single-gpu", type=int, choices=(0, 1), help=single)
     one.add_argument("--gpu-type", default="nvidia.com/gpu")
     one.add_argument("--cpu", default="2")
     one.add_argument("--memory", default="8Gi")

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from pipelines import pods
 from pipelines.backend import driver, nodes
 
 OPTIONS = {  # a parameter of the pipeline -> the option that says the same
@@ -34,7 +35,17 @@ OPTIONS = {  # a parameter of the pipeline -> the option that says the same
             "config",
         )
     },
-    **{name: name for name in ("tracking_secret", "store_secret", "hub_secret", "gpus", "images_per_shard")},
+    **{
+        name: name
+        for name in (
+            "tracking_secret",
+            "store_secret",
+            "hub_secret",
+            "gpus",
+            "single_gpu",
+            "images_per_shard",
+        )
+    },
     "experiment": "experiment",
     "overrides": "set",
     "node_selector": "node_selector",
@@ -96,9 +107,23 @@ def _compiled(source: str, to: Path) -> Path:
     return to
 
 
+def put_into_queue(a: argparse.Namespace) -> None:
+    """Have the pods of `a.package` wait in Kueue's queue `a.queue`, as `compile --queue` does it."""
+    if not a.queue:
+        return
+    parts = driver.read(a.package)
+    pods.check_queue(a.queue)
+    executors = parts[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for one in executors.values():
+        one.setdefault("podMetadata", {}).setdefault("labels", {})[pods.QUEUE_LABEL] = a.queue
+    a.kept_queue = tempfile.TemporaryDirectory()  # removed with the arguments
+    a.package = str(Path(a.kept_queue.name) / Path(a.package).with_suffix(".yaml").name)
+    Path(a.package).write_text(yaml.safe_dump_all(parts, sort_keys=False))
+
+
 def _read(word: str, key: str, value: str, before: Any) -> Any:
     """A value as its option holds it: a number, a list of words, or the text as it is."""
-    if key in ("gpus", "images_per_shard"):
+    if key in ("gpus", "single_gpu", "images_per_shard"):
         if not value.strip('"').isdigit():
             raise ValueError(f"{word}: expected a whole number")
         return int(value.strip('"'))

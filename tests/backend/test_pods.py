@@ -297,3 +297,24 @@ def test_how_often_a_step_runs_again_within_its_pod_is_told_to_every_step_where_
         return (tmp_path / "x.yaml").read_text().count(f"name: {attempts.VARIABLE}\n")
 
     assert told(Fixed()) == 0 and told(Fixed(within=4)) == told(Fixed(within=0)) >= len(STEPS) - 1
+
+
+def test_steps_that_run_on_one_gpu_reserve_one_however_many_the_others_share():
+    pods = driver.pods(PACKAGE, {"gpus": "4", "single_gpu": "1"})
+    asked = {
+        step.rstrip("-0123456789"): pod["containers"][0]["resources"]["limits"].get("nvidia.com/gpu")
+        for step, pod in pods.items()
+    }
+    assert asked == {
+        "unlearn": "4",
+        "sample": "4",
+        "prepare": "1",
+        "score": "1",
+        "plan": None,
+        "report": None,
+    }
+
+
+def test_no_pod_is_in_a_queue_unless_one_is_named():
+    executors = driver.read(PACKAGE)[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert not any("podMetadata" in one for one in executors.values())

@@ -119,3 +119,22 @@ def test_the_command_prints_a_line_per_number_of_cells(capsys):
     assert main(["size", "demo", "--cells", "3", "42"]) == 0
     text = capsys.readouterr().out
     assert "158" in text and "44" in text and "67% are used" in text
+
+
+def test_a_hundred_thousand_images_in_a_thousand_shards_cost_the_engine_no_more_than_a_few():
+    sizes, shared = {}, {}
+    for images, shards in ((256, 2), (100_000, 1000)):
+        sets = {"sampling.images": images, "sampling.shards": shards}
+        run = plan.resolve("demo", "", sets, inputs=False).run()
+        shared[shards] = run
+        arguments = {**DEMO, "overrides": json.dumps(sets)}
+        sizes[shards] = size.sweep(COMPILED, arguments, [run.id(spec) for spec in run.cells])
+    few, many = sizes[2], sizes[1000]
+    assert (many.nodes, many.pods, many.steps) == (few.nodes, few.pods, few.steps)
+    assert many.argument - few.argument < 20 and many.total - few.total < 2000 and size.fits(many)
+    run = shared[1000]
+    again = type(run).from_text(run.to_text())  # what the steps read of the store
+    assert again.shards == run.shards and len(run.to_text()) < 200_000
+    edges = [(s.first, s.first + s.count) for pod in (0, 1) for s in again.shards[pod::2]]
+    assert sorted(edges) == [(i, i + 100) for i in range(0, 100_000, 100)]
+    assert len({s.file for s in again.shards}) == 1000

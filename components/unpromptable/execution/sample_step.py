@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from unpromptable.models import device
 from unpromptable.planning import spec as planned
@@ -14,6 +13,8 @@ from unpromptable.planning.spec import Run, Shard, Spec
 from unpromptable.storage import files, once, place
 from unpromptable.storage.place import Output
 
+from . import pieces
+from .crew import Crew, Member
 from .opened import opened
 from .warm_client import warmed
 
@@ -26,10 +27,11 @@ def sample(cell: str, store: str, pod: int, pods: int) -> None:
     Raises RuntimeError where the base model's images cannot be drawn, since no cell can be judged then.
     """
     run, spec = planned.one(store, cell)
-    for shard in run.shards[pod::pods]:
-        with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
-            draw = lambda path, bar, shard=shard: _draw(path, run, spec, shard, store, bar)
-            once.guarded(_output(spec, store, shard), draw)
+    with Crew(_drawer, (cell, store)) as crew:
+        for shard in run.shards[pod::pods]:
+            with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
+                draw = lambda path, bar, shard=shard: _draw(path, run, spec, shard, store, bar, crew)
+                once.guarded(_output(spec, store, shard), draw)
     if spec.cell is None:
         once.stop(store)
         if all(_output(spec, store, shard).finished() for shard in run.shards):
@@ -45,36 +47,40 @@ def _output(spec: Spec, store: str, shard: Shard) -> Output:
     return spec.output(store, f"sample {shard.first}", shard.file, "samples")
 
 
-def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Callable) -> None:
+def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Callable, crew: Crew) -> None:
+    import numpy as np
+
     from unpromptable import data
-    from unpromptable.sampling import chains
 
     shared, e = place.shared(store), run.experiment
-    weights = spec.place(store).fetched("unlearned" if spec.cell else "pretrained")
-    model = e.family.model.load(weights, device.best(), e, shared.fetched("pretrained"))
+    # here, since several processes would fetch them at once
+    _weights(spec, store), shared.fetched("pretrained")
     arrays, manifest = data.load(shared.fetched("data.safetensors"))
-    began = time.monotonic()
     forget = dict(zip(manifest["forget_names"], arrays["forget"]))
-    extra = _injected(model, e, {t: forget[t] for t in spec.targets[shard.shard :: shard.shards]}, bar)
-    show = lambda k, n: bar(k, n, f"{shard.count} images")
-    images, seeds = chains.sample(model, e.sampling, shard.first, shard.count, show)
-    if e.other_prompts:
-        extra["others"], _ = chains.sample(model, e.sampling, shard.first, shard.count, show, e.other_prompts)
-    seconds = round(time.monotonic() - began, 2)
-    data.save(path, {"samples": images, **extra}, {"seeds": seeds, "seconds": seconds})
+    asked = pieces.of_shard(e, shard, spec.targets[shard.shard :: shard.shards])
+    crew.start()
+    began = time.monotonic()
+    show = pieces.shown(asked, f"{shard.count} images", bar)
+    drawn = crew.answers([(piece, forget.get(piece.target)) for piece in asked], show)
+    joined = {
+        name: np.concatenate([images for piece, images in zip(asked, drawn) if piece.array == name])
+        for name in dict.fromkeys(["samples", *(piece.array for piece in asked)])
+    }
+    first = e.sampling.first_seed + shard.first
+    seeds = list(range(first, first + shard.count))
+    data.save(path, joined, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
 
-def _injected(model: Any, e: Experiment, targets: dict[str, Any], bar: Callable) -> dict[str, Any]:
-    """The injection test of these targets (Fig. 6), as arrays of the artifact."""
-    from unpromptable.sampling import chains
+def _weights(spec: Spec, store: str) -> Path:
+    return spec.place(store).fetched("unlearned" if spec.cell else "pretrained")
 
-    found, test = {}, e.injection
-    for target, image in targets.items():
-        show = lambda k, n, target=target: bar(k, n, f"denoising {target}")
-        found[f"injected/{target}"] = chains.inject(
-            model, image, test.t, test.draws, test.seed, test.siss_compat, show, test.stride
-        )
-    return found
+
+def _drawer(member: Member, cell: str, store: str) -> Callable:
+    """What draws pieces of a model's images in this process, whichever of a crew it is."""
+    run, spec = planned.one(store, cell)
+    base, e = place.shared(store).path("pretrained"), run.experiment
+    model = e.family.model.load(_weights(spec, store), device.best(), e, base)
+    return lambda piece, image, tell: pieces.draw(model, e, piece, image, tell)
 
 
 def gather(run: Run, spec: Spec, store: str) -> Path:

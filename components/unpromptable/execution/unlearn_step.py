@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from unpromptable.models import device
 from unpromptable.planning import spec as planned
-from unpromptable.planning.spec import Run, Spec
+from unpromptable.planning.spec import Spec
 from unpromptable.storage import files, once, place
 
 from . import gate
+from .crew import Crew, Member
 from .opened import opened
 from .warm_client import warmed
 
@@ -21,11 +24,11 @@ from .warm_client import warmed
 @warmed
 def unlearn(cell: str, store: str, unlearned_path: str) -> None:
     """Make a cell's surrogates and its model, which `unlearned_path` gets too."""
-    run, spec = planned.one(store, cell)
+    _, spec = planned.one(store, cell)
     files.write_text(spec.place(store).path("cell.json"), spec.to_text())
     edit(spec, store)
     output = spec.output(store, "unlearn", "unlearned", "unlearned")
-    once.guarded(output, lambda path, bar: _train(path, run, spec, store, bar), unlearned_path)
+    once.guarded(output, lambda path, bar: _train(path, spec, cell, store, bar), unlearned_path)
 
 
 def edit(spec: Spec, store: str) -> None:
@@ -41,20 +44,43 @@ def edit(spec: Spec, store: str) -> None:
     once.guarded(spec.output(store, "edit", "surrogates.safetensors", "surrogates"), make)
 
 
-def _train(path: Path, run: Run, spec: Spec, store: str, bar: Callable) -> None:
+def _train(path: Path, spec: Spec, cell: str, store: str, bar: Callable) -> None:
     from unpromptable import tracking
-    from unpromptable.unlearning import training
 
-    shared, folder = place.shared(store), path.parent / "training"
-    surrogates = spec.place(store).fetched("surrogates.safetensors")
-    images = training.Images.load(spec.cell, shared.fetched("data.safetensors"), surrogates)
-    model = run.experiment.family.model.load(shared.fetched("pretrained"), device.best(), run.experiment)
-    began = time.monotonic()
-    asked = gate.judge(spec.cell, run.experiment, model, images.forget)
-    with tracking.live(spec.run_id, folder / "history.jsonl"):
-        summary = training.unlearn(spec.cell, model, images, folder, bar, asked)
-    model.save(path)
-    seconds = round(time.monotonic() - began, 2)
-    (path / "training.json").write_text(json.dumps({**summary, "seconds": seconds}))
-    (folder / "history.jsonl").replace(path.parent / "history.jsonl")
+    assert spec.cell is not None  # the step is a cell's
+    made, shared = spec.place(store), place.shared(store)
+    # here, since several processes would fetch them at once
+    made.fetched("surrogates.safetensors"), shared.fetched("data.safetensors"), shared.fetched("pretrained")
+    history = path.parent / "training" / "history.jsonl"
+    crew = Crew(_learner, (cell, store), most=spec.cell.training.batch)
+    with tracking.live(spec.run_id, history), crew:
+        summary, *_ = crew.answers([(path,)] * crew.start(), lambda _, *told: bar(*told))
+    (path / "training.json").write_text(json.dumps(summary))
+    history.replace(path.parent / "history.jsonl")
     files.publish(path.parent / "history.jsonl")
+
+
+def _learner(member: Member, cell: str, store: str) -> Callable:
+    """What fine-tunes a cell's model in this process, or with the others of a crew; the first writes it."""
+    from unpromptable.unlearning import together, training
+
+    run, spec = planned.one(store, cell)
+    made, shared = spec.place(store), place.shared(store)
+    images = training.Images.load(
+        spec.cell, shared.path("data.safetensors"), made.path("surrogates.safetensors")
+    )
+    model = run.experiment.family.model.load(shared.path("pretrained"), device.best(), run.experiment)
+
+    def learn(path: Path, tell: Callable) -> dict[str, Any]:
+        began = time.monotonic()
+        with together.group(*member) if member.number > 1 else nullcontext():
+            writes, folder = together.first(), path.parent / "training"
+            # the others hear what the first finds
+            asked = gate.judge(spec.cell, run.experiment, model, images.forget) if writes else None
+            told = tell if writes else None
+            summary = training.unlearn(spec.cell, model, images, folder, told, asked)
+            if writes:
+                model.save(path)
+        return {**summary, "seconds": round(time.monotonic() - began, 2)}
+
+    return learn

@@ -43,7 +43,7 @@ def sample(
     instead of the model's own.
     """
     seeds = [settings.first_seed + first + i for i in range(count)]
-    size = min(settings.batch, settings.images + -settings.images % DRAWS)
+    size = batch(settings)
     images, batches = [], range(0, count, size)
     for number, start in enumerate(batches):
         part = seeds[start : start + size]
@@ -56,6 +56,11 @@ def sample(
         view = model.with_prompts([prompts[s % len(prompts)] for s in whole]) if prompts else model
         images.append(chain(view, settings, whole, step)[: len(part)])
     return np.concatenate(images), seeds
+
+
+def batch(settings: Sampling) -> int:
+    """Images of every network call of `sample`."""
+    return min(settings.batch, settings.images + -settings.images % DRAWS)
 
 
 def chain(model, settings: Sampling, seeds: list[int], progress=None) -> np.ndarray:
@@ -92,24 +97,26 @@ def inject(
     siss_compat: bool = False,
     progress=None,
     stride: int = 1,
+    first: int = 0,
 ) -> np.ndarray:
     """Noise `image` (H, W, 3) to t and take the model's steps down to 0 (Fig. 6; DDPM: t, t-stride, ..., 0):
     uint8 (draws, H, W, 3).
 
     t and stride are in thousandths of the process, rounded down to the model's own steps, of which there is
-    at least one. Draw k uses the same injected and chain noise for every model, and does not depend on
-    `draws`. `siss_compat` gives both the same generator seed, so that the first chain noise equals the
-    injected noise, as in the SISS code.
+    at least one. Draw k, of first .. first+draws, uses the same injected and chain noise for every
+    model, and does not depend on `draws`; `first` is a multiple of DRAWS. `siss_compat` gives both the same
+    generator seed, so that the first chain noise equals the injected noise, as in the SISS code.
     """
     if not 0 < t < 1000:
         raise ValueError(f"injection.t is {t}; it must lie in 1..999")
     t, stride = (equations.own_step(x, model.timesteps) for x in (t, stride))
-    show = lambda first: (
-        None if progress is None else lambda k, n: progress(first // DRAWS * n + k, -(-draws // DRAWS) * n)
+    show = lambda start: (
+        None if progress is None else lambda k, n: progress(start // DRAWS * n + k, -(-draws // DRAWS) * n)
     )
+    which = lambda start: range(first + start, first + start + DRAWS)
     parts = [
-        _denoised(model, image, t, range(first, first + DRAWS), (seed, siss_compat), show(first), stride)
-        for first in range(0, draws, DRAWS)
+        _denoised(model, image, t, which(start), (seed, siss_compat), show(start), stride)
+        for start in range(0, draws, DRAWS)
     ]
     return np.concatenate(parts)[:draws]
 

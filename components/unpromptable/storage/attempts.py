@@ -188,13 +188,14 @@ def child(function: Callable, args: tuple[Any, ...], attempt: Attempt) -> Any:
         process.join()
         code = process.exitcode
         assert code is not None  # it has ended
-        raise Fault(ended or _cause(code), bool(ended) or code == -signal.SIGKILL) from error
+        raise Fault(ended or cause(code), bool(ended) or code == -signal.SIGKILL) from error
     finally:
         process.kill()
         process.join()
 
 
-def _cause(code: int) -> str:
+def cause(code: int) -> str:
+    """What ended a process, by its exit code, of which a signal's is below 0."""
     if code == -signal.SIGKILL:
         return f"killed, most likely for memory{f' (limit {_limit() / 2**30:g}Gi)' if _limit() else ''}"
     return (

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from unpromptable import equations
 
+from . import together
+
 # what has one entry per image
-SPLIT = ("remember", "forget", "surrogate", "neighbours", "t", "eps", "t_other", "prompts")
+SPLIT = ("remember", "forget", "surrogate", "neighbours", "t", "eps", "t_other", "prompts", "drawn")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Batch:
     surrogate: Tensor
     t: Tensor  # timesteps as the family's `times` gives them
     eps: Tensor  # the same for both branches (Algorithm 1, lines 6-8)
-    generator: torch.Generator  # for a method's own draws
+    generator: torch.Generator  # for a method's own draws, which `update` makes for the whole batch
     reduction: str = "mean"
     micro: int = 0
     t_other: Tensor | None = None  # a second draw of t, for methods whose branches do not share it
@@ -33,13 +35,18 @@ class Batch:
     prompts: tuple[str, ...] = ()
     # (B, K, C, H, W), the forget images' neighbours, of which x_t weighs the surrogate
     neighbours: Tensor | None = None
+    drawn: Tensor | None = None  # what a method drew from the generator, (B, ...)
 
     def parts(self) -> Iterator[tuple[float, Batch]]:
-        """Micro-batches with their share of the batch."""
-        size, total = self.micro or len(self.t), len(self.t)
-        for i in range(0, total, size):
-            cut = {k: getattr(self, k)[i : i + size] for k in SPLIT if getattr(self, k) is not None}
-            yield len(cut["t"]) / total, replace(self, **cut)
+        """Micro-batches of what this process measures of the batch, all of it where it is alone, and the
+        share that each is of the whole.
+        """
+        own, total = together.share(len(self.t)), len(self.t)
+        size = self.micro or len(own)
+        for i in own[::size]:
+            cut = slice(i, min(i + size, own.stop))
+            given = {k: getattr(self, k)[cut] for k in SPLIT if getattr(self, k) is not None}
+            yield len(given["t"]) / total, replace(self, **given)
 
     def error(self, model, image: Tensor, towards: Tensor) -> Tensor:
         """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to

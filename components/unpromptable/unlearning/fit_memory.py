@@ -12,12 +12,14 @@ import torch
 from unpromptable.planning.settings import Training
 from unpromptable.storage import attempts
 
+from . import together
+
 log = logging.getLogger(__name__)
 
 
 def smaller(settings: Training) -> Training:
     """The settings after faults of memory in earlier attempts at a step: the micro-batch halved for each."""
-    before = settings.micro_batch or settings.batch
+    before = _size(settings)
     now = max(1, before >> attempts.now.halvings)
     if now == before:
         return settings
@@ -29,7 +31,7 @@ def fitting(
     method: Any, model: Any, settings: Training, fresh: Callable
 ) -> tuple[dict[str, float], Training]:
     """One update of `method` on the batch that `fresh()` draws, in ever smaller micro-batches while memory
-    runs out.
+    runs out; several processes take the same size.
 
     The gradient is that of the whole batch whatever its parts. Returns the update's values and the settings
     that fit, which later updates keep. Raises RuntimeError where not even one image fits, naming what to
@@ -41,7 +43,7 @@ def fitting(
             return method.update(model, replace(fresh(), micro=settings.micro_batch)), settings
         except torch.OutOfMemoryError as error:
             short = str(error).split(". ")[0]  # the error itself would keep the activations alive
-        now = settings.micro_batch or settings.batch
+        now = _size(settings)
         if now == 1:
             raise RuntimeError(
                 f"out of memory with one image at a time ({short}); set model.checkpointing to true where the"
@@ -56,3 +58,9 @@ def fitting(
             now,
             settings.micro_batch,
         )
+
+
+def _size(settings: Training) -> int:
+    """Images of a backward pass."""
+    share = together.largest_share(settings.batch)
+    return min(settings.micro_batch or share, share)

@@ -7,14 +7,22 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from . import together
+
 Gradient = list[Tensor]
 
 
 def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
-    """Gradients and values of the scalar losses `term(model, batch)` returns, summed over micro-batches.
+    """Gradients and values of the scalar losses `term(model, batch)` returns, summed over micro-batches, and
+    over the processes that share the update.
 
     One graph is alive at a time. A loss is a mean over its images, so each micro-batch weighs by its share.
     """
+    return together.summed(*together.agreed(lambda: _measured(model, batch, term), batch.generator))
+
+
+def _measured(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
+    """The same of this process's micro-batches alone."""
     parameters = model.trained()
     totals: list[Gradient] = []
     values: list[float] = []

@@ -1,18 +1,23 @@
-"""What a stopped unlearning continues from: the weights and the optimiser's moments after an update."""
+"""What a stopped unlearning continues from: the weights and the optimiser's moments after an update.
+
+Of several processes that share each update, all read it and the first alone writes.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from unpromptable.models import moments, tensors
 from unpromptable.storage import files, records
 
+from . import together
 from .stopping import CHECKED
 
 log = logging.getLogger(__name__)
@@ -21,6 +26,8 @@ STATE, HISTORY = "resume.safetensors", "history.jsonl"
 
 def save(folder: Path, model, optimizer, step: int) -> None:
     """Write and publish the state before update `step`, counted from 0, and the history up to it."""
+    if not together.first():
+        return
     from safetensors.torch import save_file
 
     weights = {f"model.{k}": v.clone() for k, v in model.state().items()}
@@ -30,28 +37,42 @@ def save(folder: Path, model, optimizer, step: int) -> None:
     files.publish(folder / STATE)
 
 
+def adding(folder: Path) -> IO[str]:
+    """The history, to which an update's line is added."""
+    return (folder / HISTORY if together.first() else Path(os.devnull)).open("a")
+
+
 def resume(folder: Path, model, optimizer) -> int:
     """Load the last state and cut the history to it; the number of the update to go on at, 0 where there is
     none.
 
     A damaged state, or one of another network, is said and removed, so that training begins again.
     """
+    with together.first_before_others():
+        return _resumed(folder, model, optimizer)
+
+
+def _resumed(folder: Path, model, optimizer) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     state_file, history = (files.fetch(folder / name) for name in (STATE, HISTORY))
     if not state_file.exists():
-        history.unlink(missing_ok=True)
+        if together.first():
+            history.unlink(missing_ok=True)
         return 0
     try:
         state = tensors.read(state_file)
         step = _fitting(state, model, optimizer)
         told = _updates(history, step)
     except ValueError as error:
+        if not together.first():  # which has read the same, and whose word holds
+            raise
         log.warning("%s; training begins again", error)
         drop(folder)
-        return resume(folder, model, optimizer)
+        return _resumed(folder, model, optimizer)
     model.restore({k[6:]: v for k, v in state.items() if k.startswith("model.")})
     moments.restore(optimizer, state)
-    files.write_text(history, "".join(f"{json.dumps(one)}\n" for one in told))
+    if together.first():
+        files.write_text(history, "".join(f"{json.dumps(one)}\n" for one in told))
     log.info("resuming at update %d", step + 1)
     return step
 
@@ -83,4 +104,5 @@ def _updates(history: Path, step: int) -> list[dict[str, Any]]:
 
 def drop(folder: Path) -> None:
     """Remove the state; the history stays."""
-    files.remove(folder / STATE)
+    if together.first():
+        files.remove(folder / STATE)

@@ -17,7 +17,7 @@ from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
 from unpromptable.storage.once import CellFailed
 
-from . import fit_memory, states
+from . import fit_memory, states, together
 from .drawing import Images, draw_batch
 from .stopping import Judge, Stopping
 
@@ -29,7 +29,8 @@ def unlearn(
 
     `folder` receives history.jsonl and, while training, resume.safetensors; a stopped run continues there and
     ends with the numbers of an unbroken one. judge: the similarity of a target to what the model makes of
-    it, which `training.until` asks. Raises ValueError on a loss or weights that are not finite.
+    it, which `training.until` asks of the first process. Raises ValueError on a loss or weights that are not
+    finite.
     """
     from accelerate import Accelerator
 
@@ -38,9 +39,9 @@ def unlearn(
     method, redraws = cell.method.made, cell.editor.made.redraws
     optimizer, total = _optimizer(model, settings), settings.steps * len(images.targets)
     reference = model.reference() if method.reads_reference else None
-    step, stopping = states.resume(folder, model, optimizer), Stopping(settings, judge)
-    done = stopping.recall(folder / states.HISTORY)
-    with (folder / states.HISTORY).open("a") as history:
+    stopping = Stopping(settings, together.from_first(judge))
+    step, done = states.resume(folder, model, optimizer), stopping.recall(folder / states.HISTORY)
+    with states.adding(folder) as history:
         while step < total:
             which = step // settings.steps
             draw = lambda: draw_batch(model, settings, images, which, step, redraws)
@@ -94,7 +95,9 @@ def _check_finite(values: dict[str, float], cell: Cell, step: int) -> None:
 def _check_weights(model, cell: Cell, step: int) -> None:
     """No loss sees what the last update made of the weights."""
     remedy = f"lower training.lr ({cell.training.lr}) or training.steps ({cell.training.steps})"
-    tensors.finite(model.state(), f"{cell.name}: the weights after update {step + 1}", remedy)
+    what = f"{cell.name}: the weights after update {step + 1}"
+    tensors.finite(model.state(), what, remedy)
+    together.check_same(model.trained(), what)
 
 
 def _line(step: int, total: int, values: dict[str, float]) -> str:

@@ -4,7 +4,7 @@ weight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -33,6 +33,8 @@ class Method(protocols.Method):
 
     def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
         """Write the gradient of one first-order step of the bi-level problem."""
+        uniform = torch.rand(batch.eps.shape, generator=batch.generator)
+        batch = replace(batch, drawn=uniform.to(batch.eps))
         (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.kept(m).mean(),))
         (g_f,), (forget,) = gradients.measure(model, batch, self._towards_noise)
         _, c, square = gradients.products(g_r, g_f)
@@ -48,8 +50,7 @@ class Method(protocols.Method):
 
     @staticmethod
     def _towards_noise(model, b):
-        uniform = torch.rand(b.eps.shape, generator=b.generator).to(b.eps)
-        wanted = model.target(b.forget, uniform, b.t)
+        wanted = model.target(b.forget, b.drawn, b.t)
         output = model.predict(equations.noisy(b.forget, b.eps, *model.schedule(b.t)), b.t)
-        wanted = uniform if wanted is b.forget else wanted
+        wanted = b.drawn if wanted is b.forget else wanted
         return (equations.squared_error(output, wanted, b.reduction).mean(),)

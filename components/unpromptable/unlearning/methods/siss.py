@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -41,6 +41,8 @@ class Method(protocols.Method):
 
     def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
         """Write g_x - k*g_a, both gradients from one graph."""
+        pick = torch.rand(len(batch.t), generator=batch.generator) < self.mixture
+        batch = replace(batch, drawn=pick.to(batch.eps.device))
         (g_x, g_a), (keep, forget) = gradients.measure(model, batch, self._losses)
         norm = gradients.dot(g_a, g_a) ** 0.5
         wanted = (
@@ -53,11 +55,10 @@ class Method(protocols.Method):
 
     def _losses(self, model, b) -> tuple[Tensor, Tensor]:
         signal, noise = model.schedule(b.t)
-        pick = (torch.rand(len(b.t), generator=b.generator) < self.mixture).to(b.eps.device)
         m = equations.noisy(
-            torch.where(equations.over(pick, b.forget), b.forget, b.remember), b.eps, signal, noise
+            torch.where(equations.over(b.drawn, b.forget), b.forget, b.remember), b.eps, signal, noise
         )
-        output = b.asking(model, pick).predict(m, b.t)
+        output = b.asking(model, b.drawn).predict(m, b.t)
         w_x, w_a = self.weights(m, b.remember, b.forget, signal, noise)
         errors = [
             equations.squared_error(output, model.target_of(m, x0, b.t), b.reduction)

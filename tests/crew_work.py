@@ -1,0 +1,47 @@
+"""What the processes of a crew do in its tests; a process that is started imports this module."""
+
+import os
+import signal
+import time
+
+
+def echoing(member, word):
+    """Values, words on the way, errors and ends, as a call asks."""
+
+    def work(what, tell):
+        tell(member.rank, what)
+        if what == "fail":
+            raise ValueError(f"{word} failed")
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "leave":
+            os._exit(3)
+        if what == "wait":
+            time.sleep(600)
+        return f"{word} {what}", os.getpid()
+
+    return work
+
+
+def failing(member):
+    raise FileNotFoundError(f"no model for process {member.rank}")
+
+
+def confused(member):
+    """Of two one is killed, and the other fails for want of it."""
+
+    def work(tell):
+        if member.rank:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.1)
+        raise RuntimeError("connection closed by peer")
+
+    return work
+
+
+if __name__ == "__main__":  # a step's process, to be killed
+    from unpromptable.execution.crew import Crew
+
+    with Crew(echoing, ("x",)) as crew:
+        tell = lambda *_: print(*(p.pid for p in crew.members.values()), flush=True)
+        crew.answers([("wait",), ("wait",)], tell)
