@@ -63,6 +63,14 @@ def weights(name, folder):
     return flat(one.trained())
 
 
+def stopped(folder):
+    """Updates of a training that ends early, as the first process alone can tell."""
+    settings = Training(steps=4, batch=4, until=0.5, until_every=1)
+    cell = Cell("Ours", Choice("surrogate"), Choice("flip"), settings, ("a", "b"))
+    judge = (lambda now, which: 0.1) if together.first() else None
+    return training.unlearn(cell, model(), images(), folder, None, judge)["steps"]
+
+
 class Greedy(protocols.Method):
     """Only one of the processes lacks memory, for more than one image at a time."""
 
@@ -121,6 +129,7 @@ def everything(member):
             return {
                 "gradients": {name: gradient(name) for name in ASKED},
                 "weights": {name: weights(name, folder / name) for name in ASKED},
+                "stopped": stopped(folder / "stopped"),
                 "fitted": fitted(),
                 "refused": refused(),
                 "apart": apart(),

@@ -63,6 +63,10 @@ def test_memory_that_one_process_lacks_makes_all_take_smaller_parts(done):
     assert np.array_equal(one["fitted"][1], other["fitted"][1])
 
 
+def test_what_the_first_process_finds_forgotten_ends_the_updates_of_all(done):
+    assert [found["stopped"] for found in done[0]] == [2, 2]
+
+
 def test_a_method_that_draws_within_a_loss_is_refused_by_several_processes(done):
     assert all("hand it on as `batch.drawn`, or use one GPU" in found["refused"] for found in done[0])
 

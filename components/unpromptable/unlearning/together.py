@@ -73,7 +73,7 @@ def first_before_others() -> Iterator[None]:
 
 
 def from_first(ask: Callable[..., float] | None) -> Callable[..., float] | None:
-    """`ask` as the first process answers it, for all; the others' own is not called, and need not be there."""
+    """`ask` as the first process answers it, for all; the others need none."""
     if not _grouped():
         return ask
 
