@@ -72,7 +72,9 @@ def _sweep(fixed, before, machine, setting, store, images_per_shard, part, asked
         images = before(shared=ready.output, **run)
         with dsl.ParallelFor(cells.output, parallelism=fixed.parallelism) as cell:
             one = {"cell": cell, "store": store}
-            trained = steps.unlearn(machine=machine.words(), **one).after(images)
+            # score's number too, which KFP 2.17 hands into a loop only as an ordinary input of some step
+            asked_for = f"{machine.words()}; {machine.single_gpu} in score"
+            trained = steps.unlearn(machine=asked_for, **one).after(images)
             heavy(trained, machine, setting, fixed)
             share = {"machine": machine.words(), "pods": fixed.pods}
             pods = [steps.sample(pod=number, **share, **one) for number in range(fixed.pods)]

@@ -87,7 +87,7 @@ class Machine(NamedTuple):
         """What a pod asks for, as a step's input: it also declares these parameters to the loop around the
         step.
         """
-        return f"{self.cpu} CPU, {self.memory}, {self.gpus} ({self.single_gpu}) {self.gpu_type}"
+        return f"{self.cpu} CPU, {self.memory}, {self.gpus} {self.gpu_type}"
 
 
 class Setting(NamedTuple):

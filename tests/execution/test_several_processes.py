@@ -15,7 +15,9 @@ from unpromptable.models import device
 from unpromptable.planning import spec as planned
 from unpromptable.storage import attempts, once
 
-TEXT = small_run.TEXT.replace("images: 4, steps: 2, batch: 4, shards: 2", "images: 18, steps: 2, batch: 8")
+TEXT = small_run.TEXT.replace(
+    "images: 4, steps: 2, batch: 4, shards: 2", "images: 18, steps: 2, batch: 8, shards: 1"
+)
 TEXT = TEXT.replace("draws: 2", "draws: 10").replace("batch: 2, save_every: 1", "batch: 4, save_every: 5")
 
 
