@@ -37,11 +37,3 @@ def confused(member):
         raise RuntimeError("connection closed by peer")
 
     return work
-
-
-if __name__ == "__main__":  # a step's process, to be killed
-    from unpromptable.execution.crew import Crew
-
-    with Crew(echoing, ("x",)) as crew:
-        tell = lambda *_: print(*(p.pid for p in crew.members.values()), flush=True)
-        crew.answers([("wait",), ("wait",)], tell)

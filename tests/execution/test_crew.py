@@ -63,8 +63,8 @@ def test_what_cannot_be_set_up_is_told_and_more_processes_than_the_work_are_not_
         assert crew.start() == 1 and not crew.members
 
 
-def test_no_process_outlives_a_step_that_is_killed():
-    command = [sys.executable, crew_work.__file__]
+def test_no_process_outlives_a_program_that_is_killed_and_none_runs_it_again():
+    command = [sys.executable, str(Path(crew_work.__file__).with_name("crew_program.py"))]
     step = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
     pids = [int(word) for word in step.stdout.readline().split()]
     assert len(pids) == 2 and not any(map(gone, pids))

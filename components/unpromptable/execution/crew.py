@@ -11,12 +11,13 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,7 +80,8 @@ class Crew:
             ours, theirs = spawn.Pipe()
             told = (theirs, Member(rank, number, meeting), os.getpid(), attempts.now, self.setup, self.args)
             process = spawn.Process(target=_member, args=told, name=f"process {rank + 1} of {number}")
-            process.start()
+            with _program_left_out():
+                process.start()
             theirs.close()
             self.members[ours] = process
         return number
@@ -135,6 +137,20 @@ class Crew:
                 memory = code == -signal.SIGKILL
                 return attempts.Fault(f"{process.name} {attempts.cause(code)}", memory)
         return None
+
+
+@contextmanager
+def _program_left_out() -> Iterator[None]:
+    """Inside, a process that is started does not import the program that starts it: a script may do work."""
+    main = sys.modules["__main__"]
+    spec, file = main.__spec__, main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
 
 
 def _member(
