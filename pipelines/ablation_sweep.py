@@ -47,9 +47,8 @@ def build(fixed: Fixed = Fixed()):
         """experiment: a name that ships or YAML text. world: miniature | paper. overrides: JSON, dotted keys.
 
         store: a folder on the volume or s3://bucket/prefix, where {name} stands for the experiment's.
-        gpus: of unlearn and sample, which share their work. single_gpu: of prepare and score, 0 or 1.
         images_per_shard: images in one file, which a lost pod draws again; 0 leaves it to the experiment.
-        part: of a sweep in several runs, which `submit` makes.
+        gpus: of unlearn and sample. single_gpu: of the others. part: of several runs, which `submit` makes.
         """
         machine = Machine(image, cpu, memory, gpus, single_gpu, gpu_type, node_selector, tolerations)
         setting = Setting(light_image, volume, config, tracking_secret, store_secret, hub_secret)

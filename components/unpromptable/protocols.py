@@ -45,9 +45,8 @@ class Method(Protocol):
         """Leave the gradient of one update in `.grad` of every tensor of `model.trained()`.
 
         Returns the numbers to log, such as the mean losses `remember` and `forget`; one that is not finite
-        ends the cell. The weights stay as they are. Draws come from batch.generator alone, for the whole
-        batch, and reach the losses as batch.drawn. Micro-batches (`gradients.measure` goes through
-        `batch.parts()`) must give the whole batch's gradient: several processes share them.
+        ends the cell. The weights stay as they are. Draws come from batch.generator alone, in whole batches
+        that losses see as batch.drawn. Micro-batches (`gradients.measure`) must give the batch's gradient.
         """
 
     @property

@@ -29,8 +29,7 @@ def unlearn(
 
     `folder` receives history.jsonl and, while training, resume.safetensors; a stopped run continues there and
     ends with the numbers of an unbroken one. judge: the similarity of a target to what the model makes of
-    it, which `training.until` asks of the first process. Raises ValueError on a loss or weights that are not
-    finite.
+    it, which `training.until` asks. Raises ValueError on a loss or weights that are not finite.
     """
     from accelerate import Accelerator
 
