@@ -71,7 +71,7 @@ def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_fac
     a = Namespace(world="miniature", out=str(out), only=["table3", "table4"], set=[], threads=0)
     assert paper.run(a, Console(quiet=True)) == 1 and ran == ["table3", "table4"]
     assert "Table IV" in (out / "overview.html").read_text()
-    with pytest.raises(ValueError, match="--only tabel4: no such experiment; choose from figure8, rival"):
+    with pytest.raises(ValueError, match="--only tabel4: no such experiment; choose from figure8, table1"):
         paper.run(Namespace(**{**vars(a), "only": ["tabel4"]}), Console(quiet=True))
 
 

@@ -176,7 +176,7 @@ def test_the_dry_run_shows_settings_seeds_shards_operations_and_hours(capsys):
     "words, message",
     [
         (["plan", "table1", "--tflops", "0"], "--tflops is 0; it must be above 0"),
-        (["plan", "tabel1"], "choose from demo, distilled, figure8, rival, several, table1"),
+        (["plan", "tabel1"], "choose from demo, distilled, equal, figure8, rival, several, table1"),
         (["plan", "table3", "--set", "method.gamma=1"], "has a setting 'gamma'"),
     ],
 )
