@@ -28,7 +28,7 @@ test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow
 
 bench: $(VENV)/.installed # ratios into runs/bench.json and runs/bench.png; see tests/benchmarks
-	for file in $(filter-out %/paired.py,$(wildcard tests/benchmarks/*.py)) tests/benchmarks/paired.py; do $(RUN) $$file || exit 1; done
+	for file in $(filter-out %/paired.py %/memory.py,$(wildcard tests/benchmarks/*.py)) tests/benchmarks/paired.py; do $(RUN) $$file || exit 1; done
 
 ui: $(VENV)/.installed
 	@echo "open http://127.0.0.1:5000, choose Model training (top left), then the experiment; stop with Ctrl-C"

@@ -14,71 +14,107 @@ from typing import Any
 
 import numpy as np
 
-from .storage import files, records
+from .storage import arrays, files, records
 
 log = logging.getLogger(__name__)
 
 
-def save(path: str | Path, images: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
-    """Write uint8 arrays (N, H, W, 3) and their manifest; the file appears whole or not at all."""
-    from safetensors.numpy import save_file
+class Rows:
+    """Some rows of an array that is read on demand, as an array of them that is read on demand too.
 
-    arrays = {k: np.ascontiguousarray(v) for k, v in images.items()}
-    manifest = {
-        **manifest,
-        "shapes": {k: list(v.shape) for k, v in arrays.items()},
-        "sha256": {k: sha256(v) for k, v in arrays.items()},
-    }
+    It has a length, a shape and a dtype; any index gives an array, and so does `np.asarray`, of them all.
+    """
+
+    def __init__(self, array: np.ndarray, which: Any):
+        """which: positions, or a truth value for each row."""
+        self.array, which = array, np.asarray(which)
+        self.which = np.flatnonzero(which) if which.dtype == bool else which.astype(np.intp)
+        self.shape, self.dtype, self.ndim = (len(self.which), *array.shape[1:]), array.dtype, array.ndim
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        first, *others = index if isinstance(index, tuple) else (index,)
+        if first is Ellipsis or first is None:
+            return np.asarray(self)[index]
+        chosen = self.array[self.which[first]]
+        return chosen[(*[slice(None)] * (chosen.ndim - self.ndim + 1), *others)] if others else chosen
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.array[self.which], dtype)
+
+
+def save(path: str | Path, images: dict[str, Any], manifest: dict[str, Any]) -> None:
+    """Write uint8 arrays (N, H, W, 3) and their manifest; the file appears whole or not at all.
+
+    images: an array, rows of one, or a list of such parts that follow one another. Holds a few pictures at a
+    time.
+    """
+    parts = {k: v if isinstance(v, list) else [v] for k, v in images.items()}
+    shapes = {k: [sum(map(len, v)), *v[0].shape[1:]] for k, v in parts.items()}
+    told = lambda found: {"manifest": json.dumps({**manifest, "shapes": shapes, "sha256": found})}
     with files.replacing(Path(path)) as temporary:
-        save_file(arrays, temporary, metadata={"manifest": json.dumps(manifest)})
+        arrays.write(temporary, parts, told)
 
 
-def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and manifest of an artifact. Raises ValueError where the file is truncated or was altered."""
-    with _opened(path) as (file, manifest):
-        arrays = {k: file.get_tensor(k) for k in file.keys()}
-    for key, array in arrays.items():
-        if sha256(array) != manifest["sha256"].get(key):
+def load(path: str | Path, *names: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays of an artifact by name, all or these, read on demand, and its manifest.
+
+    Raises ValueError where the file is truncated, one of these arrays was altered, or is not there.
+    """
+    found, manifest = _opened(path)
+    chosen = names or tuple(found.places)
+    for name in chosen:
+        if name not in found.places or found.sha256(name) != manifest["sha256"].get(name):
             raise ValueError(
-                f"{path}: {key} does not match its SHA-256; remove the file and run again to rebuild it"
+                f"{path}: {name} does not match its SHA-256; remove the file and run again to rebuild it"
             )
-    return arrays, manifest
+    views = found.views()
+    return {name: views[name] for name in chosen}, manifest
 
 
 def peek(path: Path, name: str = "") -> tuple[np.ndarray | None, dict[str, Any]]:
-    """One array of an artifact, unchecked, or None where it has none of that name; and the manifest. For
-    pages.
+    """One array of an artifact, unchecked and read on demand, or None where it has none of that name; and the
+    manifest. For pages.
     """
-    with _opened(path) as (file, manifest):
-        return file.get_tensor(name) if name in file.keys() else None, manifest
+    found, manifest = _opened(path)
+    return found.views()[name] if name in found.places else None, manifest
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """An artifact's file and its manifest. Raises ValueError where it is none, or not whole."""
-    from safetensors import SafetensorError, safe_open
+def first(path: Path, name: str, count: int) -> np.ndarray:
+    """The first pictures of an array of an artifact, unchecked; the others are not read. For pages."""
+    return np.array(_opened(path)[0].views()[name][:count])
+
+
+def _opened(path: str | Path) -> tuple[arrays.Layout, dict[str, Any]]:
+    """What an artifact holds, and its manifest. Raises ValueError where it is none, or not whole."""
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("manifest", "")
-            yield file, records.parsed(text.encode(), "its manifest", dict, sha256=dict, shapes=dict)
-    except (SafetensorError, ValueError, TypeError, AttributeError) as error:  # of kinds that numpy has not
+        found = arrays.layout(path)
+        text = found.metadata.get("manifest", "")
+        return found, records.parsed(text.encode(), "its manifest", dict, sha256=dict, shapes=dict)
+    except (SafetensorError, ValueError) as error:
         why = str(error).splitlines()[0][:200]
         raise ValueError(
             f"{path}: not a whole image artifact ({why}); remove it and run again to rebuild it"
         ) from error
 
 
-def sha256(array: np.ndarray) -> str:
-    """Identity of an array's bytes."""
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+def sha256(array: Any) -> str:
+    """Identity of an array's bytes, or of those of some rows."""
+    found = hashlib.sha256()
+    for part in arrays.pieces(array):
+        found.update(np.ascontiguousarray(part))
+    return found.hexdigest()
 
 
-def remember(arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> np.ndarray:
+def remember(found: dict[str, np.ndarray], manifest: dict[str, Any]) -> Any:
     """The remember images (R, H, W, 3): the real ones without the removed, or those that the base model
     drew.
     """
-    if "remember" in arrays:
-        return arrays["remember"]
+    if "remember" in found:
+        return found["remember"]
     gone = set(manifest["removed"])
-    return arrays["real"][[n not in gone for n in manifest["names"]]]
+    return Rows(found["real"], [n not in gone for n in manifest["names"]])

@@ -94,7 +94,8 @@ def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Te
 
 def planes(images: np.ndarray) -> Tensor:
     """uint8 pictures (..., H, W, C) as a tensor (..., C, H, W) of the same levels."""
-    return torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, -3)
+    # torch takes no array that it may not write to, such as one read on demand
+    return torch.from_numpy(np.require(images, requirements="CW")).movedim(-1, -3)
 
 
 def signed(levels: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # What choices are handed and hand back. Their rooms lie above this one, so that it names them in words alone.
 Batch = Any  # unlearning.batch.Batch: one update's images, timesteps and noise
-Scene = Any  # editing.engine.EditContext: targets, remember images, the base model, progress
-Evidence = Any  # scoring.evidence.Evidence: pictures before and after, and the two models
+Scene = Any  # editing.engine.EditContext: targets, remember images (read as indexed), base model, progress
+Evidence = Any  # scoring.evidence.Evidence: pictures, read as they are sliced, and the two models
 Networks = Any  # scoring.metric_networks.MetricNetworks: descriptor, perceptual, features, classify
 Estimate = Any  # scoring.estimates.Estimate: a mean with its 95 % interval over n measurements
 Row = Any  # reporting.row.Row: a cell, its numbers or what failed

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from unpromptable.planning.memory import Peak
+
 
 @dataclass(frozen=True)
 class Request:
@@ -21,5 +23,6 @@ class Request:
     hub_secret: str = "unpromptable-hub"
     store: str = "/store/demo"
     token: str = ""  # for the API of Kubeflow Pipelines
+    peaks: tuple[Peak, ...] = ()  # what each step of the plan holds at most
     needs_hub: bool = False  # the experiment's base model is fetched from a hub
     probe_minutes: float = 10.0  # how long an image may take to arrive; 0 starts no pod

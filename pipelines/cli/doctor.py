@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipelines.backend import kubeflow, mounts, nodes, rights, trial_pod
+from pipelines.backend import kubeflow, mounts, nodes, rights, room, trial_pod
 from pipelines.backend.api import get
 from pipelines.backend.request import Request
 from unpromptable.execution.probe import Finding
@@ -35,6 +35,7 @@ def _findings(request: Request, api: Any, kfp_host: str) -> Iterator[Finding]:
     yield from rights.yours(api, request)
     yield from rights.pods(api, request)
     yield from _nodes(api, request)
+    yield from room.fits(request.pods, request.peaks)
     yield from mounts.volume(api, request)
     yield from mounts.secrets(api, request)
     if not rights.may(api, request, "create", "pods"):

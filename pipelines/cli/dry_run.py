@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unpromptable.planning import cost, explain, pinned, plan
+from unpromptable.planning import cost, explain, memory, pinned, plan
 from unpromptable.planning.experiment import Cell, to_json
 from unpromptable.planning.reading import shown
 from unpromptable.planning.settings import Choice, Training, shards
 
+from . import memory_table
 from .options import experiment, overrides
 
 SHARED = ("world", "real", "model", "sampling", "injection", "networks")
@@ -27,7 +28,7 @@ TRAINING = ("steps", "lr", "batch", "seed")
 
 def add(verbs: Any) -> None:
     """The command's words."""
-    text = "a dry run: cells, settings, seeds, shards, operations, GPU hours"
+    text = "a dry run: cells, settings, seeds, shards, operations, GPU hours, memory"
     one = verbs.add_parser("plan", help=text, parents=[experiment()])
     one.add_argument(
         "--tflops",
@@ -58,6 +59,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
         raise ValueError(f"--tflops is {a.tflops:g}; it must be above 0")
     resolved = plan.resolve(a.experiment, a.world, overrides(a), inputs=False)
     pieces, steps = shards(resolved.experiment.sampling, a.images_per_shard), list(cost.steps(resolved))
+    peaks = list(memory.peaks(resolved, a.images_per_shard))
     if a.json:
         print(
             json.dumps(
@@ -68,6 +70,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
                     "steps": [{**asdict(s), "gpu_hours": s.hours(a.tflops)} for s in steps],
                     "tflops": a.tflops,
                     "before_a_run": pinned.fault(resolved.experiment.networks),
+                    "memory": memory_table.plain(peaks),
                 },
                 indent=1,
             )
@@ -83,6 +86,8 @@ def run(a: argparse.Namespace, console: Console) -> int:
     for table in (settings(resolved, pieces), cells(resolved), operations(steps, a.tflops)):
         wide.print(table, markup=False)
     wide.print(note(steps, a.tflops), highlight=False, markup=False)
+    wide.print(memory_table.table(peaks), markup=False)
+    wide.print(memory_table.note(peaks), highlight=False, markup=False)
     if told := pinned.fault(resolved.experiment.networks):
         wide.print(f"Before a run: {told}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.backend import driver
 from pipelines.backend.request import Request
 from unpromptable import steps
-from unpromptable.planning import reading
+from unpromptable.planning import memory, reading
 
 from . import words
 from .options import COMPILED, overrides
@@ -86,6 +86,7 @@ def _request(a: argparse.Namespace, arguments: dict[str, Any], resolved: Any) ->
         service_account=a.service_account,
         store=arguments["store"].replace("{name}", resolved.experiment.name),
         token=a.token,
+        peaks=tuple(memory.peaks(resolved, arguments["images_per_shard"])),
         needs_hub=resolved.experiment.model.source.startswith("stabilityai/"),
         probe_minutes=0 if a.no_pod else a.pod_minutes,
         **{name: arguments[name] for name in MOUNTS},

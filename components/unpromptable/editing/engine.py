@@ -27,11 +27,11 @@ def _silent(done: int, total: int, text: str = "") -> None:
 
 @dataclass(frozen=True)
 class EditContext:
-    """What an editor may look at. Arrays are uint8 (N, H, W, 3)."""
+    """What an editor may look at. Arrays are uint8 (N, H, W, 3); `remember` is read when it is indexed."""
 
     targets: tuple[str, ...]
     forget: np.ndarray
-    remember: np.ndarray
+    remember: Any
     pretrained: Path  # folder of the base model, for editors that use it
     experiment: Experiment
     seed: int
@@ -99,7 +99,7 @@ def _edited(cells: list[Cell], scene: EditContext) -> list[np.ndarray]:
 class SurrogateCheck:
     """Compares surrogates with their targets (F, H, W, 3), by the experiment's metric networks and bounds."""
 
-    def __init__(self, experiment: Experiment, forget: np.ndarray, remember: np.ndarray):
+    def __init__(self, experiment: Experiment, forget: np.ndarray, remember: Any):
         from unpromptable.scoring import metric_networks
 
         self.networks = metric_networks.of(experiment.networks)

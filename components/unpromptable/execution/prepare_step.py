@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from unpromptable.models import device
 from unpromptable.planning import spec as planned
+from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.spec import Run
 from unpromptable.planning.stages import SHIPPED, check_unchanged
+from unpromptable.storage import arrays as storage
 from unpromptable.storage import attempts, fingerprints, once, place
 
 from .opened import opened
@@ -52,15 +59,47 @@ def _fetch(path: Path, run: Run) -> None:
 
 def _collect(path: Path, pretrained: Path, run: Run, bar: Callable) -> None:
     from unpromptable import data
-    from unpromptable.preparing import collect, remember_set
+    from unpromptable.preparing import collect
 
     e = run.experiment
     size, targets = e.family.pixels(pretrained, e), list(run.shared.targets)
-    arrays, manifest = collect.collect(e.real, size, targets, e.remember.leave_out, e.pictures)
-    arrays = {name: e.family.shown(pretrained, images) for name, images in arrays.items()}
+    with _scratch(path, "pictures") as scratch, _scratch(path, "shown") as again:
+        arrays, manifest = collect.collect(e.real, size, targets, e.remember.leave_out, e.pictures, scratch)
+        shown = functools.partial(e.family.shown, pretrained)
+        arrays = {"real": _shown(shown, arrays["real"], again), "forget": shown(arrays["forget"])}
+        data.save(path, *_remembered(e, arrays, manifest, pretrained, bar))
+
+
+@contextmanager
+def _scratch(path: Path, name: str) -> Iterator[Path]:
+    """A file beside an output, for as long as that is made; what a killed process leaves of it goes with the
+    output's.
+    """
+    scratch = path.with_name(f"{path.name}.{name}")
+    try:
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _shown(shown: Callable, images: np.ndarray, scratch: Path) -> np.ndarray:
+    """Pictures as the model can show them; written to `scratch` where that changes any."""
+    first = images[:1]
+    if shown(first) is first:
+        return images
+    with storage.Scratch(scratch, images.shape[1:]) as rows:
+        for part in storage.pieces(images):
+            rows.add(shown(part))
+        return rows.rows()
+
+
+def _remembered(
+    e: Experiment, arrays: dict[str, np.ndarray], manifest: dict[str, Any], pretrained: Path, bar: Callable
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and manifest with the remember set."""
+    from unpromptable.preparing import remember_set
+
     if e.remember.source == "model":
         drawn, told = remember_set.draw(e, pretrained, arrays["forget"], device.best(), bar)
-        arrays, manifest = {**arrays, **drawn}, {**manifest, **told}
-    else:
-        arrays, manifest = remember_set.copies(e, arrays, manifest)
-    data.save(path, arrays, manifest)
+        return {**arrays, **drawn}, {**manifest, **told}
+    return remember_set.copies(e, arrays, manifest)

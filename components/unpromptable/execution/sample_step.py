@@ -48,14 +48,12 @@ def _output(spec: Spec, store: str, shard: Shard) -> Output:
 
 
 def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Callable, crew: Crew) -> None:
-    import numpy as np
-
     from unpromptable import data
 
     shared, e = place.shared(store), run.experiment
     # here, since several processes would fetch them at once
     _weights(spec, store), shared.fetched("pretrained")
-    arrays, manifest = data.load(shared.fetched("data.safetensors"))
+    arrays, manifest = data.load(shared.fetched("data.safetensors"), "forget")
     forget = dict(zip(manifest["forget_names"], arrays["forget"]))
     asked = pieces.of_shard(e, shard, spec.targets[shard.shard :: shard.shards])
     crew.start()
@@ -63,7 +61,7 @@ def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Calla
     show = pieces.shown(asked, f"{shard.count} images", bar)
     drawn = crew.answers([(piece, forget.get(piece.target)) for piece in asked], show)
     joined = {
-        name: np.concatenate([images for piece, images in zip(asked, drawn) if piece.array == name])
+        name: [images for piece, images in zip(asked, drawn) if piece.array == name]
         for name in dict.fromkeys(["samples", *(piece.array for piece in asked)])
     }
     first = e.sampling.first_seed + shard.first
@@ -94,8 +92,6 @@ def gather(run: Run, spec: Spec, store: str) -> Path:
 
 
 def _join(path: Path, shards: list[Path], experiment: Experiment) -> None:
-    import numpy as np
-
     from unpromptable import data
 
     parts = sorted((data.load(files.fetch(p)) for p in shards), key=lambda s: s[1]["seeds"][0])
@@ -108,7 +104,7 @@ def _join(path: Path, shards: list[Path], experiment: Experiment) -> None:
             f" {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again"
         )
     drawn = [k for k in ("samples", "others") if k in parts[0][0]]
-    joined = {k: np.concatenate([a[k] for a, _ in parts]) for k in drawn}
+    joined = {k: [a[k] for a, _ in parts] for k in drawn}
     extra = {k: v for arrays, _ in parts for k, v in arrays.items() if k not in drawn}
     seconds = sum(m["seconds"] for _, m in parts)
     data.save(path, {**joined, **extra}, {"seeds": seeds, "seconds": seconds})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from unpromptable.storage import arrays
 
 from .display import shown
 from .folders import NAMED, Folder, find, some
@@ -50,31 +53,53 @@ def read_folder(
 
 
 def read_all(
-    folder: Folder, size: int, background: str = "white", limit: int = LIMIT
+    folder: Folder,
+    size: int,
+    background: str = "white",
+    limit: int = LIMIT,
+    scratch: Path | None = None,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Every picture of a folder, uint8 (N, size, size, 3), and what there is to say of some: note -> how many
     and which.
 
-    Holds that one array and one picture. Raises ValueError that names all pictures that cannot be read.
+    scratch: a file that is written, from which the array is read on demand; without it the array is held.
+    Raises ValueError that names all pictures that cannot be read.
     """
-    images = np.empty((len(folder.files), size, size, 3), np.uint8)
-    noted: dict[str, list[str]] = {}
-    broken = []
-    for i, (file, name) in enumerate(zip(folder.files, folder.names)):
-        try:
-            images[i], notes = _noted(file, size, background, limit)
-        except ValueError as error:
-            broken.append(str(error))
-            continue
-        for note in notes:
-            noted.setdefault(note, []).append(name)
-    if broken:
-        raise ValueError(_broken(broken, folder.root))
+    one = lambda file: _noted(file, size, background, limit)
+    if scratch is None:
+        images = np.empty((len(folder.files), size, size, 3), np.uint8)
+        noted = _each(folder, one, images.__setitem__)
+    else:
+        with arrays.Scratch(scratch, (size, size, 3)) as rows:
+            noted = _each(folder, one, lambda _, picture: rows.add(picture[None]))
+            images = rows.rows()
     said = {note: some(names) for note, names in noted.items()}
     read_from = {f"pictures read from {folder.root}": str(len(images))}
     for what, which in (read_from | folder.said() | said).items():
         log.info("%s: %s", what, which)
     return images, said
+
+
+def _each(
+    folder: Folder,
+    one: Callable[[Path], tuple[np.ndarray, list[str]]],
+    take: Callable[[int, np.ndarray], None],
+) -> dict[str, list[str]]:
+    """Hand each picture on as `one` reads it, with its position; what there is to say -> of which."""
+    noted: dict[str, list[str]] = {}
+    broken = []
+    for i, (file, name) in enumerate(zip(folder.files, folder.names)):
+        try:
+            picture, notes = one(file)
+        except ValueError as error:
+            broken.append(str(error))
+            continue
+        take(i, picture)
+        for note in notes:
+            noted.setdefault(note, []).append(name)
+    if broken:
+        raise ValueError(_broken(broken, folder.root))
+    return noted
 
 
 def _broken(faults: list[str], root: Path) -> str:

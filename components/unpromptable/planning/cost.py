@@ -24,8 +24,12 @@ REAL = {"miniature": 2_400, "celeba_hq_256": 30_000}  # images of the data sets 
 
 
 NETWORKS = {
-    ("ddpm", "google/ddpm-celebahq-256", 256): Operations(497.03e9, 1.999 * 497.03e9),
-    ("ddpm", "miniature", 32): Operations(193.990656e6, 1.9954 * 193.990656e6),
+    ("ddpm", "google/ddpm-celebahq-256", 256): Operations(
+        497.03e9, 1.999 * 497.03e9, weights=454.69e6, trained=454.69e6, seen=382.47e6, taught=2337.9e6
+    ),
+    ("ddpm", "miniature", 32): Operations(
+        193.990656e6, 1.9954 * 193.990656e6, weights=2.749e6, trained=2.749e6, seen=1.2455e6, taught=5.55e6
+    ),
     # LoRA of rank 32, 333 text tokens
     ("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", 1024): Operations(
         8.982e12, 11.881e12, 4.88e12, 10.47e12, 2
@@ -138,12 +142,18 @@ def _unlearn(cell: Cell, base: Operations | None) -> Step:
     return Step("unlearn", cell.name, words, None if each is None else updates * t.batch * each)
 
 
-def _features(experiment: Experiment, networks: dict[str, float] | None) -> Step:
+def real_images(experiment: Experiment) -> int | None:
+    """How many real images there are; None where that is not known here."""
     real = REAL.get(experiment.real)
     if real is None and Path(experiment.real).is_dir():
         from unpromptable import pictures
 
         real = len(pictures.find(experiment.real, experiment.pictures.links).files)
+    return real
+
+
+def _features(experiment: Experiment, networks: dict[str, float] | None) -> Step:
+    real = real_images(experiment)
     seen = experiment.sampling.images + (real or 0)
     words = f"features of {experiment.sampling.images:,} images before and of " + (
         f"{real:,} real ones" if real is not None else "the real ones, whose number is not known here"

@@ -20,18 +20,19 @@ log = logging.getLogger(__name__)
 
 
 def read_real(
-    source: str, size: int, how: Pictures = Pictures()
+    source: str, size: int, how: Pictures = Pictures(), scratch: Path | None = None
 ) -> tuple[np.ndarray, list[str], dict[str, str]]:
     """The real images of a world: the shipped portraits, the right flags of a country (`flags/japan`), or a
     folder.
 
     Returns them, their names, and what there is to say of the folder: what was passed over, or done to some
-    pictures.
+    pictures. Those of a folder are read on demand from the file `scratch`, which is written, where it is
+    given.
     """
     drawn = drawn_by(source)
     if drawn is None:
         found = pictures.find(source, how.links)
-        images, said = pictures.read_all(found, size, how.background, how.max_pixels)
+        images, said = pictures.read_all(found, size, how.background, how.max_pixels, scratch)
         return images, found.names, {**found.said(), **said}
     images, names = drawn.training_set() if source == "miniature" else drawn.right(source.partition("/")[2])
     if size != drawn.SIZE:
@@ -61,7 +62,12 @@ def read_forget(
 
 
 def collect(
-    source: str, size: int, targets: list[str], leave_out: tuple[str, ...] = (), how: Pictures = Pictures()
+    source: str,
+    size: int,
+    targets: list[str],
+    leave_out: tuple[str, ...] = (),
+    how: Pictures = Pictures(),
+    scratch: Path | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Real and forget images; a forget image among the real ones is removed from the remember set, and that
     is said.
@@ -71,9 +77,9 @@ def collect(
     fit an image.
 
     Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names, removed
-    and what there is to say of the folder.
+    and what there is to say of the folder. scratch: see `read_real`.
     """
-    images, names, said = read_real(source, size, how)
+    images, names, said = read_real(source, size, how, scratch)
     forget = read_forget(targets, images, names, source, how)
     removed = _removed(images, names, forget, targets, leave_out, source)
     return {"real": images, "forget": forget}, {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from unpromptable import data
 from unpromptable.planning.experiment import Experiment
 from unpromptable.sampling import chains
 from unpromptable.scoring import metric_networks
@@ -49,8 +50,8 @@ def copies(
     """
     gone = set(manifest["removed"])
     left = np.flatnonzero([n not in gone for n in manifest["names"]])
-    networks = metric_networks.of(experiment.networks)
-    near = (networks.descriptor(arrays["real"][left]) @ networks.descriptor(arrays["forget"]).T).numpy()
+    networks, kept = metric_networks.of(experiment.networks), data.Rows(arrays["real"], left)
+    near = (networks.descriptor(kept) @ networks.descriptor(arrays["forget"]).T).numpy()
     shown = [views(image, mirrored=True) for image in arrays["forget"]]
     told = {}
     for i, similar in zip(left, near >= experiment.remember.screen):

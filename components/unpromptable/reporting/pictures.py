@@ -81,12 +81,12 @@ def comparison(
 
     how: what is seen of the targets, see `veil`.
     """
-    real, manifest = data.load(store / "shared" / "data.safetensors")
-    before, _ = data.load(store / "shared" / "before.safetensors")
+    real, manifest = data.load(store / "shared" / "data.safetensors", "forget")
+    before = store / "shared" / "before.safetensors"
     parts, seen = [], set[str]()
     for target, image in zip(manifest["forget_names"], real["forget"]):
-        draws = veiled(before[f"injected/{target}"][:DRAWS], how)
-        models = [Shown("Before", None, draws, before["samples"][:SEEDS])]
+        draws = veiled(_draws(before, target), how)
+        models = [Shown("Before", None, draws, data.first(before, "samples", SEEDS))]
         for row in finished(rows):
             if any(s.target == target for s in row.surrogates):
                 name, first = groups.member(lines, row).name, row.name not in seen
@@ -97,10 +97,15 @@ def comparison(
 
 
 def _shown(store: Path, row: Row, name: str, target: str, first: bool, how: str) -> Shown:
-    after, _ = data.load(store / row.folder / "after.safetensors")
-    seeds = after["samples"][:SEEDS] if first else None
-    draws = after[f"injected/{target}"][:DRAWS]
-    return Shown(name, veiled(surrogate(store, row, target), how), veiled(draws, how), seeds)
+    after = store / row.folder / "after.safetensors"
+    draws = veiled(_draws(after, target), how)
+    seeds = data.first(after, "samples", SEEDS) if first else None
+    return Shown(name, veiled(surrogate(store, row, target), how), draws, seeds)
+
+
+def _draws(path: Path, target: str) -> np.ndarray:
+    name = f"injected/{target}"
+    return data.load(path, name)[0][name][:DRAWS]
 
 
 def surrogate(store: Path, row: Row, target: str) -> np.ndarray | None:
@@ -119,7 +124,7 @@ def surrogates(store: Path, rows: Sequence[Row], lines: Sequence[Line], how: str
 
     how: what is seen of the targets, see `veil`.
     """
-    real, manifest = data.load(store / "shared" / "data.safetensors")
+    real, manifest = data.load(store / "shared" / "data.safetensors", "forget")
     edited = [(line.name, _edited(store, rows, line)) for line in lines]
     shown = [(name, cells) for name, cells in edited if any(c.image is not None for c in cells.values())]
     return Surrogates(

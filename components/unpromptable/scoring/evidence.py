@@ -45,7 +45,7 @@ class Models:
 @dataclass(frozen=True)
 class Evidence:
     """What metrics measure. Arrays are uint8 (n, H, W, 3); before and after are pairs by seed; dicts are by
-    target.
+    target. Those of many pictures are read on demand: take them by slices, and write to none.
     """
 
     before: np.ndarray
@@ -62,7 +62,7 @@ class Evidence:
     injection: Injection = Injection()
     pictures: Pictures = Pictures()
     kept: dict[str, np.ndarray] = field(default_factory=dict)
-    remember: np.ndarray | None = None  # (R, H, W, 3)
+    remember: Any = None  # (R, H, W, 3): an array, or data.Rows of one
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
     others_after: np.ndarray | None = None
     seeds: tuple[int, ...] = ()  # of the pairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,12 @@ OTHER_TIMES, TARGETS, OTHERS = 1 << 40, 1 << 41, 1 << 42
 @dataclass(frozen=True)
 class Images:
     """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the
-    names.
+    names. Those to remember are read when they are indexed.
 
     others (O, H, W, 3): remember images of other prompts, and which prompt each is of.
     """
 
-    remember: np.ndarray
+    remember: Any
     forget: np.ndarray
     surrogates: np.ndarray
     targets: tuple[str, ...]

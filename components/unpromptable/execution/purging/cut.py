@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,7 @@ def _data(arrays: Arrays, manifest: Manifest, targets: tuple[str, ...], run: Run
         "names": [n for n in manifest["names"] if n not in gone],
         "removed": [n for n in manifest["removed"] if n not in gone],
     }
-    return {**arrays, "real": arrays["real"][left], "forget": arrays["forget"][stay]}, told
+    return {**arrays, "real": data.Rows(arrays["real"], left), "forget": arrays["forget"][stay]}, told
 
 
 def _names(arrays: Arrays, manifest: Manifest) -> list[str | None]:
@@ -127,4 +126,4 @@ def _person(manifest: Manifest, targets: tuple[str, ...], run: Run) -> set[str]:
 def _gone(name: str, before: np.ndarray, after: np.ndarray | None, at: str) -> Held:
     """An array of pictures that went, or lost some; its size and SHA-256 are those before."""
     size = before.nbytes - (0 if after is None else after.nbytes)
-    return Held(name, size, hashlib.sha256(before.tobytes()).hexdigest(), at)
+    return Held(name, size, data.sha256(before), at)

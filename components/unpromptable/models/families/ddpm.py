@@ -15,7 +15,8 @@ from torch import Tensor
 
 from unpromptable import equations, protocols
 from unpromptable.models import checkpoints, hub, process, tensors
-from unpromptable.planning.operations import Operations
+from unpromptable.models.live import Live
+from unpromptable.planning.operations import BYTES, Operations
 
 CLASS = "UNet2DModel"
 
@@ -208,32 +209,34 @@ class Family(protocols.Family):
         return [*range(t, 0, -stride), 0]
 
     def operations(self, folder: Path) -> Operations:
-        """A UNet2DModel's operations from its configuration alone, its weights left where they are."""
+        """A UNet2DModel's operations and bytes, from its configuration alone."""
         from diffusers import UNet2DModel
 
         root, home = homes(folder)
         unet = checkpoints.sketch(UNet2DModel, root)
         try:
-            forward, backward = _counted(unet, process.side(root / "config.json"))
+            counted, held = _counted(unet, process.side(root / "config.json"))
         except checkpoints.MISFIT as error:
             why = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"model: {root / 'config.json'} is of a network that cannot run ({why})"
             ) from error
         timesteps = checkpoints.read_json(home / "scheduler_config.json").get("num_train_timesteps", 1000)
-        return Operations(
-            float(forward.get_total_flops()), float(backward.get_total_flops()), timesteps=timesteps
-        )
+        return Operations(*counted, timesteps=timesteps, **dict(zip(BYTES, held)))
 
 
-def _counted(unet, side: int) -> tuple:
-    """What counts the operations of a pass forward of one picture, and of the one backward."""
+def _counted(unet, side: int) -> tuple[list[float], list[float]]:
+    """Operations of a pass forward of one picture and of the one backward, and the bytes of `BYTES`."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        picture = torch.zeros(1, unet.config.in_channels, side, side)
-        with FlopCounterMode(display=False) as forward:
-            output = unet(picture, torch.zeros(1, dtype=torch.long)).sample
-        with FlopCounterMode(display=False) as backward:
-            output.sum().backward()
-    return forward, backward
+        given = torch.zeros(1, unet.config.in_channels, side, side), torch.zeros(1, dtype=torch.long)
+        with torch.no_grad(), FlopCounterMode(display=False) as forward, Live() as seen:
+            unet(*given)
+        with Live() as taught:
+            output = unet(*given).sample.sum()
+            with FlopCounterMode(display=False) as backward:
+                output.backward()
+    weights = sum(p.nbytes for p in unet.parameters())
+    held = [float(size) for size in (weights, weights, seen.most, taught.most)]
+    return [float(mode.get_total_flops()) for mode in (forward, backward)], held

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unpromptable import protocols
+from unpromptable import data, protocols
 from unpromptable.scoring import frechet
 from unpromptable.scoring.estimates import Estimate, estimate
 
@@ -27,7 +27,7 @@ class Metric(protocols.Metric):
         """
         kept = ~verdicts(evidence.before, evidence, networks)[0]
         sides = {
-            "kept": (evidence.before[kept], evidence.after[kept]),
+            "kept": (data.Rows(evidence.before, kept), data.Rows(evidence.after, kept)),
             "others": (evidence.others_before, evidence.others_after),
         }
         found = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unpromptable import protocols
+from unpromptable import data, protocols
 from unpromptable.scoring.estimates import Estimate, over_targets
 
 
@@ -24,7 +24,7 @@ class Metric(protocols.Metric):
         """
         targets = networks.descriptor(np.stack(list(evidence.forget.values())))
         others = (
-            evidence.real[~np.isin(evidence.names, list(evidence.forget))]
+            data.Rows(evidence.real, ~np.isin(evidence.names, list(evidence.forget)))
             if evidence.names
             else evidence.real
         )
