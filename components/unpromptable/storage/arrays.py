@@ -75,7 +75,7 @@ def layout(path: str | Path) -> Layout:
     header.pop("__metadata__", None)
     wrong = sorted({one["dtype"] for one in header.values()} - {KIND})
     if wrong:
-        raise ValueError(f"{path}: holds {', '.join(wrong)}; pictures are of {KIND}")
+        raise ValueError(f"it holds {', '.join(wrong)}; pictures are of {KIND}")
     begin = NUMBER + length
     places = {k: (begin + one["data_offsets"][0], tuple(one["shape"])) for k, one in header.items()}
     return Layout(Path(path), places, metadata)
