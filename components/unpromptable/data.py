@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Rows:
         self.array, which = array, np.asarray(which)
         self.which = np.flatnonzero(which) if which.dtype == bool else which.astype(np.intp)
         self.shape, self.dtype, self.ndim = (len(self.which), *array.shape[1:]), array.dtype, array.ndim
+        self.nbytes = math.prod(self.shape) * array.itemsize
 
     def __len__(self) -> int:
         return len(self.which)

@@ -25,8 +25,8 @@ def table(peaks: list[Peak]) -> Table:
         made.add_column(name, justify="left" if name in ("step", "of") else "right")
     groups: dict[tuple[str, ...], list[Peak]] = {}
     for p in peaks:
-        needed = map(gib, (p.pictures, p.network, p.host(False), p.host(True)))
-        groups.setdefault((p.step, "cells" if p.cell else "", *needed), []).append(p)
+        told = map(gib, (p.pictures, p.network, p.host(False), p.host(True)))
+        groups.setdefault((p.step, "cells" if p.cell else "", *told), []).append(p)
     for (step, cells, *needed), alike in groups.items():
         of = alike[0].cell if len(alike) == 1 else f"{len(alike)} {cells}"
         made.add_row(step, of, *needed, asked(alike[0]))

@@ -101,6 +101,7 @@ def test_rows_of_an_array_are_indexed_as_an_array_of_them(many, index):
     rows, wanted = data.Rows(many["samples"], mask), many["samples"][mask]
     np.testing.assert_array_equal(rows[index], wanted[index])
     assert len(rows) == 20 and rows.shape == wanted.shape and rows.dtype == np.uint8
+    assert rows.nbytes == wanted.nbytes
     assert data.sha256(rows) == data.sha256(wanted)
     np.testing.assert_array_equal(np.asarray(rows), wanted)
 

@@ -97,7 +97,7 @@ class Scratch:
     def add(self, rows: np.ndarray) -> None:
         """Write uint8 rows (n, *shape). Raises ValueError where they are others."""
         _joined(self.path.name, [np.empty((0, *self.shape), np.uint8), rows])
-        self.stream.write(np.ascontiguousarray(rows))
+        self.stream.write(np.ascontiguousarray(rows).data)
 
     def rows(self) -> np.ndarray:
         """All that was added."""
@@ -135,7 +135,8 @@ def _joined(name: str, parts: list[Any]) -> Shape:
 
 
 def _header(shapes: dict[str, Shape], metadata: dict[str, str]) -> bytes:
-    at, told = 0, {"__metadata__": metadata}
+    at = 0
+    told: dict[str, Any] = {"__metadata__": metadata}
     for name, shape in shapes.items():
         told[name] = {"dtype": KIND, "shape": list(shape), "data_offsets": [at, at + math.prod(shape)]}
         at += math.prod(shape)
@@ -148,7 +149,7 @@ def _pour(stream: BinaryIO, parts: Iterable[np.ndarray]) -> str:
     """Write one array; its SHA-256."""
     found = hashlib.sha256()
     for part in parts:
-        content = np.ascontiguousarray(part)
+        content = np.ascontiguousarray(part).data
         found.update(content)
         stream.write(content)
     return found.hexdigest()
