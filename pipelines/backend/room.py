@@ -26,7 +26,7 @@ def fits(pods: dict[str, dict[str, Any]], peaks: Iterable[Peak]) -> Iterator[Fin
     for peak in peaks:
         if peak.step not in pods:
             continue
-        needed = peak.host(_accelerated(pods[peak.step]))
+        needed = peak.host(_accelerators(pods[peak.step]))
         if isnan(needed):
             unknown.append(peak.step)
         elif needed > largest.get(peak.step, (0.0, peak))[0]:
@@ -50,5 +50,5 @@ def _enough(largest: dict[str, tuple[float, Peak]], asked: dict[str, float], unk
     return "; ".join(filter(None, (known, open_)))
 
 
-def _accelerated(pod: dict[str, Any]) -> bool:
-    return any(name not in PLAIN for name in nodes.wanted(pod))
+def _accelerators(pod: dict[str, Any]) -> int:
+    return int(sum(count for name, count in nodes.wanted(pod).items() if name not in PLAIN))

@@ -25,7 +25,7 @@ def table(peaks: list[Peak]) -> Table:
         made.add_column(name, justify="left" if name in ("step", "of") else "right")
     groups: dict[tuple[str, ...], list[Peak]] = {}
     for p in peaks:
-        told = map(gib, (p.pictures, p.network, p.host(False), p.host(True)))
+        told = map(gib, (p.pictures, p.network, p.host(0), p.host(1)))
         groups.setdefault((p.step, "cells" if p.cell else "", *told), []).append(p)
     for (step, cells, *needed), alike in groups.items():
         of = alike[0].cell if len(alike) == 1 else f"{len(alike)} {cells}"
@@ -41,8 +41,8 @@ def asked(peak: Peak) -> str:
 def note(peaks: list[Peak]) -> str:
     """Where that is too little, and what the numbers are."""
     bytes_of = lambda text: float(text.removesuffix("Gi")) * 2**30
-    small = lambda gpu: dict.fromkeys(p.step for p in peaks if p.host(gpu) > bytes_of(asked(p)))
-    told = {"without a GPU": ", ".join(small(False)), "with one": ", ".join(small(True))}
+    small = lambda gpus: dict.fromkeys(p.step for p in peaks if p.host(gpus) > bytes_of(asked(p)))
+    told = {"without a GPU": ", ".join(small(0)), "with one": ", ".join(small(1))}
     short = "; ".join(f"{where}: {steps}" for where, steps in told.items() if steps)
     return f"{f'Too small {short}. ' if short else ''}{ABOUT}"
 
@@ -56,7 +56,7 @@ def plain(peaks: list[Peak]) -> list[dict[str, Any]]:
             "cell": p.cell,
             "pictures": known(p.pictures),
             "networks": known(p.network),
-            "pod": {"cpu": known(p.host(False)), "gpu": known(p.host(True))},
+            "pod": {"cpu": known(p.host(0)), "gpu": known(p.host(1))},
         }
         for p in peaks
     ]

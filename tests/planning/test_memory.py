@@ -18,17 +18,23 @@ def peaks(*given, per_shard=0):
     return {(p.step, p.cell): p for p in found}
 
 
-def test_a_shard_of_pictures_is_held_twice():
-    assert peaks()["sample", ""].pictures == 2 * 1_250 * PICTURE
-    assert peaks(per_shard=2_500)["sample", ""].pictures == 2 * 2_500 * PICTURE
-    assert peaks({"sampling.shards": 1})["sample", ""].pictures == 2 * 10_000 * PICTURE
+def test_a_shard_of_pictures_is_held():
+    assert peaks()["sample", ""].pictures == memory.PIECES + 1_250 * PICTURE
+    assert peaks(per_shard=2_500)["sample", ""].pictures == memory.PIECES + 2_500 * PICTURE
+    assert peaks({"sampling.shards": 1})["sample", ""].pictures == memory.PIECES + 10_000 * PICTURE
 
 
 def test_a_gpu_takes_the_networks():
     found = peaks()["sample", ""]
     assert found.network == pytest.approx(WEIGHTS + 64 * 382.47e6)
-    assert found.host(True) == memory.PROCESS + memory.CUDA + found.pictures + 2 * WEIGHTS
-    assert found.host(False) == memory.PROCESS + found.pictures + found.network
+    assert found.host(1) == memory.PROCESS + memory.CUDA + found.pictures + 2 * WEIGHTS
+    assert found.host(0) == memory.PROCESS + found.pictures + found.network
+
+
+def test_each_gpu_has_a_process_and_one_more_watches_them():
+    found, own = peaks()["sample", ""], memory.PROCESS + memory.CUDA + 2 * WEIGHTS
+    assert found.host(4) == memory.PROCESS + 4 * own + found.pictures
+    assert peaks()["score", "Ours, 10000"].host(4) == peaks()["score", "Ours, 10000"].host(1)
 
 
 def test_unlearning_holds_weights_two_gradients_their_sum_two_moments_and_a_state():
@@ -42,19 +48,19 @@ def test_unlearning_holds_weights_two_gradients_their_sum_two_moments_and_a_stat
 def test_no_step_holds_the_real_images_or_those_of_a_model():
     files = (10_000 + 10_000 + 30_000) * PICTURE
     assert all(p.pictures < files / 2 for p in peaks().values())
-    assert all(p.host(True) < 8 * 2**30 for p in peaks().values())
+    assert all(p.host(1) < 8 * 2**30 for p in peaks().values())
 
 
 def test_what_is_not_known_is_left_open():
     found = peaks({"model.source": "someone/else"})
     open_steps = [p for p in found.values() if p.step in ("sample", "unlearn", "score")]
-    assert open_steps and all(isnan(p.host(True)) for p in open_steps)
-    assert found["plan", ""].host(False) == memory.LIGHT
+    assert open_steps and all(isnan(p.host(1)) for p in open_steps)
+    assert found["plan", ""].host(0) == memory.LIGHT
 
 
 def test_a_peak_of_a_light_step_is_the_same_beside_a_gpu():
     light = memory.Peak("report", "", 5.0, 0.0, light=True)
-    assert light.host(True) == light.host(False) == memory.LIGHT + 5 < replace(light, light=False).host(False)
+    assert light.host(1) == light.host(0) == memory.LIGHT + 5 < replace(light, light=False).host(0)
 
 
 def test_the_dry_run_shows_what_pods_need_and_where_they_are_too_small(capsys):
@@ -63,5 +69,5 @@ def test_the_dry_run_shows_what_pods_need_and_where_they_are_too_small(capsys):
     assert "Memory at most" in told and "Too small without a GPU: sample, unlearn. Counted" in told
     assert main(["plan", "table1", "--world", "paper", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["memory"]
-    assert found[1]["step"] == "prepare" and found[1]["pod"]["gpu"] == peaks()["prepare", ""].host(True)
+    assert found[1]["step"] == "prepare" and found[1]["pod"]["gpu"] == peaks()["prepare", ""].host(1)
     assert Training().micro_batch == 0  # or the note above would say less

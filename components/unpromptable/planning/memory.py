@@ -49,11 +49,15 @@ class Peak:
     network: float
     loading: float = 0.0
     light: bool = False  # of a step that loads no networks
+    shared: bool = False  # by a process for each GPU, which one more watches where they are several
 
-    def host(self, gpu: bool) -> float:
-        """Bytes that the step's pod needs."""
-        process = LIGHT if self.light else PROCESS + (CUDA if gpu else 0)
-        return process + self.pictures + (self.loading if gpu else self.network)
+    def host(self, gpus: int) -> float:
+        """Bytes that the step's pod needs, which has so many GPUs."""
+        if self.light or not gpus:
+            return (LIGHT if self.light else PROCESS) + self.pictures + self.network
+        processes = gpus if self.shared else 1
+        watching = PROCESS if processes > 1 else 0
+        return watching + processes * (PROCESS + CUDA + self.loading) + self.pictures
 
 
 def gib(value: float) -> str:
@@ -102,12 +106,12 @@ def _prepare(e: Experiment, base: Operations, picture: float) -> Peak:
 
 
 def _sample(e: Experiment, base: Operations, picture: float, cell: str, per_shard: int) -> Peak:
-    """A shard's pictures, twice while they are joined, and a batch in the network."""
+    """A shard's pictures, and a batch in the network."""
     s = e.sampling
     most = max(piece["count"] for piece in shards(s, per_shard)) * (2 if e.other_prompts else 1)
     batch = min(s.batch, s.images + -s.images % FILL)
     network = base.weights + max(batch, FILL) * base.seen
-    return Peak("sample", cell, 2 * most * picture, network, 2 * base.weights)
+    return Peak("sample", cell, PIECES + most * picture, network, 2 * base.weights, shared=True)
 
 
 def _unlearn(cell: Cell, base: Operations, picture: float) -> Peak:
@@ -120,7 +124,7 @@ def _unlearn(cell: Cell, base: Operations, picture: float) -> Peak:
     reference = base.weights if method.reads_reference else 0.0
     network = base.weights + reference + copies * base.trained + (t.micro_batch or t.batch) * base.taught
     pictures = PIECES + 6 * t.batch * FLOAT * picture
-    return Peak("unlearn", cell.name, pictures, network, 2 * base.weights + base.trained)
+    return Peak("unlearn", cell.name, pictures, network, 2 * base.weights + base.trained, shared=True)
 
 
 def _score(e: Experiment, base: Operations, picture: float, cell: Cell) -> Peak:
