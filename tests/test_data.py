@@ -118,6 +118,6 @@ def test_a_portrait_of_a_person_outside_the_training_set_can_be_a_target():
     (stranger,) = collect.read_forget(["0404-3"], real, names, "miniature")
     np.testing.assert_array_equal(stranger, portraits.picture(404, 3))
     assert not (real == stranger).all((1, 2, 3)).any()
-    assert inputs.pictures_of("miniature", ["0404-3"]) == []
+    assert inputs.pictures_of("miniature", ["0404-3"]) == ([], [])
     with pytest.raises(FileNotFoundError, match="0804-3 is neither a file nor a picture of miniature"):
         inputs.pictures_of("miniature", ["0804-3"])

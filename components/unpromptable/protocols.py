@@ -128,6 +128,7 @@ class Family(Protocol):
     model: ClassVar[type[Model]]  # what `load` gives
     samplers: ClassVar[tuple[str, ...]]  # what `sampling.sampler` may be
     settings: ClassVar[type | None] = None  # dataclass of what an experiment's `model` may set; None: nothing
+    only: ClassVar[Mapping[str, str]] = {}  # settings -> "training" or "sampling", which alone reads them
     prompted: ClassVar[bool] = False  # whether a model takes a prompt, which the experiment must then give
     small: ClassVar[Mapping[str, Any]] = {}  # `settings` with which tests train the miniature's in seconds
 

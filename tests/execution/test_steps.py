@@ -132,6 +132,46 @@ def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shard
     ) == 3
 
 
+FEW = (
+    "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 3, steps: 2}\ninjection: {t: 2,"
+    " draws: 1}\ncells:\n"
+)
+
+
+@pytest.fixture
+def sampled(tmp_path, monkeypatch):
+    """Plan so many images a shard of these cells, prepare, and draw the base model's: the shards drawn."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    where, drawn, usual = str(tmp_path), [], sample_step._draw
+    monkeypatch.setattr(
+        sample_step, "_draw", lambda path, *rest: drawn.append(path.name) or usual(path, *rest)
+    )
+
+    def sample(cells, images_per_shard, pods=1):
+        drawn.clear()
+        plan_step.plan(FEW + cells, "", {}, where, images_per_shard)
+        sample_step.sample(prepare_step.prepare(FEW + cells, where), where, 0, pods)
+        return len(drawn)
+
+    return sample
+
+
+def test_images_that_are_gathered_are_not_drawn_anew_into_other_shards(sampled):
+    cells = "- {name: Ours, editor: flip}\n"
+    assert [sampled(cells, 1), sampled(cells, 0), sampled(cells, 2)] == [3, 0, 0]
+
+
+def test_half_a_run_goes_on_with_its_cells_in_another_order(sampled, tmp_path):
+    from unpromptable import data
+
+    one, two = (
+        f"- {{name: {n}, editor: flip, forget: {t}}}\n" for n, t in (("A", "[0014-3]"), ("B", "[0012-3]"))
+    )
+    assert [sampled(one + two, 1, pods=2), sampled(two + one, 1)] == [2, 1]
+    arrays, _ = data.load(tmp_path / "shared" / "before.safetensors")
+    assert {k for k in arrays if k != "samples"} == {"injected/0012-3", "injected/0014-3"}
+
+
 def test_base_images_that_cannot_be_drawn_stop_the_run_before_its_cells(specs, tmp_path):
     files.write_text(
         tmp_path / "shared" / "failed.json", json.dumps({"step": "sample 0", "error": "the disk is full"})

@@ -70,7 +70,7 @@ def test_the_real_images_of_a_country_are_its_right_ones_and_forget_images_are_n
     )
     np.testing.assert_array_equal(arrays["forget"][0], flags.picture("japan", 5))
     np.testing.assert_array_equal(arrays["forget"][1], flags.picture("peru", 0))
-    assert inputs.pictures_of("flags/japan", ["japan-0005"]) == []
+    assert inputs.pictures_of("flags/japan", ["japan-0005"]) == ([], [])
     with pytest.raises(FileNotFoundError, match="japan-0500 is neither a file nor a picture of flags/japan"):
         inputs.pictures_of("flags/japan", ["japan-0500"])
     with pytest.raises(ValueError, match="no flag of 'atlantis'"):

@@ -27,7 +27,7 @@ def of_shard(e: Experiment, shard: Shard, targets: tuple[str, ...]) -> list[Piec
         for target in targets
         for start in range(0, e.injection.draws, chains.DRAWS)
     ]
-    size, end = chains.batch(e.sampling), shard.first + shard.count
+    size, end = e.sampling.together, shard.first + shard.count
     drawn = [
         Piece(array, start, min(size, end - start))
         for array in (("samples", "others") if e.other_prompts else ("samples",))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.planning import spec as planned
-from unpromptable.planning.code import whole
+from unpromptable.planning.code import code, whole
 from unpromptable.planning.experiment import Experiment
 from unpromptable.reporting import groups, rows
 from unpromptable.reporting.row import Row, write_rows
@@ -109,7 +109,8 @@ def _report(store: str, experiment: str, state: str | None, to: str, part: str) 
     drawn = [fingerprints.of(files.fetch(h)) if files.fetch(h).is_file() else "" for h in histories.values()]
     # all that the page and the server show
     shown = [run.to_text(), [r.to_json() for r in found], drawn, once.failure(store), state]
-    mark = fingerprints.digest([*shown, tracking.uri(store), whole()])
+    others = code(*(plugins.find("report", name).__module__ for name in plugins.names("report")))
+    mark = fingerprints.digest([*shown, tracking.uri(store), whole(), others])
     page = Path(store) / "report.html"
     if not files.finished(page, mark):
         _bring(Path(store), found)

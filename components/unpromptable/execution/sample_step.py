@@ -10,7 +10,7 @@ from unpromptable.models import device
 from unpromptable.planning import spec as planned
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.spec import Run, Shard, Spec
-from unpromptable.storage import files, once, place
+from unpromptable.storage import files, once, place, progress
 from unpromptable.storage.place import Output
 
 from . import pieces
@@ -29,6 +29,9 @@ def sample(cell: str, store: str, pod: int, pods: int) -> None:
     run, spec = planned.one(store, cell)
     with Crew(_drawer, (cell, store)) as crew:
         for shard in run.shards[pod::pods]:
+            if not _output(spec, store, shard).finished() and _gathered(spec, store).finished():
+                progress.event(store, spec.name, _output(spec, store, shard).step, "skipped", "")
+                continue  # drawn into other shards before
             with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
                 draw = lambda path, bar, shard=shard: _draw(path, run, spec, shard, store, bar, crew)
                 once.guarded(_output(spec, store, shard), draw)
@@ -43,6 +46,10 @@ def gathered(spec: Spec) -> str:
     return "after.safetensors" if spec.cell else "before.safetensors"
 
 
+def _gathered(spec: Spec, store: str) -> Output:
+    return spec.output(store, "gather", gathered(spec), "samples")
+
+
 def _output(spec: Spec, store: str, shard: Shard) -> Output:
     return spec.output(store, f"sample {shard.first}", shard.file, "samples")
 
@@ -55,7 +62,8 @@ def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Calla
     _weights(spec, store), shared.fetched("pretrained")
     arrays, manifest = data.load(shared.fetched("data.safetensors"), "forget")
     forget = dict(zip(manifest["forget_names"], arrays["forget"]))
-    asked = pieces.of_shard(e, shard, spec.targets[shard.shard :: shard.shards])
+    # sorted, since the identity knows no order: each target falls to the same shard whatever cell names it
+    asked = pieces.of_shard(e, shard, tuple(sorted(spec.targets))[shard.shard :: shard.shards])
     crew.start()
     began = time.monotonic()
     show = pieces.shown(asked, f"{shard.count} images", bar)
@@ -83,7 +91,7 @@ def _drawer(member: Member, cell: str, store: str) -> Callable:
 
 def gather(run: Run, spec: Spec, store: str) -> Path:
     """Shards of one model to one artifact, in the order of their seeds; refuses gaps. Returns its path."""
-    output = spec.output(store, "gather", gathered(spec), "samples")
+    output = _gathered(spec, store)
     with files.locked(output.path.with_name(f"{output.name}.lock")):
         if not output.finished():
             shards = [_output(spec, store, shard).path for shard in run.shards]

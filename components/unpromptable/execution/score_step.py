@@ -8,6 +8,8 @@ from pathlib import Path
 
 from unpromptable.models import device
 from unpromptable.planning import spec as planned
+from unpromptable.planning.code import whole
+from unpromptable.planning.experiment import to_json
 from unpromptable.planning.spec import Run, Spec
 from unpromptable.reporting import rows
 from unpromptable.reporting.row import Row
@@ -27,8 +29,8 @@ def score(cell: str, store: str, summary_to: str = "", page_to: str = "") -> dic
     output = spec.output(store, "score", "row.json", "row")
     once.guarded(output, lambda path, bar: _row(path, run, spec, store, before, after))
     found = rows.of(run.experiment, spec, store)
-    if found.done and not files.finished(spec.place(store).path("page.html"), _page_key(run, spec)):
-        report_step.page(run.experiment, found, store, _page_key(run, spec))
+    if found.done and not files.finished(spec.place(store).path("page.html"), _page_key(run, found)):
+        report_step.page(run.experiment, found, store, _page_key(run, found))
     _pages(found, spec, store, summary_to, page_to)
     return found.means()
 
@@ -48,12 +50,12 @@ def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path
     seconds = {"unlearn": summary["seconds"], **values["seconds"]}
     row = rows.finished(run.experiment, spec, store, {**values, "seconds": seconds})
     path.write_text(json.dumps(row.to_json(), indent=1))
-    report_step.page(run.experiment, row, store, _page_key(run, spec))
+    report_step.page(run.experiment, row, store, _page_key(run, row))
 
 
-def _page_key(run: Run, spec: Spec) -> str:
-    """The identity of a cell's page: its row, and what is seen of the targets."""
-    return fingerprints.digest([spec.keys["row"], run.experiment.report.pictures])
+def _page_key(run: Run, row: Row) -> str:
+    """The identity of a cell's page: all that it says, and the code that says it."""
+    return fingerprints.digest([row.to_json(), to_json(run.experiment), whole()])
 
 
 def _pages(found: Row, spec: Spec, store: str, summary_to: str, page_to: str) -> None:

@@ -7,13 +7,14 @@ Its embedding plays SSCD's part, its layers LPIPS's, its last layer's mean Incep
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 SIZE, WIDTHS, DIMENSIONS = 32, (32, 64, 96, 128), 64
+WEIGHTS = Path(__file__).with_name("descriptor.safetensors")
 
 
 class Descriptor(nn.Module):
@@ -66,12 +67,12 @@ class Descriptor(nn.Module):
 
 def load() -> Descriptor:
     """The shipped weights."""
-    return shipped(Descriptor(), "descriptor.safetensors")
+    return shipped(Descriptor(), WEIGHTS)
 
 
-def shipped(network: nn.Module, name: str) -> nn.Module:
-    """`network` with the weights of a file of this folder, frozen."""
+def shipped(network: nn.Module, weights: Path) -> nn.Module:
+    """`network` with the weights of a file that ships, frozen."""
     from safetensors.torch import load_file
 
-    network.load_state_dict(load_file(str(resources.files("unpromptable") / "miniature" / name)))
+    network.load_state_dict(load_file(str(weights)))
     return network.eval().requires_grad_(False)

@@ -8,6 +8,8 @@ unpromptable.pretraining.flag_descriptor --out FILE`.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,6 +18,7 @@ from . import flags
 from .descriptor import DIMENSIONS, Descriptor, shipped
 
 DESIGNS = (*flags.FLAGS, "japan wrong", "switzerland wrong")
+WEIGHTS = Path(__file__).with_name("flag_descriptor.safetensors")
 SHARPNESS = 12.0  # cosines times this are the logits
 
 
@@ -37,7 +40,7 @@ class FlagDescriptor(Descriptor):
 
 def load() -> FlagDescriptor:
     """The shipped weights."""
-    return shipped(FlagDescriptor(), "flag_descriptor.safetensors")
+    return shipped(FlagDescriptor(), WEIGHTS)
 
 
 def design(country: str, wrong: bool) -> int:

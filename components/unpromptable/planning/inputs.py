@@ -13,20 +13,22 @@ from .settings import Pictures
 PACKAGE = Path(__file__).parents[1]
 
 
-def pictures_of(source: str, targets: list[str], how: Pictures = Pictures()) -> list[str]:
-    """Identity of the pictures that are files, by name and content. Raises where a target is missing or
-    cannot be read.
+def pictures_of(
+    source: str, targets: list[str], how: Pictures = Pictures()
+) -> tuple[list[str], list[str]]:
+    """Identities of the real images and of the targets that are files, by name and content.
+
+    Raises where a target is missing or cannot be read.
     """
-    found = []
-    drawn = drawn_by(source)
+    drawn, real, forget = drawn_by(source), {}, []
     if drawn:
         known = set(drawn.names())
         if source != "miniature":
             drawn.right(source.partition("/")[2])
     else:
         folder = pictures.find(source, how.links)
-        known = set(folder.names)
-        found += [stamp(f) for f in folder.files]
+        real = {name: stamp(f) for name, f in zip(folder.names, folder.files)}
+        known = set(real)
     for target in targets:
         if target not in known and not Path(target).is_file():
             raise FileNotFoundError(
@@ -34,8 +36,10 @@ def pictures_of(source: str, targets: list[str], how: Pictures = Pictures()) -> 
             )
         if target not in known:
             pictures.read(Path(target), 8, limit=how.max_pixels)
-            found.append(stamp(Path(target)))
-    return found
+            forget.append(stamp(Path(target)))
+        elif target in real:
+            forget.append(real[target])
+    return list(real.values()), forget
 
 
 def stamp(path: Path) -> str:

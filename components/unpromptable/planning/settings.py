@@ -69,6 +69,13 @@ class Sampling:
     batch: Images = 64
     shards: Steps = 1  # files that the images of one model are drawn into; pods share them
 
+    @property
+    def together(self) -> int:
+        """Images per network call as it is made: `batch`, or all images in whole eights where they are
+        fewer.
+        """
+        return min(self.batch, self.images + -self.images % 8)
+
     def __post_init__(self) -> None:
         if not 0 <= self.first_seed <= SEEDS - self.images:
             raise ValueError(

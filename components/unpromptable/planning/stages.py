@@ -29,7 +29,8 @@ NETWORKS = {"miniature": "descriptor.safetensors", "flags": "flag_descriptor.saf
 class Read:
     """Identities of the files that are read: of all cells, of a cell's editor, of a metric."""
 
-    pictures: list[str] = field(default_factory=list)  # real images and targets
+    real: list[str] = field(default_factory=list)  # real images
+    forget: list[str] = field(default_factory=list)  # targets
     base: list[str] = field(default_factory=list)  # the base model
     networks: list[str] = field(default_factory=list)  # the metric networks
     edited: dict[str, list[str]] = field(default_factory=dict)  # by the cell's name
@@ -58,60 +59,86 @@ class Stages:
     read: Read
 
     @cached_property
+    def base(self) -> str:
+        """The base model as every step sees it: files, code, and the settings that are of no step alone."""
+        said = {k: v for k, v in self._said["model"].items() if k != "settings"}
+        return self._of([], [type(self.experiment.family).__module__], said, self._model(), self.read.base)
+
+    @cached_property
     def pretrained(self) -> str:
         """The base model's folder, with the prompts' embeddings beside it."""
         e = self.experiment
         prompts = [e.prompt, e.other_prompts, e.remember.prompts]
-        return self._of(["model"], [type(e.family).__module__], prompts, self.read.base)
+        return fingerprints.digest([self.base, self._model("sampling"), prompts])
+
+    @cached_property
+    def forget(self) -> str:
+        """The targets' pictures."""
+        read = [self.experiment.pictures.background, sorted(self.targets), self.read.forget]
+        return self._of(["real"], ["unpromptable.preparing.collect"], self.base, *read)
 
     @cached_property
     def data(self) -> str:
         """Real, forget and remember images."""
-        drawn = self.experiment.remember.source == "model"
+        chosen = self.experiment.networks
         return self._of(
-            ["real", "remember", "pictures", "networks", *(["sampling"] if drawn else [])],
+            ["pictures"],
             ["unpromptable.preparing.collect", "unpromptable.preparing.remember_set"],
-            self.pretrained,
-            sorted(self.targets),
-            self.read.pictures,
-            self.read.networks,
+            self.forget,
+            self._remembered(),
+            self.read.real,
+            [chosen.name, chosen.sscd_sha256, self.read.networks],
         )
+
+    def _remembered(self) -> list[Any]:
+        """What the remember set is taken by: of real images, or drawn from the base model."""
+        e, said = self.experiment, self._said["remember"]
+        if e.remember.source == "real":
+            return [said["screen"], said["leave_out"]]
+        drawn = [e.sampling.sampler, e.sampling.steps, e.sampling.together]
+        return [said, e.prompt, self._model("sampling"), drawn]
 
     @cached_property
     def before(self) -> str:
-        """The base model's images, and the targets that it denoised."""
-        return self._of(
-            ["sampling", "injection", "other_prompts"], ["unpromptable.sampling.chains"], self.data
-        )
+        """The base model's images, and the targets that it denoised; how many files they are drawn into
+        changes none.
+        """
+        how = self.experiment.sampling
+        drawn = [how.sampler, how.steps, how.together, how.images, how.first_seed]
+        said = [drawn, self.experiment.prompt, self._model("sampling")]
+        return self._of(["injection", "other_prompts"], ["unpromptable.sampling.chains"], self.forget, said)
 
     @cached_property
     def sweep(self) -> str:
         """What was asked, whatever its cells: a run that is repeated or continued has the same."""
-        return self._of(["networks", "quality"], [], self.before)
+        return self._of(["quality"], [], self.data, self.before)
 
     @_once
     def edit(self, cell: Cell) -> str:
         """A cell's surrogates as pictures."""
         editor = cell.editor.made
-        said = [cell.editor.name, asdict(editor), cell.forget, cell.training.seed]
+        said = [cell.editor.name, asdict(editor), cell.forget, cell.training.seed, self.experiment.prompt]
         modules = ["unpromptable.editing.engine", type(editor).__module__]
         return self._of([], modules, self.data, said, self.read.edited.get(cell.name))
 
     def surrogates(self, cell: Cell) -> str:
         """The same with their distances to the targets; cells that share it build them once."""
-        return self._of(["networks", "quality"], [], self.edit(cell), self.read.networks)
+        return self._of(["quality"], [], self.edit(cell))
 
     @_once
     def unlearned(self, cell: Cell) -> str:
         """A cell's model."""
-        method = cell.method.made
-        said = {k: v for k, v in to_json(cell).items() if k not in ("name", "group", "editor")}
+        method, until = cell.method.made, cell.training.until
+        # a stopped run that continues from a state ends with the numbers of an unbroken one
+        left_out = ("save_every",) if until else ("save_every", "until_every", "until_stride")
+        how = {k: v for k, v in asdict(cell.training).items() if k not in left_out}
+        said = [cell.method.name, asdict(method), how, cell.forget, self._model("training")]
         modules = ["unpromptable.unlearning.training", type(method).__module__]
         # a training that ends by the injection test also depends on what tests it
-        tested = ["injection", "networks"] if cell.training.until else []
-        testing = ["unpromptable.sampling.chains", "unpromptable.execution.gate"] if tested else []
-        networks = self.read.networks if tested else None
-        return self._of(tested, [*modules, *testing], self.edit(cell), said, networks)
+        testing = ["unpromptable.sampling.chains", "unpromptable.execution.gate"] if until else []
+        tested = self._model("sampling") if until else {}
+        settings = ["injection"] if until else []
+        return self._of(settings, [*modules, *testing], self.edit(cell), said, tested)
 
     @_once
     def after(self, cell: Cell) -> str:
@@ -121,18 +148,21 @@ class Stages:
     def metric(self, cell: Cell, metric: Choice) -> str:
         """One metric's values for a cell."""
         made = metric.made
-        return self._of(
-            ["networks"],
-            ["unpromptable.scoring.evidence", type(made).__module__],
-            [self.after(cell), self.edit(cell), asdict(made)],
-            self.read.networks,
-            self.read.measured.get(metric.name),
-        )
+        modules = ["unpromptable.scoring.evidence", type(made).__module__]
+        rest = [self.after(cell), self.edit(cell), asdict(made), self.read.measured.get(metric.name)]
+        return self._of([], modules, rest)
 
     def row(self, cell: Cell) -> str:
         """All that a cell's row says."""
         measured = {m.name: self.metric(cell, m) for m in self.experiment.metrics}
-        return fingerprints.digest([measured, self.surrogates(cell), code("unpromptable.scoring.evidence")])
+        modules = ["scoring.measured", "reporting.rows", "reporting.row"]  # which put it together
+        return self._of([], [f"unpromptable.{m}" for m in modules], measured, self.surrogates(cell))
+
+    def _model(self, step: str = "") -> dict[str, Any]:
+        """Of the family's settings those that one step alone reads, or those of all steps."""
+        given, only = self.experiment.family_settings(), self.experiment.family.only
+        said = asdict(given) if given is not None else {}
+        return {k: v for k, v in said.items() if only.get(k, "") == step}
 
     @cached_property
     def _said(self) -> dict[str, Any]:
@@ -158,7 +188,7 @@ def check_unchanged(experiment: Experiment, targets: tuple[str, ...], planned: s
     identity of the data, was found: rows would say one thing and images show another.
     """
     files = inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures)
-    now = Stages(experiment, targets, Read(files, _base(experiment), _networks(experiment)))
+    now = Stages(experiment, targets, Read(*files, _base(experiment), _networks(experiment)))
     if now.data != planned:
         raise ValueError(
             f"real: the pictures of {experiment.real}, a target, the base model or the networks changed since"
@@ -170,7 +200,7 @@ def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
     """Look at every file that the experiment names. Raises where one is missing, or cannot be read."""
     targets = tuple(dict.fromkeys(t for c in cells for t in c.forget))
     return Read(
-        inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures),
+        *inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures),
         _base(experiment),
         _networks(experiment),
         {c.name: _by(c.editor, c.forget, targets) for c in cells},
@@ -190,8 +220,9 @@ def _base(experiment: Experiment) -> list[str]:
 
 def _networks(experiment: Experiment) -> list[str]:
     chosen = experiment.networks
-    shipped = [fingerprints.of(SHIPPED / NETWORKS[chosen.name])] if chosen.name in NETWORKS else []
-    return shipped + (fingerprints.tree(chosen.folder) if chosen.folder else [])
+    if chosen.name in NETWORKS:
+        return [fingerprints.of(SHIPPED / NETWORKS[chosen.name])]
+    return fingerprints.tree(chosen.folder) if chosen.folder else []
 
 
 def _by(choice: Choice, *of: tuple[str, ...]) -> list[str]:

@@ -43,8 +43,8 @@ def sample(
     instead of the model's own.
     """
     seeds = [settings.first_seed + first + i for i in range(count)]
-    size = batch(settings)
-    images, batches = [], range(0, count, size)
+    size, images = settings.together, []
+    batches = range(0, count, size)
     for number, start in enumerate(batches):
         part = seeds[start : start + size]
         whole = filled(part, size)
@@ -56,11 +56,6 @@ def sample(
         view = model.with_prompts([prompts[s % len(prompts)] for s in whole]) if prompts else model
         images.append(chain(view, settings, whole, step)[: len(part)])
     return np.concatenate(images), seeds
-
-
-def batch(settings: Sampling) -> int:
-    """Images of every network call of `sample`."""
-    return min(settings.batch, settings.images + -settings.images % DRAWS)
 
 
 def chain(model, settings: Sampling, seeds: list[int], progress=None) -> np.ndarray:

@@ -29,10 +29,16 @@ class Models:
     device: str = "cpu"
 
     def identity(self) -> str:
-        """What the model 'before' is: its files, and all that the experiment says of it."""
+        """What the model 'before' is: its files, its family's code, and all that the experiment says of
+        it.
+        """
         asked = (self.experiment.model, self.experiment.prompt, self.experiment.other_prompts)
         return fingerprints.digest(
-            [[str(a) for a in asked], fingerprints.tree(files.fetch(self.before), time=False)]
+            [
+                [str(a) for a in asked],
+                code(type(self.experiment.family).__module__),
+                fingerprints.tree(files.fetch(self.before), time=False),
+            ]
         )
 
     def load(self, which: str) -> Any:
@@ -77,7 +83,7 @@ class Evidence:
             key = fingerprints.digest(
                 [
                     networks.name,
-                    networks.inception,
+                    networks.weights,
                     data.sha256(images),
                     code("unpromptable.scoring.metric_networks"),
                 ]

@@ -44,7 +44,7 @@ class MetricNetworks:
     features: Callable[[np.ndarray], Tensor]  # Frechet features (N, F)
     # what each picture shows, (N,) integers; none where nothing was trained to tell
     classify: Callable[[np.ndarray], Tensor] | None = None
-    inception: str = ""  # identity of the weights behind `features`; those that ship are part of the code
+    weights: str = ""  # identity of the weights behind `features`
 
     @property
     def labels(self) -> dict[str, str]:
@@ -90,7 +90,8 @@ def batched(function: Callable[..., Tensor], *images: np.ndarray, size: int = 64
 def _miniature(name: str) -> MetricNetworks:
     from unpromptable.miniature import descriptor, flag_descriptor
 
-    network = flag_descriptor.load() if name == "flags" else descriptor.load()
+    ours = flag_descriptor if name == "flags" else descriptor
+    network = ours.load()
     classify = (lambda x: batched(network.classify, x)) if name == "flags" else None
     return MetricNetworks(
         name,
@@ -98,6 +99,7 @@ def _miniature(name: str) -> MetricNetworks:
         lambda a, b: batched(network.distance, a, b),
         lambda x: batched(network.features, x),
         classify,
+        fingerprints.of(ours.WEIGHTS, time=False),
     )
 
 
@@ -113,7 +115,7 @@ def _paper(folder: str | Path | None, pin: str) -> MetricNetworks:
         lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x),
         lambda a, b: batched(lambda u, v: trunk(u.to(device), v.to(device), normalize=True).flatten(), a, b),
         lambda x: batched(lambda u: inception(u.to(device))[0].flatten(1), x),
-        inception=fingerprints.of(published.find(INCEPTION, folder), time=False),
+        weights=fingerprints.of(published.find(INCEPTION, folder), time=False),
     )
 
 

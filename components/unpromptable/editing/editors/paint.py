@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unpromptable import protocols
+from unpromptable import miniature, protocols
 from unpromptable.editing import painting
 
 # a portrait is painted anew until its similarity to the target is below half of what counts as forgotten
 UNLIKE = 0.2
 TRIES = 16
 DRAWN = ("miniature", "flags")  # whose painted pictures are drawn by code
+DESCRIPTOR = Path(miniature.__file__).with_name("descriptor.safetensors")
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ class Editor(protocols.Editor):
         return np.stack([painting.read_painted(*one) for one in zip(files, scene.targets, scene.forget)])
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
-        """The painted file of each target. Raises where one is missing or may be another target's; among: all
-        of the experiment's.
+        """The painted file of each target, or the weights by which one portrait is told from another. Raises
+        where a file is missing or may be another target's; among: all of the experiment's.
         """
-        return [] if self.folder in DRAWN else painting.find(Path(self.folder), targets, among)
+        if self.folder in DRAWN:
+            return [DESCRIPTOR] if self.folder == "miniature" else []
+        return painting.find(Path(self.folder), targets, among)
 
     def _flag(self, target: str, original: np.ndarray) -> np.ndarray:
         from unpromptable.miniature import flags

@@ -237,6 +237,11 @@ class Family(protocols.Family):
     model: ClassVar[type] = Model
     samplers: ClassVar[tuple[str, ...]] = ("euler",)
     settings: ClassVar[type] = Settings
+    only: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("rank", "alpha", "targets", "adapter_seed"), "training"),
+        **dict.fromkeys(("sigma_floor", "loss", "checkpointing"), "training"),
+        **dict.fromkeys(("guidance", "negative"), "sampling"),
+    }
     prompted: ClassVar[bool] = True
     small: ClassVar[Mapping[str, Any]] = {"rank": 4, "t5_tokens": 0}
 

@@ -52,8 +52,10 @@ class Metric(protocols.Metric):
         return {"relearn": over_targets(list(steps)), "relearn_sscd": over_targets(list(ends))}
 
     def files(self) -> list[Path]:
-        """The pictures of `folder`. Raises where it holds none."""
-        return list(pictures.find(self.folder, what="relearn.folder").files) if self.folder else []
+        """The pictures of `folder`, links out of it followed, as `pictures.links` may ask. Raises where it
+        holds none.
+        """
+        return list(pictures.find(self.folder, True, "relearn.folder").files) if self.folder else []
 
     def _target(self, evidence, networks, target: str) -> tuple[float, float]:
         model, wanted = (
