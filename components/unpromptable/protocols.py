@@ -116,7 +116,7 @@ class Report(Protocol):
     def write(self, store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> Path | None:
         """Write into the run's folder `store` and return the file; None where there is nothing to tell.
 
-        rows: one per cell, of `status` done, failed or waiting; a finished one's `row.value(metric)` has mean,
+        rows: one per cell, of `status` done, failed or waiting; of a finished one `value(metric)` has mean,
         low, high, n. state: SUCCEEDED, FAILED, TERMINATED or RUNNING. Escape names, titles and errors.
         """
 

@@ -35,9 +35,10 @@ def answers(host: str, token: str = "") -> tuple[Finding, dict[str, Any]]:
         "forward it (kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8888:80) and pass --endpoint"
         " http://localhost:8888"
     )
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        ask = urllib.request.Request(f"{host.rstrip('/')}/apis/v2beta1/healthz", headers=headers)
+        ask = urllib.request.Request(f"{host.rstrip('/')}/apis/v2beta1/healthz")
+        if token:  # for this address alone, not for one that its answer may lead to
+            ask.add_unredirected_header("Authorization", f"Bearer {token}")
         with urllib.request.urlopen(ask, timeout=10) as answer:
             return Finding("Kubeflow Pipelines", True, f"{host} answers"), json.load(answer)
     except urllib.error.HTTPError as error:

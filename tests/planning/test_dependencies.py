@@ -114,6 +114,7 @@ WORDS = {
     "duo.timesteps": "shared",
     "neggrad.mode": "combined",
     "siss.mixture": 0.25,
+    "retrack.weight": 0.01,
     "sdedit.prompt": "a person",
     "sdedit.strength": 0.5,
     "paint.folder": "flags",

@@ -15,7 +15,9 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+SEARCH = "api/2.0/mlflow/experiments/search"
 
 
 class Finding(NamedTuple):
@@ -110,41 +112,61 @@ def _me() -> str:
 
 
 def _tracking(uri: str) -> Finding:
-    import base64
+    import http.client
     import ssl
     import urllib.error
     import urllib.request
 
+    from unpromptable.storage import databases
+
     if not uri:
         remedy = "put MLFLOW_TRACKING_URI into the ConfigMap that `config` names (the chart makes one)"
         return Finding("MLflow", False, "no tracking server is named in the pod", remedy)
-    user, password = (os.environ.get(f"MLFLOW_TRACKING_{k}", "") for k in ("USERNAME", "PASSWORD"))
-    request = urllib.request.Request(
-        f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search",
-        data=b'{"max_results": 1}',
-        headers={"Content-Type": "application/json"},
-        method="POST",
-    )
-    if user:
-        request.add_header(
-            "Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        )
+    told = databases.shown(uri)
     try:
+        request = _search(uri)
         # without a file of their own, by the system's certificates
         trust = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
         with urllib.request.urlopen(request, timeout=15, context=trust) as answer:
             json.load(answer)
-        return Finding("MLflow", True, f"{uri} answers")
+        return Finding("MLflow", True, f"{told} answers")
     except urllib.error.HTTPError as error:
         body = error.read(300).decode(errors="replace").strip()
-        return Finding("MLflow", False, f"{uri} answers {error.code}: {body}", _remedy(error.code, body))
+        return Finding("MLflow", False, f"{told} answers {error.code}: {body}", _remedy(error.code, body))
+    except http.client.InvalidURL:  # whose text shows what it took for a port: a part of a password
+        remedy = "give it as http://host:port; / and @ in an account are written %2F and %40"
+        return Finding("MLflow", False, f"{told} is no server's address", remedy)
     except (OSError, ValueError) as error:
         remedy = (
             "check that the server runs (kubectl get pods) and that a NetworkPolicy lets these pods reach it"
         )
         if isinstance(getattr(error, "reason", error), ssl.SSLError):
             remedy = "give the certificate of who signed the server's to the chart: mlflow.tls.ca"
-        return Finding("MLflow", False, f"{uri} does not answer: {error}", remedy)
+        return Finding("MLflow", False, f"{told} does not answer: {error}", remedy)
+
+
+def _search(uri: str) -> Any:
+    """A question to MLflow, with the account of its address or of the environment, which goes to no address
+    that the answer may lead to.
+    """
+    import base64
+    import urllib.request
+    from urllib.parse import unquote, urlsplit
+
+    where = urlsplit(uri)
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{k}", "") for k in ("USERNAME", "PASSWORD"))
+    if where.username:
+        user, password = unquote(where.username), unquote(where.password or "")
+    request = urllib.request.Request(
+        f"{where._replace(netloc=where.netloc.rpartition('@')[2]).geturl().rstrip('/')}/{SEARCH}",
+        data=b'{"max_results": 1}',
+        headers={"Content-Type": "application/json"},
+        method="POST",
+    )
+    if user:
+        word = base64.b64encode(f"{user}:{password}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {word}")
+    return request
 
 
 def _remedy(code: int, body: str) -> str:

@@ -49,7 +49,7 @@ def check(told: str, address: str) -> None:
     except sqlalchemy.exc.SQLAlchemyError as error:
         remedy = "give it as dialect://user:password@host:port/database"
         raise ValueError(
-            f"{told}: {shown(address)} is no database's address ({line(error)}); {remedy}"
+            f"{told}: {shown(address)} is no database's address ({shown(line(error))}); {remedy}"
         ) from error
     if engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:"):
         _check_file(told, Path(engine.url.database))
@@ -128,8 +128,8 @@ def reach(address: str) -> None:
 
 
 def shown(address: str) -> str:
-    """An address without its password."""
-    return re.sub(r"//[^/@]*@", "//***@", address)
+    """An address, or a text with one, without the account: all from // to the last @ of the word."""
+    return re.sub(r"//\S*@", "//***@", address)
 
 
 def line(error: BaseException) -> str:
