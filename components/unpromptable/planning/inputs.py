@@ -13,9 +13,7 @@ from .settings import Pictures
 PACKAGE = Path(__file__).parents[1]
 
 
-def pictures_of(
-    source: str, targets: list[str], how: Pictures = Pictures()
-) -> tuple[list[str], list[str]]:
+def pictures_of(source: str, targets: list[str], how: Pictures = Pictures()) -> tuple[list[str], list[str]]:
     """Identities of the real images and of the targets that are files, by name and content.
 
     Raises where a target is missing or cannot be read.
