@@ -92,7 +92,8 @@ def test_a_clusters_commands_hand_each_token_to_its_own_server_alone(
     assert code == 0 or kfp_status != 200, text
     assert "planted" not in text and not written(tmp_path / "home")
     kinds = set()
-    for headers, rest in planted.whole:
+    for sent, rest in planted.whole:
+        headers = {name.title(): value for name, value in sent.items()}
         of_kubeflow = "/apis/v2beta1/" in rest.split(" ")[1]
         assert headers.pop("Authorization") == f"Bearer {BEARER if of_kubeflow else KUBE}"
         assert "planted" not in json.dumps(headers) + rest

@@ -36,7 +36,8 @@ def drawn(monkeypatch, ready, number):
     store, shared, _ = ready
     run, spec = planned.one(store, shared)
     output = sample_step._output(spec, store, run.shards[0])
-    output.path.unlink(missing_ok=True)
+    for made in (output, sample_step._gathered(spec, store)):
+        made.path.unlink(missing_ok=True)
     monkeypatch.setenv(device.VARIABLE, str(number))
     sample_step.sample(shared, store, 0, 1)
     return data.load(output.path)

@@ -343,14 +343,14 @@ name: t
 world: miniature
 real: {0}/real
 model: {{source: {0}/base}}
-networks: {{name: paper, folder: {0}/networks}}
+networks: {{name: paper, folder: {0}/networks, sscd_sha256: "%s"}}
 forget: [me.png, {0}/elsewhere/you.png]
 metrics: [sscd, lpips, ssim, fid_pre, fid_real, {{name: relearn, folder: {0}/person}}]
 cells:
 - {{name: Painted, forget: [me.png], editor: {{name: paint, folder: {0}/painted}}}}
 - {{name: Tedigan, editor: {{name: tedigan, folder: {0}/tedigan}}}}
 - {{name: Flip, editor: flip}}
-"""
+""" % ("a" * 64)
 
 
 @pytest.fixture

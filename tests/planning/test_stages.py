@@ -97,6 +97,8 @@ MODULES = {
     "paper.claims": set(),
     "pretraining.ddpm": set(),
     "steps": set(),
+    "api": set(),
+    "releasing.gates": set(),
 }
 
 
