@@ -18,7 +18,7 @@ from unpromptable.sampling import chains
 from unpromptable.scoring import frechet, metric_networks
 from unpromptable.scoring.estimates import estimate, over_targets
 from unpromptable.scoring.evidence import Evidence, Models
-from unpromptable.scoring.metrics import ssim, wrong
+from unpromptable.scoring.metrics import kid, ssim, wrong
 
 RNG = np.random.default_rng(0)
 
@@ -53,6 +53,35 @@ def test_frechet_distance_equals_pytorch_fids():
     assert frechet.distance(sa, sb) == pytest.approx(
         calculate_frechet_distance(sa.mean, sa.covariance, sb.mean, sb.covariance), rel=1e-7
     )
+
+
+@pytest.mark.parametrize("n", [8, 30, 31, 400])
+def test_frechet_distance_is_that_of_singular_values_with_fewer_images_than_features_too(n):
+    """Tr (S_a S_b)^1/2 sums the singular values of X_a X_b^T, X the centred features by (n-1)^1/2."""
+    a, b = RNG.normal(size=(n, 30)), RNG.normal(0.3, 1.4, (50, 30))
+    x, y = ((f - f.mean(0)) / (len(f) - 1) ** 0.5 for f in (a, b))
+    roots = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    value = np.square(a.mean(0) - b.mean(0)).sum() + np.square(x).sum() + np.square(y).sum() - 2 * roots
+    sa, sb = frechet.statistics(a), frechet.statistics(b)
+    assert frechet.distance(sa, sb) == pytest.approx(value, rel=1e-10) == frechet.distance(sb, sa)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_jackknife_is_that_of_covariances_made_anew_without_each_tenth(paired):
+    a, b = (RNG.normal(mean, 1, (2057, 8)).astype(np.float32) for mean in (0.1, 5))
+    made = lambda x: frechet.Statistics(x.mean(0, dtype=float), np.cov(x.astype(float), rowvar=False), len(x))
+    part = np.arange(2057) % 10
+    left = [frechet.distance(made(a[part != g]), made(b[part != g] if paired else b)) for g in range(10)]
+    half = 1.96 * np.sqrt(0.9 * np.square(np.array(left) - np.mean(left)).sum())
+    whole = frechet.distance(made(a), made(b))
+    assert frechet.interval(a, b, paired) == pytest.approx((whole, whole - half, whole + half), rel=1e-9)
+
+
+def test_features_that_are_not_finite_have_no_distance():
+    broken = RNG.normal(size=(9, 4))
+    broken[3, 2] = np.nan
+    with pytest.raises(ValueError, match="frechet: features are not finite"):
+        frechet.interval(broken, RNG.normal(size=(9, 4)), paired=True)
 
 
 def test_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_images_than_features():
@@ -160,7 +189,19 @@ def test_ssim_follows_wang_2004():
     mx, my = mean(x), mean(y)
     vx, vy, cov = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
     value = ((2 * mx * my + 1e-4) * (2 * cov + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))).mean()
-    assert ssim.similarity(a[None], b[None])[0] == pytest.approx(value, abs=2e-5)
+    assert ssim.similarity(a[None], b[None])[0] == pytest.approx(value, abs=1e-12)
+
+
+def test_ssim_is_torchmetrics_own_at_windows_inside_the_picture_and_no_batch_changes_it():
+    from torchmetrics.functional.image import structural_similarity_index_measure as theirs
+
+    a = np.stack([portraits.picture(n, 3) for n in range(200)])
+    b = np.roll(a, 1, 2)
+    asked = {"data_range": 1.0, "reduction": "none", "return_full_image": True}
+    maps = theirs(metric_networks.unit(a).double(), metric_networks.unit(b).double(), **asked)[1]
+    ours = ssim.similarity(a, b)
+    np.testing.assert_allclose(ours, maps[..., 5:-5, 5:-5].mean((1, 2, 3)), atol=1e-7)
+    assert ours[150] == ssim.similarity(a[150:151], b[150:151])[0]
 
 
 def test_ssim_equals_scikit_images_and_not_torchmetrics_that_counts_mirrored_borders():
@@ -175,7 +216,7 @@ def test_ssim_equals_scikit_images_and_not_torchmetrics_that_counts_mirrored_bor
     )
     ours = ssim.similarity(a[None], b[None])[0]
     assert (
-        ours == pytest.approx(theirs, abs=1e-4)
+        ours == pytest.approx(theirs, abs=1e-12)
         and ours
         - float(mirrored(metric_networks.unit(a[None]), metric_networks.unit(b[None]), data_range=1.0))
         > 0.05
@@ -342,6 +383,52 @@ def test_the_eye_for_flags_names_held_out_photographs():
     assert (metric_networks.load("flags").classify(held).numpy() == truth).mean() > 0.98
 
 
+def test_kid_is_torchmetrics_formula_where_numbers_agree_and_by_hand_where_they_do_not():
+    from torchmetrics.image.kid import poly_mmd
+
+    a, b = RNG.normal(size=(20, 6)), RNG.normal(0.4, 1.2, (20, 6))
+    theirs = poly_mmd(torch.from_numpy(a), torch.from_numpy(b)).item()
+    assert kid.distance(a, b) == pytest.approx(theirs, rel=1e-12)
+    x, y = np.array([[1.0], [2.0]]), np.array([[0.0], [1.0], [3.0]])
+    # (xy + 1)^3: within x 27; within y 1, 1, 64; across 1, 8, 64 and 1, 27, 343
+    assert kid.distance(x, y) == pytest.approx(27 + (1 + 1 + 64) / 3 - 2 * (1 + 8 + 64 + 1 + 27 + 343) / 6)
+
+
+def test_kid_of_pairs_that_agree_is_zero_and_a_block_is_every_kth_image():
+    a, b = RNG.normal(size=(2, 9, 5))
+    assert kid.distance(a, a, paired=True) == pytest.approx(0, abs=1e-12) and kid.distance(a, a) < -1e-3
+    assert kid.blocks(a, b, 3) == pytest.approx([kid.distance(a[k::3], b[k::3]) for k in range(3)])
+    with pytest.raises(ValueError, match="kid: 3 images make no two blocks"):
+        kid.blocks(a[:3], b, 2)
+
+
+def test_what_the_base_model_alone_decides_is_measured_once_for_all_cells(tmp_path, monkeypatch):
+    networks, calls = metric_networks.load("miniature"), []
+    counted = dataclasses.replace(
+        networks,
+        features=lambda x: calls.append(len(x)) or networks.features(x),
+        descriptor=lambda x: calls.append(len(x)) or networks.descriptor(x),
+    )
+    real_interval = frechet.interval
+    distances = lambda *a, **k: calls.append("distance") or real_interval(*a, **k)
+    monkeypatch.setattr(frechet, "interval", distances)
+    found = []
+    for _ in range(2):
+        calls.clear()
+        shown = evidence(cache=tmp_path)
+        measured = (plugins.make("metric", name).measure(shown, counted) for name in ("fid_real", "nearest"))
+        found.append([dataclasses.astuple(e) for each in measured for e in each.values()])
+    assert found[0] == found[1] and sorted(map(str, calls)) == ["1", "40", "40", "distance"]
+
+
+def test_the_base_model_denoises_once_for_all_cells_at_its_worst(tmp_path, monkeypatch):
+    shown, loaded = dataclasses.replace(shipped(), cache=tmp_path), []
+    load = Models.load
+    monkeypatch.setattr(Models, "load", lambda self, which: loaded.append(which) or load(self, which))
+    first, second = (quick("sscd_worst").measure(shown, metric_networks.load("miniature")) for _ in range(2))
+    assert first == second and sorted(loaded) == ["after", "after", "before"]
+
+
 def test_features_of_before_are_computed_once_for_all_cells(tmp_path):
     networks = metric_networks.load("miniature")
     first = evidence(cache=tmp_path).features("before", networks)
@@ -469,6 +556,7 @@ def test_a_metric_without_what_it_needs_says_so(name, change, words):
         ("sscd_worst", {"draws": 0}, "draws 0"),
         ("likelihood", {"probes": 0}, "probes are 0"),
         ("relearn", {"every": 3}, "every must divide updates"),
+        ("kid", {"block": 1}, "kid.block is 1"),
     ],
 )
 def test_wrong_settings_of_a_metric_are_named(name, settings, words):

@@ -67,7 +67,7 @@ class Evidence:
     training: Training = Training()  # the cell's
     injection: Injection = Injection()
     pictures: Pictures = Pictures()
-    kept: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
     remember: Any = None  # (R, H, W, 3): an array, or data.Rows of one
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
     others_after: np.ndarray | None = None
@@ -75,26 +75,43 @@ class Evidence:
     prompts: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
 
     def features(self, which: str, networks: metric_networks.MetricNetworks) -> np.ndarray:
-        """Frechet features (n, F) float64 of 'before', 'after' or 'real', computed once per experiment where
-        shared.
+        """Frechet features (n, F) of 'before', 'after' or 'real', in the networks' own precision."""
+        compute = lambda: networks.features(getattr(self, which)).numpy()
+        return self.once(f"features-{which}", (which,), networks, compute)
+
+    def embeddings(self, which: str, networks: metric_networks.MetricNetworks) -> np.ndarray:
+        """Unit descriptors (n, D) of 'before', 'after' or 'real'."""
+        compute = lambda: networks.descriptor(getattr(self, which)).numpy()
+        return self.once(f"descriptors-{which}", (which,), networks, compute)
+
+    def once(
+        self,
+        name: str,
+        sides: tuple[str, ...],
+        networks: metric_networks.MetricNetworks,
+        compute: Callable[[], np.ndarray],
+        *settings: Any,
+    ) -> np.ndarray:
+        """`compute()` of the images of these sides, once for all cells, or for this one where 'after' is
+        among them.
+
+        Kept under all that it depends on: name, settings, images, networks, and the code of what computes it.
         """
-        if which not in self.kept:
-            images = getattr(self, which)
-            key = fingerprints.digest(
-                [
-                    networks.name,
-                    networks.weights,
-                    data.sha256(images),
-                    code("unpromptable.scoring.metric_networks"),
-                ]
-            )[:16]
-            path = (
-                self.cache / f"features-{which}-{key}.safetensors"
-                if self.cache and which != "after"
-                else None
-            )
-            self.kept[which] = _features(path, images, networks)
-        return self.kept[which]
+        if name not in self.kept:
+            path = None
+            if self.cache and "after" not in sides:
+                images = [self._identity(which) for which in sides]
+                made = [name, *settings, images, identity(networks), _code(compute)]
+                path = self.cache / f"{name}-{fingerprints.digest(made)[:16]}.safetensors"
+            self.kept[name] = _array(path, compute)
+        return self.kept[name]
+
+    def _identity(self, which: str) -> str:
+        """Of a side's images; gigabytes of them are read once for all metrics."""
+        name = f"sha256-{which}"
+        if name not in self.kept:
+            self.kept[name] = data.sha256(getattr(self, which))
+        return self.kept[name]
 
     def model(self, which: str) -> Any:
         """The model 'before' or 'after', a copy that the metric may change. Raises ValueError where the
@@ -107,8 +124,8 @@ class Evidence:
         return self.models.load(which)
 
     def shared(
-        self, name: str, settings: Any, compute: Callable[[], dict[str, list[float]]]
-    ) -> dict[str, list[float]]:
+        self, name: str, settings: Any, compute: Callable[[], dict[str, list[Any]]]
+    ) -> dict[str, list[Any]]:
         """`compute()` of the model 'before' and the targets, once for all cells that ask for `name` with the
         same settings.
 
@@ -176,14 +193,24 @@ def load(
     )
 
 
-def _features(path: Path | None, images: np.ndarray, networks: metric_networks.MetricNetworks) -> np.ndarray:
+def identity(networks: metric_networks.MetricNetworks) -> list[str]:
+    """What values of metric networks depend on: which they are, their weights, the code that asks them."""
+    return [networks.name, networks.weights, code(metric_networks.__name__)]
+
+
+def _array(path: Path | None, compute: Callable[[], np.ndarray]) -> np.ndarray:
     from safetensors.numpy import load_file, save_file
 
     if path is not None and files.finished(path, path.stem):
-        return load_file(path)["features"]
-    features = networks.features(images).double().numpy()
+        return load_file(path)["found"]
+    found = compute()
     if path is not None:
         with files.replacing(path) as temporary:
-            save_file({"features": features}, temporary)
+            save_file({"found": found}, temporary)
         files.finish(path, path.stem)
-    return features
+    return found
+
+
+def _code(compute: Callable[..., Any]) -> str:
+    """Identity of the code of a metric; what this module asks of the networks is part of their identity."""
+    return "" if compute.__module__ == __name__ else code(compute.__module__)

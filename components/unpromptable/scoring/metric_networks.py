@@ -18,6 +18,8 @@ from unpromptable.planning.settings import Networks
 from unpromptable.storage import fingerprints
 
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
+# pictures of a batch of the paper's networks
+BATCH = {"cpu": 16, "cuda": 256}
 LABELS = {
     "paper": {"sscd": "SSCD (disc_mixup)", "lpips": "LPIPS (AlexNet, v0.1)", "fid": "FID (Inception 2015)"},
     "flags": {
@@ -44,7 +46,8 @@ class MetricNetworks:
     features: Callable[[np.ndarray], Tensor]  # Frechet features (N, F)
     # what each picture shows, (N,) integers; none where nothing was trained to tell
     classify: Callable[[np.ndarray], Tensor] | None = None
-    weights: str = ""  # identity of the weights behind `features`
+    weights: str = ""  # identity of those behind `descriptor` and `features`
+    device: str = "cpu"  # where they run, and metrics without a network with them
 
     @property
     def labels(self) -> dict[str, str]:
@@ -107,15 +110,20 @@ def _paper(folder: str | Path | None, pin: str) -> MetricNetworks:
     from unpromptable.models import published
 
     device = devices.best()
+    size = BATCH[device]
     sscd, trunk, inception = (
         network.eval().to(device) for network in (_sscd(folder, pin), _lpips(folder), _inception(folder))
     )
+    compared = lambda u, v: trunk(u.to(device), v.to(device), normalize=True).flatten()
     return MetricNetworks(
         "paper",
-        lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x),
-        lambda a, b: batched(lambda u, v: trunk(u.to(device), v.to(device), normalize=True).flatten(), a, b),
-        lambda x: batched(lambda u: inception(u.to(device))[0].flatten(1), x),
-        weights=fingerprints.of(published.find(INCEPTION, folder), time=False),
+        lambda x: batched(lambda u: sscd(prepare_sscd(u.to(device))), x, size=size),
+        lambda a, b: batched(compared, a, b, size=size),
+        lambda x: batched(lambda u: inception(u.to(device))[0].flatten(1), x, size=size),
+        weights=fingerprints.digest(
+            [fingerprints.of(published.find(name, folder), time=False) for name in (pinned.SSCD, INCEPTION)]
+        ),
+        device=device,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from unpromptable import protocols
 from unpromptable.scoring import frechet
 from unpromptable.scoring.estimates import Estimate
@@ -17,12 +19,18 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """The distance of the outputs after, and `fid_real_floor`, that of the outputs before."""
-        real = evidence.features("real", networks)
-        sides = {"fid_real": "after", "fid_real_floor": "before"}
+        floor = evidence.once(
+            "fid-real-floor",
+            ("before", "real"),
+            networks,
+            lambda: np.array(self._against_real("before", evidence, networks)),
+        )
+        after = self._against_real("after", evidence, networks)
         return {
-            key: Estimate(
-                *frechet.interval(evidence.features(which, networks), real, paired=False),
-                len(getattr(evidence, which)),
-            )
-            for key, which in sides.items()
+            "fid_real": Estimate(*after, len(evidence.after)),
+            "fid_real_floor": Estimate(*floor.tolist(), len(evidence.before)),
         }
+
+    def _against_real(self, which: str, evidence, networks) -> tuple[float, float, float]:
+        features = (evidence.features(side, networks) for side in (which, "real"))
+        return frechet.interval(*features, paired=False)

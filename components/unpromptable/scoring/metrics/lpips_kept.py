@@ -36,7 +36,7 @@ class Metric(protocols.Metric):
                 distances = networks.perceptual(before, after).numpy()
                 found[f"lpips_{name}"] = estimate(distances)
                 found |= each(distances, evidence.seeds, evidence.prompts) if name == "others" else {}
-                found[f"ssim_{name}"] = estimate(similarity(before, after))
+                found[f"ssim_{name}"] = estimate(similarity(before, after, networks.device))
             if before is not None and len(before) > 3:  # its interval leaves images out
                 features = [networks.features(x).double().numpy() for x in (after, before)]
                 found[f"fid_{name}"] = Estimate(*frechet.interval(*features, paired=True), len(before))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unpromptable import data, protocols
+from unpromptable import protocols
 from unpromptable.scoring.estimates import Estimate, over_targets
 
 
@@ -22,14 +22,8 @@ class Metric(protocols.Metric):
         """nearest: after; nearest_before: the base model's; nearest_real: of the remember images, what an
         unrelated picture can reach.
         """
-        targets = networks.descriptor(np.stack(list(evidence.forget.values())))
-        others = (
-            data.Rows(evidence.real, ~np.isin(evidence.names, list(evidence.forget)))
-            if evidence.names
-            else evidence.real
-        )
-        seen = {"nearest": evidence.after, "nearest_before": evidence.before, "nearest_real": others}
-        return {
-            key: over_targets(list((networks.descriptor(images) @ targets.T).max(0).values.numpy()[:, None]))
-            for key, images in seen.items()
-        }
+        targets = networks.descriptor(np.stack(list(evidence.forget.values()))).numpy()
+        after, before, real = (evidence.embeddings(side, networks) for side in ("after", "before", "real"))
+        others = real[~np.isin(evidence.names, list(evidence.forget))] if evidence.names else real
+        seen = {"nearest": after, "nearest_before": before, "nearest_real": others}
+        return {key: over_targets(list((z @ targets.T).max(0)[:, None])) for key, z in seen.items()}

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from unpromptable import protocols
 from unpromptable.sampling import chains
 from unpromptable.scoring.estimates import Estimate, over_targets
+from unpromptable.scoring.evidence import identity
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,16 @@ class Metric(protocols.Metric):
         """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before;
         sscd_worst_tT: mean before-after at T. n counts targets.
         """
-        before, after = (
-            self._denoised(evidence.model(which), evidence.forget, evidence.injection.stride)
-            for which in ("before", "after")
-        )
+        asked = [vars(self), evidence.injection.stride, identity(networks)]
+        before = evidence.shared("sscd_worst", asked, lambda: self._seen("before", evidence, networks))
+        after = self._seen("after", evidence, networks)
         own = {t: networks.descriptor(image[None])[0] for t, image in evidence.forget.items()}
         found: dict[str, list[np.ndarray]] = {
             key: [] for key in ("sscd_worst", "sscd_worst_ceiling", *(f"sscd_worst_t{t}" for t in self.times))
         }
         for target in evidence.forget:
             old, new = (
-                {t: networks.descriptor(side[target, t]) for t in self.times} for side in (before, after)
+                {t: torch.tensor(z) for t, z in zip(self.times, side[target])} for side in (before, after)
             )
             for key, side in (("sscd_worst", new), ("sscd_worst_ceiling", old)):
                 found[key].append(np.array([max(float((z @ own[target]).max()) for z in side.values())]))
@@ -59,11 +60,11 @@ class Metric(protocols.Metric):
                 found[f"sscd_worst_t{t}"].append((old[t] * new[t]).sum(1).numpy())
         return {key: over_targets(values) for key, values in found.items()}
 
-    def _denoised(
-        self, model, forget: dict[str, np.ndarray], stride: int
-    ) -> dict[tuple[str, int], np.ndarray]:
+    def _seen(self, which: str, evidence, networks) -> dict[str, list[Any]]:
+        """By target, the descriptors (times, draws, D) of what the model makes of it."""
+        model, stride = evidence.model(which), evidence.injection.stride
+        inject = lambda image, t: chains.inject(model, image, t, self.draws, self.seed, stride=stride)
         return {
-            (name, t): chains.inject(model, image, t, self.draws, self.seed, stride=stride)
-            for name, image in forget.items()
-            for t in self.times
+            name: [networks.descriptor(inject(image, t)).tolist() for t in self.times]
+            for name, image in evidence.forget.items()
         }
