@@ -87,7 +87,7 @@ def test_the_method_updates(tiny):
     test_methods.test_it_leaves_finite_gradients_on_what_trains_and_the_weights_as_they_were(
         NAME["method"], model
     )
-    test_methods.test_micro_batches_give_the_whole_batchs_gradient_where_nothing_is_drawn_anew(
+    test_methods.test_micro_batches_give_the_whole_batchs_gradient_also_where_numbers_are_drawn(
         NAME["method"], model
     )
     test_methods.test_it_runs_the_network_as_often_as_it_says(NAME["method"], tiny)
