@@ -144,7 +144,8 @@ def stand_in() -> None:
     from unpromptable.scoring import metric_networks
 
     weights = torch.randn(192, 2048, generator=torch.Generator().manual_seed(0))
-    small = lambda u: torch.nn.functional.interpolate(u, (8, 8), mode="area").flatten(1)
+    # less their mean, or all noise would look alike
+    small = lambda u: torch.nn.functional.interpolate(u, (8, 8), mode="area").flatten(1) - 0.5
     describe = lambda u: torch.nn.functional.normalize(small(u) @ weights[:, :512])
     apart = lambda u, v: (small(u) - small(v)).square().mean(1)
     batched = metric_networks.batched
