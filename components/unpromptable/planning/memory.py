@@ -22,9 +22,8 @@ MIB = 1 << 20
 PROCESS, CUDA, LIGHT = 700 * MIB, 1500 * MIB, 450 * MIB
 PIECES = 4 * 16 * MIB  # of pictures in files that are read and written at a time
 BATCH = 64  # images that metric networks see at a time
-PAIRS = 256  # that SSIM sees at a time, in about so many arrays of float32 a side
-SSIM = 20
 FLOAT, WIDE, FEATURES = 4, 8, 2048  # bytes, and numbers of a Frechet feature
+MATRICES = 12  # of features by features, while a distance is made
 SHOWN, COPIES = 12, 6  # pictures of a target and cell on a page, and how often a page's text is held
 METRIC_NETWORKS = {  # bytes of the weights, and at once per image of the largest
     "paper": (207e6, 19e6),
@@ -128,12 +127,12 @@ def _unlearn(cell: Cell, base: Operations, picture: float) -> Peak:
 
 
 def _score(e: Experiment, base: Operations, picture: float, cell: Cell) -> Peak:
-    """Frechet features in float64 of real images, before and after, a set's covariance, or SSIM's batch."""
+    """Frechet features of real images, before and after, one set twice while it is joined, and matrices."""
     weights, live = METRIC_NETWORKS.get(e.networks.name, (nan, nan))
     real = cost.real_images(e)
     n, real_images = e.sampling.images, nan if real is None else real
-    features = FEATURES * WIDE * (2 * n + real_images + 3 * max(n, real_images))
-    ssim = SSIM * min(PAIRS, n) * FLOAT * picture
+    features = FEATURES * FLOAT * (2 * n + real_images + max(n, real_images))
+    matrices = MATRICES * WIDE * FEATURES**2
     own = base.weights if len(e.metrics) > FIVE else 0.0
-    pictures = PIECES + (nan if isnan(features + ssim) else max(features, ssim))
+    pictures = PIECES + 3 * BATCH * FLOAT * picture + features + matrices
     return Peak("score", cell.name, pictures, weights + BATCH * live + own, weights + own)
