@@ -1,9 +1,8 @@
 """The five kinds of choice: what a file of each kind must have, and every hook that it may have.
 
-A choice's file holds one class that subclasses the protocol of its kind and has its name: Family (of the
-kind model), Editor, Method, Metric or Report. It is a frozen dataclass whose fields are the settings in the
-YAML; `__post_init__` refuses wrong values by a ValueError of one line. What is abstract here must be written;
-all else is a hook, inherited with the default below.
+A choice's file holds one class that subclasses the protocol of its kind and has its name, Family for the kind
+model. It is a frozen dataclass whose fields are the settings in the YAML; `__post_init__` refuses wrong
+values by a ValueError of one line. What is abstract here must be written; all else has a default.
 
 Pictures are uint8 (N, H, W, 3); in model space, (B, C, h, w) of float32, x_t = signal*x0 + noise*eps.
 """
@@ -239,6 +238,10 @@ class Model(Protocol):
     def save(self, folder: Path) -> None:
         """Write what `load` reads. Raises ValueError, and writes nothing, where a weight is not finite."""
 
+    def encoded(self, images: np.ndarray, which: np.ndarray) -> Tensor:
+        """Pictures `which` (B,) of an array that stays as it is; costly encoders read each of them once."""
+        return self.encode(images[which])
+
     def times(self, index: Tensor) -> Tensor:
         """Timesteps (B,) of training at indices 0 .. timesteps-1 (B,), 0 the least noisy."""
         return index
@@ -258,8 +261,7 @@ class Model(Protocol):
 
         Raises ValueError for a family whose space is not that of pictures: it has no likelihood of them.
         """
-        why = "the model's family has no `noise_of`, since its space is not that of pictures"
-        raise ValueError(f"likelihood: {why}; leave the metric out")
+        raise ValueError("likelihood: no `noise_of`, since its space is not that of pictures; leave it out")
 
     def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         """What a sampler follows, (B, C, h, w): the output, guided where the family guides."""
@@ -286,8 +288,7 @@ class Model(Protocol):
     ) -> np.ndarray:
         """Variations (draws, H, W, 3) of a picture (H, W, 3); words: the editor sdedit, for its settings.
 
-        strength: in (0, 1], of the process. progress(done, total): network calls. Raises ValueError where
-        the family cannot.
+        strength: in (0, 1]. progress(done, total): network calls. Raises ValueError where there are none.
         """
         raise ValueError("editor: the model's family has no `sdedit`; choose another editor")
 

@@ -40,7 +40,7 @@ def test_what_a_network_is_told_leads_back_to_the_noise_and_the_picture(predicti
 
 
 @pytest.mark.parametrize("prediction, schedule", ddpm_small.KINDS)
-@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("sampler", ddpm.SAMPLERS)
 def test_a_network_that_knows_the_picture_samples_and_denoises_to_it(prediction, schedule, sampler):
     picture = pictures(1)[0]
     model = knowing(ddpm_small.model(prediction, schedule), picture)
@@ -50,21 +50,40 @@ def test_a_network_that_knows_the_picture_samples_and_denoises_to_it(prediction,
         assert np.abs(found.astype(int) - picture).max() <= 1
 
 
+def solver(scheduler):
+    """A solver as DDPMPipeline calls a scheduler: with a generator, of which it has no use."""
+    step = scheduler.step
+    scheduler.step = lambda output, t, x, generator: step(output, t, x)
+    return scheduler
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_small_log", "fixed_large"])
 @pytest.mark.parametrize("prediction, schedule", ddpm_small.KINDS)
 def test_pictures_are_those_of_the_stock_pipelines_from_the_same_generators(
     prediction, schedule, variance, channels, tmp_path
 ):
-    from diffusers import DDIMPipeline, DDPMPipeline
+    from diffusers import (
+        DDIMPipeline,
+        DDPMPipeline,
+        DPMSolverMultistepScheduler,
+        UniPCMultistepScheduler,
+    )
 
     ddpm_small.pipeline(prediction, schedule, channels, variance_type=variance).save_pretrained(
         tmp_path, safe_serialization=True
     )
     model = ddpm.Model.load(tmp_path)
-    for sampler, kind in (("ddpm", DDPMPipeline), ("ddim", DDIMPipeline)):
+    for sampler, kind, other in (
+        ("ddpm", DDPMPipeline, None),
+        ("ddim", DDIMPipeline, None),
+        ("dpm++", DDPMPipeline, DPMSolverMultistepScheduler),
+        ("unipc", DDPMPipeline, UniPCMultistepScheduler),
+    ):
         ours, _ = chains.sample(model, Sampling(sampler, 5, 8, batch=8), 0, 8)
         stock = kind.from_pretrained(tmp_path)
+        if other:
+            stock.scheduler = solver(other.from_config(stock.scheduler.config))
         stock.set_progress_bar_config(disable=True)
         theirs = stock(
             8, [chains.generator(s) for s in range(8)], num_inference_steps=5, output_type="np"

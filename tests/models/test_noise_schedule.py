@@ -17,7 +17,12 @@ from unpromptable.models import noise_schedule
     ],
 )
 def test_signal_and_sampling_times_are_those_of_diffusers(settings):
-    from diffusers import DDIMScheduler, DDPMScheduler
+    from diffusers import (
+        DDIMScheduler,
+        DDPMScheduler,
+        DPMSolverMultistepScheduler,
+        UniPCMultistepScheduler,
+    )
 
     stock = DDPMScheduler(prediction_type="sample", **settings)
     found = noise_schedule.abar(settings)
@@ -25,7 +30,12 @@ def test_signal_and_sampling_times_are_those_of_diffusers(settings):
     np.testing.assert_allclose(found, stock.alphas_cumprod.numpy(), rtol=2e-3, atol=1e-9)
     assert (found[-1] == 0) == (float(stock.alphas_cumprod[-1]) == 0)
     for steps in (1, 3, 4):
-        for cls in (DDPMScheduler, DDIMScheduler):
-            scheduler = cls.from_config(stock.config)
+        for sampler, kind in {
+            "ddpm": DDPMScheduler,
+            "ddim": DDIMScheduler,
+            "dpm++": DPMSolverMultistepScheduler,
+            "unipc": UniPCMultistepScheduler,
+        }.items():
+            scheduler = kind.from_config(stock.config)
             scheduler.set_timesteps(steps)
-            assert noise_schedule.timesteps(settings, steps).tolist() == scheduler.timesteps.tolist()
+            assert noise_schedule.timesteps(settings, steps, sampler).tolist() == scheduler.timesteps.tolist()

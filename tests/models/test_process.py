@@ -3,6 +3,7 @@ anything is loaded.
 """
 
 import json
+import re
 import shutil
 
 import ddpm_small
@@ -34,6 +35,15 @@ def change(folder, file, **changes):
 
 
 NETWORK, SCHEDULER, INDEX = "unet/config.json", "scheduler/scheduler_config.json", "model_index.json"
+
+
+def planned(folder, **settings):
+    """An experiment with the base model in `folder`."""
+    model = {"name": "ddpm", "source": str(folder)}
+    text = yaml.safe_dump({"name": "t", "world": "miniature", "forget": ["0012-3"], "model": model})
+    return plan.resolve(text, "", settings)
+
+
 REFUSED = [
     (
         INDEX,
@@ -202,16 +212,16 @@ def test_steps_that_the_schedule_does_not_have_are_refused_when_the_plan_is_made
     folder, changes, steps, words
 ):
     change(folder, SCHEDULER, **changes)
-    text = yaml.safe_dump(
-        {
-            "name": "t",
-            "world": "miniature",
-            "forget": ["0012-3"],
-            "model": {"name": "ddpm", "source": str(folder)},
-        }
-    )
     with pytest.raises(ValueError, match=words):
-        plan.resolve(text, "", {"sampling.steps": steps})
+        planned(folder, **{"sampling.steps": steps})
+
+
+@pytest.mark.parametrize("sampler", ["dpm++", "unipc"])
+def test_steps_of_which_a_solver_would_take_one_twice_are_refused(folder, sampler):
+    words = re.escape(f"is 1000, for which {sampler} finds 1 different timesteps among the 1000")
+    with pytest.raises(ValueError, match=words):
+        planned(folder, **{"sampling.steps": 1000, "sampling.sampler": sampler})
+    assert planned(folder, **{"sampling.steps": 499, "sampling.sampler": sampler}).cells
 
 
 def test_the_shipped_model_and_the_oldest_layout_are_read(saved, tmp_path):

@@ -176,7 +176,7 @@ def test_wrong_settings_say_what_is_allowed(flag_folder, settings, words):
     [
         ({"prompt": ""}, "the family sd3 needs a prompt"),
         ({"model": Source("ddpm"), "sampling": Sampling()}, "the family ddpm takes none"),
-        ({"sampling": Sampling("ddim")}, "the family sd3 has no 'ddim'; choose from euler"),
+        ({"sampling": Sampling("ddim")}, "the family sd3 has no 'ddim'; choose from euler, dpm\\+\\+, unipc"),
         (
             {"model": Source("ddpm", settings={"rank": 4}), "prompt": "", "sampling": Sampling()},
             "the family ddpm has no settings, got rank",

@@ -58,9 +58,12 @@ def test_a_saved_ddpm_is_a_base_to_unlearn_from_again(tiny, tmp_path):
     np.testing.assert_array_equal(ours(ddpm.Model.load(tmp_path / "copy"), "ddpm"), ours(tiny, "ddpm"))
 
 
-@pytest.mark.parametrize("base", ["untrained", "shipped"])
+@pytest.mark.parametrize(
+    "base, sampler",
+    [("untrained", "euler"), ("shipped", "euler"), ("untrained", "dpm++"), ("shipped", "unipc")],
+)
 def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_diffusers(
-    flag_folder, tmp_path, base
+    flag_folder, tmp_path, base, sampler
 ):
     from importlib import resources
 
@@ -69,7 +72,7 @@ def test_the_call_beside_a_saved_adapter_draws_the_judged_pictures_with_stock_di
     from unpromptable.models.families import sd3
 
     folder = flag_folder if base == "untrained" else resources.files("unpromptable") / "miniature" / "sd3"
-    experiment = sd3_small.experiment(sampling=Sampling("euler", 4, 8, batch=8))
+    experiment = sd3_small.experiment(sampling=Sampling(sampler, 4, 8, batch=8))
     model = sd3_small.stirred(sd3.Model.load(folder, experiment=experiment), 0.1)
     model.save(tmp_path / "adapter")
     code = (tmp_path / "adapter" / "README.md").read_text().split("```")[1].removeprefix("python")

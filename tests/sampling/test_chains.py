@@ -7,7 +7,7 @@ from unpromptable.planning.settings import Sampling, shards
 from unpromptable.sampling import chains
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++", "unipc"])
 @pytest.mark.parametrize("batch", [1, 3, 8, 32])
 def test_batch_size_changes_images_by_rounding_alone(tiny, sampler, batch):
     whole, _ = chains.sample(tiny, Sampling(sampler, 5, 11, batch=8), 0, 11)
@@ -55,9 +55,11 @@ def test_a_noise_draw_does_not_depend_on_how_many_there_are(tiny, pictures):
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_shards_do_not_change_images(tiny, count):
-    settings = Sampling("ddpm", 4, 11, batch=4, shards=count, first_seed=100)
+@pytest.mark.parametrize(
+    "sampler, count", [("ddpm", 1), ("ddpm", 2), ("ddpm", 3), ("ddpm", 5), ("dpm++", 2), ("unipc", 3)]
+)
+def test_shards_do_not_change_images(tiny, sampler, count):
+    settings = Sampling(sampler, 4, 11, batch=4, shards=count, first_seed=100)
     whole, _ = chains.sample(tiny, settings, 0, 11)
     pieces = [chains.sample(tiny, settings, s["first"], s["count"]) for s in shards(settings)]
     np.testing.assert_array_equal(np.concatenate([p for p, _ in pieces]), whole)

@@ -20,6 +20,11 @@ def pairs(draw):
     return one(), one()
 
 
+def project(g, away_from):
+    square, c, _ = gradients.products(away_from, g)
+    return gradients.project(g, away_from, square, c)
+
+
 def length(g):
     return gradients.dot(g, g) ** 0.5
 
@@ -28,7 +33,7 @@ def length(g):
 @given(pairs())
 def test_a_projected_gradient_no_longer_works_against_the_other_and_is_never_longer(pair):
     g, other = pair
-    projected = gradients.project(g, other)
+    projected = project(g, other)
     scale = 1e-9 * (1 + length(g) * length(other))
     assert gradients.dot(projected, other) >= -scale and length(projected) <= length(g) + 1e-9
     if gradients.dot(g, other) >= 0:
@@ -42,8 +47,8 @@ def test_a_projected_gradient_no_longer_works_against_the_other_and_is_never_lon
 @given(pairs())
 def test_projecting_twice_is_projecting_once(pair):
     g, other = pair
-    once = gradients.project(g, other)
-    for a, b in zip(gradients.project(once, other), once):
+    once = project(g, other)
+    for a, b in zip(project(once, other), once):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9 * (1 + length(g)))
 
 
@@ -51,7 +56,7 @@ def test_projecting_twice_is_projecting_once(pair):
 @given(pairs(), st.sampled_from(["none", "forget", "both"]))
 def test_the_whole_update_never_raises_the_remember_loss_by_the_forget_part(pair, projection):
     remember, forget = pair
-    total = gradients.combine(remember, forget, projection)
+    total = gradients.combine(remember, forget, projection, gradients.products(remember, forget))
     added = gradients.add(total, remember, -1.0)
     if projection == "forget":
         scale = 1e-9 * (1 + length(remember) ** 2 + length(forget) * length(remember))

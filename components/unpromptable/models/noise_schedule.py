@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
+SOLVERS = ("dpm++", "unipc")  # which place one timestep more than they visit: the last is the picture
 
-def timesteps(config: dict[str, Any], steps: int) -> np.ndarray:
+
+def timesteps(config: dict[str, Any], steps: int, sampler: str = "ddim") -> np.ndarray:
     """A sampler's timesteps of so many steps, falling, as `timestep_spacing` and `steps_offset` place
     them.
     """
     total, spacing = config.get("num_train_timesteps", 1000), config.get("timestep_spacing", "leading")
-    if spacing == "linspace":
-        return np.linspace(0, total - 1, steps).round()[::-1].astype(np.int64)
     if spacing == "trailing":
         return np.round(np.arange(total, 0, -total / steps)).astype(np.int64) - 1
-    return np.arange(steps)[::-1] * (total // steps) + config.get("steps_offset", 0)
+    placed = steps + (sampler in SOLVERS)
+    if spacing == "linspace":
+        return np.linspace(0, total - 1, placed).round()[::-1][:steps].astype(np.int64)
+    return np.arange(placed)[::-1][:steps] * (total // placed) + config.get("steps_offset", 0)
 
 
 def abar(config: dict[str, Any]) -> np.ndarray:

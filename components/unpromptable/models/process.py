@@ -37,7 +37,7 @@ def check(root: Path, unet: Path, home: Path, sampling: Any = None) -> None:
     found, path = hub.scheduler(home, "ddpm"), home / "scheduler_config.json"
     _check_scheduler(found, path)
     if sampling is not None:
-        _check_steps(found, sampling.steps, path)
+        _check_steps(found, sampling, path)
 
 
 def side(path: Path) -> int:
@@ -184,19 +184,24 @@ def _check_betas(c: dict[str, Any], total: int, path: Path) -> None:
     _need(not wrong, path, f"has beta {shown(wrong[0])}" if wrong else "", allowed)
 
 
-def _check_steps(config: dict[str, Any], steps: int, path: Path) -> None:
-    total = config.get("num_train_timesteps", 1000)
+def _check_steps(config: dict[str, Any], sampling: Any, path: Path) -> None:
+    total, steps = config.get("num_train_timesteps", 1000), sampling.steps
     if steps > total:
         raise ValueError(
             f"sampling.steps is {steps}, but the model of {path} has {total} timesteps; take at most as "
             "many steps"
         )
-    found = noise_schedule.timesteps(config, steps)
+    found = noise_schedule.timesteps(config, steps, sampling.sampler)
     if len(found) != steps or found.min() < 0 or found.max() >= total:
         spacing, offset = config.get("timestep_spacing", "leading"), config.get("steps_offset", 0)
         raise ValueError(
             f"sampling.steps is {steps}, which the {spacing} spacing of {path} (steps_offset {offset}) places"
             f" on timesteps {found.max()} to {found.min()}, outside 0..{total - 1}; choose another number"
+        )
+    if (different := len(set(found.tolist()))) < steps:
+        raise ValueError(
+            f"sampling.steps is {steps}, for which {sampling.sampler} finds {different} different timesteps"
+            f" among the {total} of {path}; take fewer steps"
         )
 
 

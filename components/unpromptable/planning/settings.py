@@ -59,7 +59,8 @@ class Source:
 class Sampling:
     """How the images before and after are drawn; one setting for a whole experiment."""
 
-    # ddim | ddpm, or euler for flows; the paper names none, SISS samples DDPM in 50 steps
+    # ddim | ddpm | dpm++ | unipc; of flows euler | dpm++ | unipc. The paper names none, SISS samples DDPM in
+    # 50 steps; dpm++ and unipc need fewer
     sampler: str = "ddim"
     steps: Steps = 50  # network calls per image
     images: Images = 10_000  # per model (IV)
@@ -232,7 +233,8 @@ class Training:
     timesteps: Literal["sample", "shared"] = "sample"
     # images per backward pass; 0 is the whole batch
     micro_batch: Annotated[int, Field(ge=0, le=100_000)] = 0
-    precision: Literal["no", "fp16", "bf16"] = "no"  # accelerate's mixed precision
+    # bf16 runs the network in it, weights and gradients stay float32; fp16 would need its losses scaled
+    precision: Literal["no", "bf16"] = "no"
     # share of each target's updates, at their end, over which the rate falls linearly towards 0; 0 is the
     # paper's constant rate
     cooldown: Share = 0.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -80,7 +83,14 @@ def step(model, scheduler, x: Tensor, t: int | float, generators: list[torch.Gen
     generator.
     """
     output = model.denoise(x, torch.full((len(x),), t, device=x.device))
-    return scheduler.step(output, t, x, generator=generators).prev_sample
+    drawn = {"generator": generators} if _draws(type(scheduler)) else {}
+    return scheduler.step(output, t, x, **drawn).prev_sample
+
+
+@cache
+def _draws(scheduler: type) -> bool:
+    """Whether a scheduler's step takes generators, which it may draw noise from."""
+    return "generator" in inspect.signature(scheduler.step).parameters
 
 
 def inject(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from unpromptable import data, equations
 from unpromptable.planning.experiment import Cell
@@ -60,16 +61,15 @@ def draw_batch(model, settings: Training, images: Images, which: int, step: int,
     same.
     """
     g, size = seeds.of_update(settings.seed, step), settings.batch
-    pick = lambda: images.remember[torch.randint(len(images.remember), (size,), generator=g).numpy()]
-    shown, prompts = _with_others(settings, images, pick(), step, model.prompt)
-    remember = model.encode(shown)
+    pick = lambda: torch.randint(len(images.remember), (size,), generator=g).numpy()
+    remember, prompts = _remembered(model, settings, images, pick(), step)
     first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
     times = lambda n, g: torch.randint(first, last + 1, (n,), generator=g).expand(size)
     t = times(1 if settings.timesteps == "shared" else size, g)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
     now = _targets(settings, which, step)
-    forget = model.encode(images.forget[now])
-    surrogate = model.encode(pick() if redraws else images.surrogates[now])
+    forget = model.encoded(images.forget, now)
+    surrogate = model.encoded(*((images.remember, pick()) if redraws else (images.surrogates, now)))
     other = times(size, seeds.of_update(settings.seed, step, OTHER_TIMES))
     t, other = (model.times(x.to(model.device)) for x in (t, other))
     how = {"reduction": settings.reduction, "micro": settings.micro_batch}
@@ -86,19 +86,20 @@ def _each(model, pictures: np.ndarray) -> torch.Tensor:
     return encoded.unflatten(0, pictures.shape[:2])
 
 
-def _with_others(
-    settings: Training, images: Images, remember: np.ndarray, step: int, prompt: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Remember images of which the share `others` is replaced by those of other prompts, and the prompt of
-    each; () where none is.
+def _remembered(
+    model, settings: Training, images: Images, which: np.ndarray, step: int
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Remember images `which` in model space, of which the share `others` is replaced by those of other
+    prompts, and the prompt of each; () where none is.
     """
-    number = round(settings.others * len(remember))
+    number = round(settings.others * len(which))
     if not number:
-        return remember, ()
+        return model.encoded(images.remember, which), ()
     g = seeds.of_update(settings.seed, step, OTHERS)
-    which = torch.randint(len(images.others), (number,), generator=g).numpy()
-    prompts = [images.prompts[i] for i in which] + [prompt] * (len(remember) - number)
-    return np.concatenate([images.others[which], remember[number:]]), tuple(prompts)
+    other = torch.randint(len(images.others), (number,), generator=g).numpy()
+    prompts = [images.prompts[i] for i in other] + [model.prompt] * (len(which) - number)
+    parts = ((images.others, other), (images.remember, which[number:]))
+    return torch.cat([model.encoded(*part) for part in parts if len(part[1])]), tuple(prompts)
 
 
 def _targets(settings: Training, which: int, step: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch import Tensor
 from . import together
 
 Gradient = list[Tensor]
+Products = tuple[float, float, float]  # <a, a>, <a, b>, <b, b>
 
 
 def measure(model, batch, term: Callable) -> tuple[list[Gradient], list[float]]:
@@ -46,7 +47,7 @@ def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     return float(torch.stack([x.double().flatten() @ y.double().flatten() for x, y in zip(a, b)]).sum())
 
 
-def products(a: Sequence[Tensor], b: Sequence[Tensor]) -> tuple[float, float, float]:
+def products(a: Sequence[Tensor], b: Sequence[Tensor]) -> Products:
     """(<a, a>, <a, b>, <b, b>) in double precision, each gradient read once."""
     parts = [
         torch.stack([x @ x, x @ y, y @ y])
@@ -60,25 +61,33 @@ def add(a: Sequence[Tensor], b: Sequence[Tensor], scale: float = 1.0) -> Gradien
     return list(torch._foreach_add(list(a), list(b), alpha=scale))
 
 
-def project(g: Sequence[Tensor], away_from: Sequence[Tensor]) -> Gradient:
+def project(g: Sequence[Tensor], away_from: Sequence[Tensor], square: float, c: float) -> Gradient:
     """`g` without its component against `away_from` (Eq. 13, Algorithm 1 line 16); `g` itself where they
     agree.
+
+    square: <away_from, away_from>. c: <g, away_from>.
     """
-    square, c, _ = products(away_from, g)
     return list(g) if c >= 0 or square == 0 else add(g, away_from, -c / square)
 
 
-def combine(remember: Sequence[Tensor], forget: Sequence[Tensor], projection: str) -> Gradient:
-    """g_r + g_f after surgery: 'none', 'forget' (the paper's) or 'both' (PCGrad), the rows of Table IV."""
-    kept = project(remember, forget) if projection == "both" else remember
-    return add(kept, forget if projection == "none" else project(forget, remember))
+def combine(
+    remember: Sequence[Tensor], forget: Sequence[Tensor], projection: str, found: Products
+) -> Gradient:
+    """g_r + g_f after surgery: 'none', 'forget' (the paper's) or 'both' (PCGrad), the rows of Table IV.
+
+    found: the `products` of g_r and g_f.
+    """
+    rr, c, ff = found
+    kept = project(remember, forget, ff, c) if projection == "both" else remember
+    return add(kept, forget if projection == "none" else project(forget, remember, rr, c))
 
 
-def conflict(
-    remember: Sequence[Tensor], forget: Sequence[Tensor], total: Sequence[Tensor]
-) -> dict[str, float]:
-    """What is logged each update: norms, <g_r, g_f>, cosine, whether they conflict, and <g, g_f>."""
-    rr, c, ff = products(remember, forget)
+def conflict(found: Products, forget: Sequence[Tensor], total: Sequence[Tensor]) -> dict[str, float]:
+    """What is logged each update: norms, <g_r, g_f>, cosine, whether they conflict, and <g, g_f>.
+
+    found: the `products` of g_r and g_f.
+    """
+    rr, c, ff = found
     r, f = rr**0.5, ff**0.5
     return {
         "norm_remember": r,

@@ -19,6 +19,13 @@ from unpromptable.models.live import Live
 from unpromptable.planning.operations import BYTES, Operations
 
 CLASS = "UNet2DModel"
+# diffusers' scheduler of each sampler: ancestral ddpm draws noise at every step, the others none
+SAMPLERS = {
+    "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
 
 
 class Model(protocols.Model):
@@ -98,10 +105,10 @@ class Model(protocols.Model):
         return frozen
 
     def sampler(self, name: str):
-        """A fresh diffusers scheduler of this model's noise schedule: 'ddim' or 'ddpm' (ancestral)."""
-        from diffusers import DDIMScheduler, DDPMScheduler
+        """A fresh diffusers scheduler of this model's noise schedule, by a name of `SAMPLERS`."""
+        import diffusers
 
-        return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[name].from_config(self.scheduler.config)
+        return getattr(diffusers, SAMPLERS[name]).from_config(self.scheduler.config)
 
     def injection_schedule(self, t: int, stride: int = 1) -> tuple:
         """Scheduler and timesteps of the injection test, t and stride being the model's own.
@@ -171,7 +178,7 @@ class Family(protocols.Family):
     """Unconditional DDPMs, as folders of diffusers."""
 
     model: ClassVar[type] = Model
-    samplers: ClassVar[tuple[str, ...]] = ("ddim", "ddpm")
+    samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
 
     def fetch(self, source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
         """Put the base model's folder at `out` and return its identity: 'miniature', a local path, or

@@ -47,7 +47,7 @@ class Model(protocols.Model):
         self.table = scheduler.timesteps.double().flip(0)  # ascending, as every family's timesteps are
         self.timesteps, self.prompt, self.adapted = len(self.table), prompt, True
         self.prompts, self.guidance, self.negative = (prompt,), settings.guidance, settings.negative
-        self.steps = 28  # of sampling, for the stock call: diffusers' default
+        self.steps, self.drawn_by = 28, "euler"  # of sampling, for the stock call: diffusers' defaults
         self.embedded: dict[str, prompt_embeddings.Condition] = {}
         alpha = settings.alpha or settings.rank
         adapters.attach(self.network, settings.rank, alpha, settings.targets, settings.adapter_seed)
@@ -72,7 +72,7 @@ class Model(protocols.Model):
         prompt = experiment.prompt if experiment else ""
         model = cls(*folders.load(folder, device), folder, settings, prompt, device)
         if experiment is not None:
-            model.steps = experiment.sampling.steps
+            model.steps, model.drawn_by = experiment.sampling.steps, experiment.sampling.sampler
         if adapter is not None:
             adapters.load(model.network, adapter, adapters.identity(folder))
         return model
@@ -156,12 +156,20 @@ class Model(protocols.Model):
 
         Raises ValueError for pictures of another size than the model's.
         """
+        self._check_side(images)
+        return self.latents.encode(images)
+
+    def encoded(self, images: np.ndarray, which: np.ndarray) -> Tensor:
+        """Latents of pictures `which` of an array, each found once by its place in it."""
+        self._check_side(images)
+        return self.latents.encoded_of(images, which)
+
+    def _check_side(self, images: np.ndarray) -> None:
         if images.shape[1:3] != (self.size, self.size):
             raise ValueError(
                 f"model: pictures of {images.shape[2]} x {images.shape[1]} pixels, but the model takes"
                 f" {self.size} x {self.size}"
             )
-        return self.latents.encode(images)
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Latents to uint8 (N, H, W, 3), rounded to the nearest level."""
@@ -178,12 +186,12 @@ class Model(protocols.Model):
         return view
 
     def sampler(self, name: str):
-        """A fresh scheduler of this model; the flow has Euler's only."""
+        """A fresh scheduler of this model's flow: Euler's, which is its own, or a solver of higher order."""
         if name not in Family.samplers:
             raise ValueError(
                 f"sampling.sampler: the family sd3 has no {name!r}; choose from {', '.join(Family.samplers)}"
             )
-        return type(self.scheduler).from_config(self.scheduler.config)
+        return stock.scheduler(name, self.scheduler)
 
     def injection_schedule(self, t: int, stride: int = 1) -> tuple:
         """Scheduler and timesteps of the injection test: Euler's steps from t down to 0."""
@@ -235,7 +243,7 @@ class Family(protocols.Family):
     """Stable Diffusion 3, as folders of its pipeline; what is saved is an adapter."""
 
     model: ClassVar[type] = Model
-    samplers: ClassVar[tuple[str, ...]] = ("euler",)
+    samplers: ClassVar[tuple[str, ...]] = stock.SAMPLERS
     settings: ClassVar[type] = Settings
     only: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("rank", "alpha", "targets", "adapter_seed"), "training"),

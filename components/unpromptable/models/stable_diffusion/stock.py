@@ -1,4 +1,6 @@
-"""An adapter of Stable Diffusion 3 for stock diffusers: its files, and the call that draws our pictures."""
+"""Stable Diffusion 3 as stock diffusers has it: samplers, an adapter's files, and the call that draws our
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,35 @@ README = """An adapter of Stable Diffusion 3. `base` is the folder of its base m
 {call}
 ```
 """
-CALL = """import torch
+CALL = """import diffusers
+import torch
 from diffusers import StableDiffusion3Pipeline
 
 pipe = StableDiffusion3Pipeline.from_pretrained(base, torch_dtype={half}{without})
-pipe.load_lora_weights(adapter)
+pipe.load_lora_weights(adapter){sampler}
 pictures = pipe({prompt!r}, {how}).images"""
+
+SOLVERS = {"dpm++": "DPMSolverMultistepScheduler", "unipc": "UniPCMultistepScheduler"}
+SAMPLERS = ("euler", *SOLVERS)
+
+
+def scheduler(name: str, own):
+    """A fresh scheduler by a name of `SAMPLERS`, of the same timesteps and shift as `own`, the pipeline's."""
+    import diffusers
+
+    if name == "euler":
+        return type(own).from_config(own.config)
+    return getattr(diffusers, SOLVERS[name])(**_flow(own))
+
+
+def _flow(own) -> dict:
+    """What makes a solver one of flows."""
+    return {
+        "num_train_timesteps": own.config.num_train_timesteps,
+        "prediction_type": "flow_prediction",
+        "use_flow_sigmas": True,
+        "flow_shift": own.config.shift,
+    }
 
 
 def save(model, folder: Path) -> None:
@@ -42,5 +67,7 @@ def call(model) -> str:
         "width": model.size,
     }
     without = "" if model.settings.t5_tokens else ", text_encoder_3=None, tokenizer_3=None"
-    words = ", ".join(f"{k}={v!r}" for k, v in how.items())
-    return CALL.format(half=model.half, without=without, prompt=model.prompt, how=words)
+    words = lambda given: ", ".join(f"{k}={v!r}" for k, v in given.items())
+    kind = SOLVERS.get(model.drawn_by)
+    solver = f"\npipe.scheduler = diffusers.{kind}({words(_flow(model.scheduler))})" if kind else ""
+    return CALL.format(half=model.half, without=without, sampler=solver, prompt=model.prompt, how=words(how))

@@ -50,7 +50,8 @@ class Method(protocols.Method):
         (g_r,), (remember,) = gradients.measure(model, batch, self._integrity)
         total = gradients.add(g_f, g_r)
         gradients.write(model, total)
-        return {"remember": remember, "forget": forget, **gradients.conflict(g_r, g_f, total)}
+        found = gradients.products(g_r, g_f)
+        return {"remember": remember, "forget": forget, **gradients.conflict(found, g_f, total)}
 
     def _preference(self, model, b) -> tuple[Tensor]:
         ask = (lambda m: m.unprompted()) if self.prompt == "empty" else (lambda m: m)

@@ -37,7 +37,7 @@ class Method(protocols.Method):
         batch = replace(batch, drawn=uniform.to(batch.eps))
         (g_r,), (remember,) = gradients.measure(model, batch, lambda m, b: (b.kept(m).mean(),))
         (g_f,), (forget,) = gradients.measure(model, batch, self._towards_noise)
-        _, c, square = gradients.products(g_r, g_f)
+        found = _, c, square = gradients.products(g_r, g_f)
         weight = max(self.eta - c / square, 0.0) if square else 0.0
         total = gradients.add(g_r, g_f, weight)
         gradients.write(model, total)
@@ -45,7 +45,7 @@ class Method(protocols.Method):
             "remember": remember,
             "forget": forget,
             "weight": weight,
-            **gradients.conflict(g_r, g_f, total),
+            **gradients.conflict(found, g_f, total),
         }
 
     @staticmethod

@@ -40,4 +40,5 @@ class Method(protocols.Method):
         pull = [-self.weight * g for g in g_f]
         total = gradients.add(g_r, pull)
         gradients.write(model, total)
-        return {"remember": remember, "forget": forget, **gradients.conflict(g_r, pull, total)}
+        found = gradients.products(g_r, pull)
+        return {"remember": remember, "forget": forget, **gradients.conflict(found, pull, total)}

@@ -51,7 +51,8 @@ class Method(protocols.Method):
         pull = [-g * (wanted / norm if norm > 1e-12 else 0.0) for g in g_a]
         total = gradients.add(g_x, pull)
         gradients.write(model, total)
-        return {"remember": keep, "forget": forget, **gradients.conflict(g_x, pull, total)}
+        found = gradients.products(g_x, pull)
+        return {"remember": keep, "forget": forget, **gradients.conflict(found, pull, total)}
 
     def _losses(self, model, b) -> tuple[Tensor, Tensor]:
         signal, noise = model.schedule(b.t)

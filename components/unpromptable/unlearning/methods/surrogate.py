@@ -59,9 +59,10 @@ class Method(protocols.Method):
         """Algorithm 1, lines 7-20: write gradients, return the mean losses."""
         (g_r,), (remember,) = gradients.measure(model, batch, self._remember)
         (g_f,), (forget,) = gradients.measure(model, batch, self._forget)
-        total = gradients.combine(g_r, g_f, self.projection)
+        found = gradients.products(g_r, g_f)
+        total = gradients.combine(g_r, g_f, self.projection, found)
         gradients.write(model, total)
-        return {"remember": remember, "forget": forget, **gradients.conflict(g_r, g_f, total)}
+        return {"remember": remember, "forget": forget, **gradients.conflict(found, g_f, total)}
 
     def _remember(self, model, b):
         base = b.reference if self.reads_reference else None
