@@ -8,7 +8,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 include images/base.env
 
-.PHONY: demo paper lint test test-slow bench ui compile lock images pin
+.PHONY: demo paper lint test test-slow bench bench-gpu ui compile lock images pin
 demo: $(VENV)/.installed
 	$(RUN) -m pipelines local pipelines/experiments/demo.yaml --out $(OUT)
 
@@ -28,7 +28,12 @@ test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow
 
 bench: $(VENV)/.installed # ratios into runs/bench.json and runs/bench.png; see tests/benchmarks
-	for file in $(filter-out %/paired.py %/memory.py,$(wildcard tests/benchmarks/*.py)) tests/benchmarks/paired.py; do $(RUN) $$file || exit 1; done
+	for file in $(filter-out %/paired.py %/networks.py %/memory.py,$(wildcard tests/benchmarks/*.py)) tests/benchmarks/paired.py; do $(RUN) $$file || exit 1; done
+
+bench-gpu: $(VENV)/.installed # the paper's architecture with random weights
+	for file in sampling unlearning; do $(RUN) tests/benchmarks/$$file.py --device cuda --network ddpm-256 || exit 1; done
+	$(RUN) tests/benchmarks/approximations.py --device cuda
+	$(RUN) tests/benchmarks/paired.py
 
 ui: $(VENV)/.installed
 	@echo "open http://127.0.0.1:5000, choose Model training (top left), then the experiment; stop with Ctrl-C"

@@ -127,6 +127,21 @@ def test_a_likelihood_is_finite_and_less_for_a_picture_that_the_network_does_not
     assert nats[0] == pytest.approx(exact + shrunk, rel=0.05) and nats[1] < nats[0]
 
 
+@pytest.mark.parametrize("sampler", ddpm.SAMPLERS)
+def test_a_model_whose_files_leave_the_spacing_out_draws_the_same_once_it_is_saved(sampler, tmp_path):
+    ddpm_small.pipeline().save_pretrained(tmp_path / "old", safe_serialization=True)
+    path = tmp_path / "old" / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in config.items() if k != "timestep_spacing"}))
+    before = ddpm.Model.load(tmp_path / "old")
+    before.save(tmp_path / "after")
+    drawn = [
+        chains.sample(m, Sampling(sampler, 3, 8, batch=8), 0, 8)[0]
+        for m in (before, ddpm.Model.load(tmp_path / "after"))
+    ]
+    np.testing.assert_array_equal(*drawn)
+
+
 def test_a_folder_with_the_ddim_scheduler_is_the_same_process_and_stays_one(tmp_path):
     from diffusers import DDIMPipeline, DDIMScheduler
 

@@ -66,6 +66,20 @@ def test_shards_do_not_change_images(tiny, sampler, count):
     assert [s for _, seeds in pieces for s in seeds] == list(range(100, 111))
 
 
+def test_bf16_draws_nearly_the_same_pictures_and_changes_nothing_after(tiny):
+    asked = {"sampler": "ddim", "steps": 5, "images": 8, "batch": 8}
+    exact, _ = chains.sample(tiny, Sampling(**asked), 0, 8)
+    half, _ = chains.sample(tiny, Sampling(**asked, precision="bf16"), 0, 8)
+    far = np.abs(half.astype(int) - exact)
+    assert 0 < far.max() and far.mean() < 1
+    np.testing.assert_array_equal(chains.sample(tiny, Sampling(**asked), 0, 8)[0], exact)
+
+
+def test_tf32_is_refused_where_there_is_no_gpu(tiny):
+    with pytest.raises(ValueError, match="sampling.precision is tf32, which GPUs have; choose no or bf16"):
+        chains.sample(tiny, Sampling("ddim", 2, 8, batch=8, precision="tf32"), 0, 8)
+
+
 def test_seeds_differ_from_each_other(tiny):
     images, _ = chains.sample(tiny, Sampling("ddpm", 3, 4, batch=4), 0, 4)
     assert len({i.tobytes() for i in images}) == 4

@@ -69,6 +69,9 @@ class Sampling:
     # level
     batch: Images = 64
     shards: Steps = 1  # files that the images of one model are drawn into; pods share them
+    # no: PyTorch's own, on a GPU TF32 for convolutions alone; tf32: for every product; bf16: the network in
+    # bfloat16. The injection test is always drawn as with `no`
+    precision: Literal["no", "tf32", "bf16"] = "no"
 
     @property
     def together(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -66,7 +68,7 @@ def chain(model, settings: Sampling, seeds: list[int], progress=None) -> np.ndar
     generators = [generator(s) for s in seeds]
     scheduler = model.sampler(settings.sampler)
     scheduler.set_timesteps(settings.steps)
-    with model.inference():
+    with model.inference(), precise(settings.precision, model.device):
         # flows start from plain noise
         x = draw(generators, model.noise_shape()).to(model.device) * getattr(
             scheduler, "init_noise_sigma", 1.0
@@ -78,11 +80,30 @@ def chain(model, settings: Sampling, seeds: list[int], progress=None) -> np.ndar
     return model.decode(x)
 
 
+@contextmanager
+def precise(precision: str, device: torch.device) -> Iterator[None]:
+    """Networks in this `sampling.precision` inside. Raises ValueError for TF32 where there is no GPU."""
+    if precision == "no":
+        yield
+    elif precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    elif device.type != "cuda":
+        raise ValueError("sampling.precision is tf32, which GPUs have; choose no or bf16, or take a GPU")
+    else:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+
 def step(model, scheduler, x: Tensor, t: int | float, generators: list[torch.Generator]) -> Tensor:
     """One call of the network and one of the scheduler; each image's chain noise comes from its own
     generator.
     """
-    output = model.denoise(x, torch.full((len(x),), t, device=x.device))
+    output = model.denoise(x, torch.full((len(x),), t, device=x.device)).float()
     drawn = {"generator": generators} if _draws(type(scheduler)) else {}
     return scheduler.step(output, t, x, **drawn).prev_sample
 

@@ -26,20 +26,21 @@ def _measured(model, batch, term: Callable) -> tuple[list[Gradient], list[float]
     """The same of this process's micro-batches alone."""
     parameters = model.trained()
     totals: list[Gradient] = []
-    values: list[float] = []
+    seen: list[tuple[float, list[Tensor]]] = []
     for share, part in batch.parts():
         losses = term(model, part)
+        seen.append((share, [loss.detach() for loss in losses]))
         for i, loss in enumerate(losses):
             grads = torch.autograd.grad(
                 loss * share, parameters, retain_graph=i + 1 < len(losses), allow_unused=True
             )
             grads = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, parameters)]
             if len(totals) <= i:
-                totals.append(grads), values.append(loss.item() * share)
+                totals.append(grads)
             else:
                 torch._foreach_add_(totals[i], grads)
-                values[i] += loss.item() * share
-    return totals, values
+    # read at the end: a GPU is waited for once, not at every micro-batch
+    return totals, [sum(share * losses[i].item() for share, losses in seen) for i in range(len(totals))]
 
 
 def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unpromptable import equations, protocols
-from unpromptable.models import checkpoints, hub, process, tensors
+from unpromptable.models import checkpoints, cores, hub, process, tensors
 from unpromptable.models.live import Live
 from unpromptable.planning.operations import BYTES, Operations
 
@@ -83,6 +83,10 @@ class Model(protocols.Model):
         """The network's output for x_t (B, C, H, W), t (B,)."""
         return self.network(x_t.contiguous(memory_format=torch.channels_last), t).sample
 
+    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The same for a sampler, which follows no gradients: a processor's cores share the batch out."""
+        return cores.shared(self.predict, x_t, t) if self.device.type == "cpu" else self.predict(x_t, t)
+
     def encode(self, images: np.ndarray) -> Tensor:
         """uint8 (N, H, W, 3) to model space (N, C, H, W) float32 in [-1, 1]; C is 3, or 1 where pictures are
         grey.
@@ -105,10 +109,15 @@ class Model(protocols.Model):
         return frozen
 
     def sampler(self, name: str):
-        """A fresh diffusers scheduler of this model's noise schedule, by a name of `SAMPLERS`."""
+        """A fresh diffusers scheduler of this model's noise schedule, by a name of `SAMPLERS`.
+
+        What the model's files leave out is the DDPM's default, also where the other kind's own is another:
+        a saved model's files leave nothing out, and must draw by the same timesteps.
+        """
         import diffusers
 
-        return getattr(diffusers, SAMPLERS[name]).from_config(self.scheduler.config)
+        said = {k: v for k, v in self.scheduler.config.items() if k != "_use_default_values"}
+        return getattr(diffusers, SAMPLERS[name]).from_config(said)
 
     def injection_schedule(self, t: int, stride: int = 1) -> tuple:
         """Scheduler and timesteps of the injection test, t and stride being the model's own.

@@ -32,7 +32,8 @@ class Method(protocols.Method):
         (g_f,), (forget,) = gradients.measure(model, batch, self._forget)
         total = gradients.add(g_r, g_f)
         gradients.write(model, total)
-        return {"remember": remember, "forget": forget, **gradients.conflict(g_r, g_f, total)}
+        found = gradients.products(g_r, g_f)
+        return {"remember": remember, "forget": forget, **gradients.conflict(found, g_f, total)}
 
     def _remember(self, model, b):
         return ((1 - self.weight) * b.kept(model).mean(),)
