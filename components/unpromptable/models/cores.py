@@ -45,8 +45,14 @@ def _alone(network: Callable[..., Tensor], inputs: tuple[Tensor, ...], half: tor
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Workers of one thread each; all others keep the number that they have."""
-    pool = ThreadPoolExecutor(threads, "core", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(threads, "core", initializer=_alone_from_now)
     together = Barrier(threads)  # at which each has started
     list(pool.map(lambda _: together.wait(), range(threads)))
     torch.set_num_threads(threads)
     return pool
+
+
+def _alone_from_now() -> None:
+    """One thread; PyTorch must be asked first, since it sets the number itself at its first use."""
+    torch.get_num_threads()
+    torch.set_num_threads(1)

@@ -17,7 +17,7 @@ from . import plan
 from .experiment import Cell, Experiment
 from .operations import Operations
 
-# TFLOP/s: between the TF32 peaks of an H100's PCIe (378) and SXM (495) cards, dense; convolutions take TF32 by
+# TFLOP/s: between the TF32 peaks of an H100's PCIe (378) and SXM (495) cards, which convolutions take by
 # default; in practice two to four times as long
 RATE = 400.0
 FILL = 8  # noise draws are denoised by so many (sampling.DRAWS)
