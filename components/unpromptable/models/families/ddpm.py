@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unpromptable import equations, protocols
 from unpromptable.models import checkpoints, cores, hub, process, tensors
+from unpromptable.models.lean import lean
 from unpromptable.models.live import Live
 from unpromptable.planning.operations import BYTES, Operations
 
@@ -36,7 +37,7 @@ class Model(protocols.Model):
 
     def __init__(self, network, scheduler, device: str | torch.device = "cpu"):
         # dropout off, as the released checkpoints train
-        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.network = lean(network.to(device, memory_format=torch.channels_last).eval())
         self.scheduler, self.device = scheduler, torch.device(device)
         self.abar = scheduler.alphas_cumprod.double().to(device)
         self.timesteps, self.prediction = len(self.abar), scheduler.config.prediction_type
