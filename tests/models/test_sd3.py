@@ -193,6 +193,19 @@ def test_pictures_of_another_size_are_refused(flag_model):
         flag_model.encode(np.zeros((1, 16, 16, 3), np.uint8))
 
 
+def test_a_picture_is_read_once_and_then_known_by_its_place(flag_model, monkeypatch):
+    from unpromptable import data
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    seen, sha256 = [], data.sha256
+    monkeypatch.setattr(data, "sha256", lambda image: (seen.append(image), sha256(image))[1])
+    first, again = (flag_model.encoded(images, np.array(which)) for which in ([2, 0, 2], [0, 2, 1]))
+    assert len(seen) == 3 and torch.equal(again[:2], first[[1, 0]])
+    assert torch.equal(torch.cat([first, again[2:]]), flag_model.encode(images[[2, 0, 2, 1]]))
+    other = images[::-1].copy()
+    assert torch.equal(flag_model.encoded(other, np.array([0]))[0], first[0]) and len(seen) == 8
+
+
 def test_a_folder_of_another_kind_and_a_gated_name_say_what_to_do(tmp_path, monkeypatch):
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError
