@@ -257,9 +257,8 @@ class Model(Protocol):
         return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def noise_of(self, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-        """The noise that an output at x_t implies; signal, noise: (B,), also between timesteps.
-
-        Raises ValueError for a family whose space is not that of pictures: it has no likelihood of them.
+        """The noise that an output at x_t implies; signal, noise: (B,), also between timesteps. Raises
+        ValueError for a family whose space is not that of pictures: it has no likelihood of them.
         """
         raise ValueError("likelihood: no `noise_of`, since its space is not that of pictures; leave it out")
 

@@ -51,6 +51,7 @@ SHARED = {
     "sampling.first_seed": (1, DRAWN, DRAWN),
     "sampling.batch": (16, DRAWN, TARGETS),
     "sampling.shards": (2, NOTHING, NOTHING),
+    "sampling.precision": ("bf16", DRAWN, TARGETS),
     "injection.t": (100, DRAWN, DRAWN),
     "injection.draws": (3, DRAWN, DRAWN),
     "injection.stride": (2, DRAWN, DRAWN),

@@ -95,7 +95,7 @@ class Stages:
         e, said = self.experiment, self._said["remember"]
         if e.remember.source == "real":
             return [said["screen"], said["leave_out"]]
-        drawn = [e.sampling.sampler, e.sampling.steps, e.sampling.together]
+        drawn = [e.sampling.sampler, e.sampling.steps, e.sampling.together, e.sampling.precision]
         return [said, e.prompt, self._model("sampling"), drawn]
 
     @cached_property
@@ -104,7 +104,7 @@ class Stages:
         changes none.
         """
         how = self.experiment.sampling
-        drawn = [how.sampler, how.steps, how.together, how.images, how.first_seed]
+        drawn = [how.sampler, how.steps, how.together, how.precision, how.images, how.first_seed]
         said = [drawn, self.experiment.prompt, self._model("sampling")]
         return self._of(["injection", "other_prompts"], ["unpromptable.sampling.chains"], self.forget, said)
 
