@@ -99,8 +99,9 @@ def test_with_the_charts_role_for_the_doctor_a_pod_is_tried_and_the_secrets_are_
 
 
 def test_gpus_behind_a_taint_count_only_when_it_is_tolerated(cluster, capsys):
-    assert doctor(cluster, capsys, "--gpus", "4", "--toleration", "nvidia.com/gpu=present:NoSchedule")[0] == 0
-    assert doctor(cluster, capsys, "--gpus", "4", "--toleration", "nvidia.com/gpu=absent:NoSchedule")[0] == 1
+    asked = ("--gpus", "4", "--memory", "16Gi", "--toleration")  # a process of some 2Gi for each
+    assert doctor(cluster, capsys, *asked, "nvidia.com/gpu=present:NoSchedule")[0] == 0
+    assert doctor(cluster, capsys, *asked, "nvidia.com/gpu=absent:NoSchedule")[0] == 1
 
 
 def test_no_cluster_at_all_is_said_at_once(tmp_path, monkeypatch, capsys):
@@ -115,5 +116,6 @@ def test_no_cluster_at_all_is_said_at_once(tmp_path, monkeypatch, capsys):
 
 def test_a_quota_that_is_only_used_up_for_now_is_said_and_does_not_stand_in_the_way(cluster, capsys):
     cluster.refusal = QUOTA.format("4")
-    code, text = doctor(cluster, capsys, "--gpus", "4", "--toleration", "nvidia.com/gpu", "--no-pod")
+    asked = ("--gpus", "4", "--memory", "16Gi", "--toleration", "nvidia.com/gpu", "--no-pod")
+    code, text = doctor(cluster, capsys, *asked)
     assert code == 0 and "exceeded quota: unpromptable-gpus" in text
