@@ -9,9 +9,9 @@ import sys
 
 from rich.console import Console
 
-from pipelines.cli import cluster, compiled, dry_run, hotfix, local, paint, paper, purge, size, train
+from pipelines.cli import cluster, compiled, dry_run, early, hotfix, local, paint, paper, purge, size, train
 
-COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix)
+COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix, early)
 POSITIONAL = ("experiment", "folder", "target", "request", "file")
 FILES = ("experiment", "target", "package", "mask", "request", "file", "key")
 PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real", "key")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from unpromptable.execution import plan_step, prepare_step, report_step, sample_step, score_step, unlearn_step
+from unpromptable.planning import spec as planned
 
 TEXT = """
 name: small
@@ -16,6 +17,17 @@ cells:
 - {name: Ours, editor: flip}
 - {name: Naive, method: naive, editor: flip}
 """
+
+
+def begin(store, text):
+    """Everything up to the cells' sampling; the cells' ids in the experiment's order."""
+    plan_step.plan(text, "", {}, str(store))
+    sample_step.sample(prepare_step.prepare(text, str(store)), str(store), 0, 1)
+    run = planned.read(store)
+    ids = [run.id(spec) for spec in run.cells]
+    for cell in ids:
+        unlearn_step.unlearn(cell, str(store), "")
+    return run, ids
 
 
 def run(store, text=TEXT):
@@ -35,7 +47,7 @@ def run(store, text=TEXT):
 def rows(store):
     """rows.json without times and identifiers of MLflow."""
     found = json.loads((store / "rows.json").read_text())
-    return [{k: v for k, v in row.items() if k not in ("seconds", "run_id")} for row in found]
+    return [{k: v for k, v in row.items() if k not in ("seconds", "took", "run_id")} for row in found]
 
 
 if __name__ == "__main__":

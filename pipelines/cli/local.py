@@ -96,7 +96,7 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     from unpromptable.storage import place
 
     rows = read_rows(out / "rows.json") if (out / "rows.json").is_file() else []
-    if any(r.done for r in rows):
+    if any(r.ended for r in rows):
         from pipelines.cli import result_table
 
         console.print(result_table.table(rows, planned.read(out).experiment.paper))
@@ -115,7 +115,7 @@ def _finish(out: Path, code: int, failed: list[dict], console: Console) -> int:
     if (out / "report.html").is_file():
         console.print(f"report   {short(out / 'report.html')}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"log      {short(out / 'log.txt')}", highlight=False, soft_wrap=True, markup=False)
-    broken = code != 0 or not rows or not all(r.done for r in rows)
+    broken = code != 0 or not rows or not all(r.ended for r in rows)
     if broken and not failed:
         tail = (out / "log.txt").read_text().splitlines()[-15:]
         print(

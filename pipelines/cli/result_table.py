@@ -23,6 +23,9 @@ def table(rows: Sequence[Row], paper: Sequence[dict[str, Any]]) -> Any:
     for name in ("Method", *(c.title for c in verdict.COLUMNS), "targets" if grouped else "n"):
         shown.add_column(name, justify="left" if name == "Method" else "right")
     for line in lines:
+        if line.ended and not line.done:
+            shown.add_row(escape(line.name), *_numbers(line)[:1], "[dim]not sampled[/]")
+            continue
         if not line.done:
             shown.add_row(escape(line.name), f"[red]failed[/] {escape(line.error or '')}")
             continue

@@ -52,6 +52,8 @@ SHARED = {
     "sampling.batch": (16, DRAWN, TARGETS),
     "sampling.shards": (2, NOTHING, NOTHING),
     "sampling.precision": ("bf16", DRAWN, TARGETS),
+    "sampling.when": ("forgets", NOTHING, NOTHING),  # whose images are drawn; they are the same
+    "sampling.stop": ("dominated", NOTHING, NOTHING),
     "injection.t": (100, DRAWN, DRAWN),
     "injection.draws": (3, DRAWN, DRAWN),
     "injection.stride": (2, DRAWN, DRAWN),
@@ -189,7 +191,8 @@ def moves(stages, cells, metrics=()):
     """What should have: these stages, those of cells in each of `cells`; metrics: all, or these alone."""
     shared = {"sweep", "pretrained", "data", "before"}
     names = [f"metric {m}" for m in metrics or plugins.names("metric")]
-    wanted = [w for s in stages for w in (names if s == "metric" else [s])]
+    judged = ["decision"] if not metrics or "sscd" in metrics else []
+    wanted = [w for s in stages for w in ([*names, *judged] if s == "metric" else [s])]
     return {w: {""} if w in shared else set(cells) for w in wanted}
 
 
@@ -254,7 +257,12 @@ def test_a_setting_of_a_cell_makes_its_own_results_anew_and_no_others(setting):
     other = with_value(cells[number], setting, value)
     assert other != cells[number]
     changed = (*cells[:number], other, *cells[number + 1 :])
-    assert anew(keys(experiment, cells), keys(experiment, changed)) == moves(stages, {number})
+    wanted = moves(stages, {number})
+    if setting in ("method", "editor"):  # it is now one line with the cell that is like it
+        wanted["decision"] |= {
+            i for i, s in enumerate(Plan(experiment, changed, Read()).run().cells) if s.mates
+        }
+    assert anew(keys(experiment, cells), keys(experiment, changed)) == wanted
 
 
 def another(kind, name, field):

@@ -31,8 +31,8 @@ def of(*stages, cells="AB"):
     return {f"{c} {s}" for c in cells for s in stages}
 
 
-ALL = ("samples", "row", *(f"metric {m}" for m in ("sscd", "lpips", "ssim", "fid_pre", "fid_real")))
-METRICS = ALL[2:]
+METRICS = tuple(f"metric {m}" for m in ("sscd", "lpips", "ssim", "fid_pre", "fid_real"))
+ALL = ("samples", "row", *METRICS, "decision")
 
 
 def test_a_training_that_ends_by_the_injection_test_depends_on_the_test():
@@ -82,7 +82,7 @@ MODULES = {
     "unlearning.methods.naive": of("unlearned", *ALL, cells="B"),
     "unlearning.methods.siss": set(),
     "scoring.metric_networks": {"before data", *MADE},
-    "scoring.evidence": of("row", *METRICS),
+    "scoring.evidence": of("row", *METRICS, "decision"),
     "scoring.metrics.lpips": of("row", "metric lpips"),
     "scoring.frechet": of("row", "metric fid_pre", "metric fid_real"),
     "scoring.measured": of("row"),

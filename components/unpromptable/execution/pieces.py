@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.spec import Shard
 
+from .crew import Crew
+
 
 class Piece(NamedTuple):
     """`count` entries from `first` on of one array of the artifact; of the injection test with its target."""
@@ -20,20 +22,34 @@ class Piece(NamedTuple):
 
 def of_shard(e: Experiment, shard: Shard, targets: tuple[str, ...]) -> list[Piece]:
     """All of a shard: its share of the targets denoised (Fig. 6), its images, and those of other prompts."""
-    from unpromptable.sampling import chains
-
-    tested = [
-        Piece(f"injected/{target}", start, min(chains.DRAWS, e.injection.draws - start), target)
-        for target in targets
-        for start in range(0, e.injection.draws, chains.DRAWS)
-    ]
     size, end = e.sampling.together, shard.first + shard.count
     drawn = [
         Piece(array, start, min(size, end - start))
         for array in (("samples", "others") if e.other_prompts else ("samples",))
         for start in range(shard.first, end, size)
     ]
-    return tested + drawn
+    return of_targets(e, targets) + drawn
+
+
+def of_targets(e: Experiment, targets: tuple[str, ...]) -> list[Piece]:
+    """The injection test of these targets."""
+    from unpromptable.sampling import chains
+
+    return [
+        Piece(f"injected/{target}", start, min(chains.DRAWS, e.injection.draws - start), target)
+        for target in targets
+        for start in range(0, e.injection.draws, chains.DRAWS)
+    ]
+
+
+def together(
+    crew: Crew, asked: list[Piece], forget: dict[str, Any], title: str, bar: Callable[[int, int, str], None]
+) -> dict[str, Any]:
+    """The arrays of an artifact as lists of pieces, drawn by a crew. forget: each target, (H, W, 3)."""
+    calls = [(piece, forget.get(piece.target)) for piece in asked]
+    drawn = crew.answers(calls, shown(asked, title, bar))
+    names = sorted(dict.fromkeys(piece.array for piece in asked), key=lambda name: name != "samples")
+    return {n: [images for piece, images in zip(asked, drawn) if piece.array == n] for n in names}
 
 
 def draw(model: Any, e: Experiment, piece: Piece, image: Any, tell: Callable[[int, int], None]) -> Any:

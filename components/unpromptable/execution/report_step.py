@@ -55,7 +55,7 @@ def stop_cell(cell: str, store: str) -> None:
     """End a cell's last step as failed where the cell has no result. Raises RuntimeError with its reason."""
     folder = cell.rpartition("/")[2]
     for row in rows.collect(store, folder):
-        if not row.done:
+        if not row.ended:
             raise RuntimeError(f"cell {row.name}: {row.error}")
 
 
@@ -68,7 +68,7 @@ def verdict(found: list[Row], state: str | None) -> str:
     """
     if any(r.status == "waiting" for r in found):
         return "RUNNING"
-    open_cells = [r.error for r in found if not r.done]
+    open_cells = [r.error for r in found if not r.ended]
     if found and not open_cells:
         return "SUCCEEDED"
     return "TERMINATED" if state in STOPPED and found and set(open_cells) == {rows.UNFINISHED} else "FAILED"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from unpromptable.models import device
 from unpromptable.planning import spec as planned
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.spec import Run, Shard, Spec
+from unpromptable.reporting import stopped
 from unpromptable.storage import files, once, place, progress
 from unpromptable.storage.place import Output
 
-from . import pieces
+from . import injecting, looking, pieces
 from .crew import Crew, Member
 from .opened import opened
 from .warm_client import warmed
@@ -28,17 +30,38 @@ def sample(cell: str, store: str, pod: int, pods: int) -> None:
     """
     run, spec = planned.one(store, cell)
     with Crew(_drawer, (cell, store)) as crew:
-        for shard in run.shards[pod::pods]:
-            if not _output(spec, store, shard).finished() and _gathered(spec, store).finished():
-                progress.event(store, spec.name, _output(spec, store, shard).step, "skipped", "")
-                continue  # drawn into other shards before
-            with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
-                draw = lambda path, bar, shard=shard: _draw(path, run, spec, shard, store, bar, crew)
-                once.guarded(_output(spec, store, shard), draw)
+        found = injecting.decide(run, spec, store, crew)
+        if found and found.draw:
+            _images(run, spec, store, (pod, pods), crew)
+    for mate in found.also if found else ():
+        with Crew(_drawer, (mate, store)) as crew:
+            _images(run, planned.one(store, mate)[1], store, (pod, pods), crew)
     if spec.cell is None:
         once.stop(store)
         if all(_output(spec, store, shard).finished() for shard in run.shards):
             gather(run, spec, store)
+
+
+def _images(run: Run, spec: Spec, store: str, share: tuple[int, int], crew: Crew) -> None:
+    """Draw a pod's share of a model's images; those of a cell that may stop are drawn in turn, by one pod."""
+    pod, pods = share
+    draw = lambda shard: _shard(run, spec, store, shard, crew)
+    if not stopped.may(run.experiment, spec):
+        for shard in run.shards[pod::pods]:
+            draw(shard)
+    elif pod == 0:
+        looking.in_turn(run, spec, store, draw)
+
+
+def _shard(run: Run, spec: Spec, store: str, shard: Shard, crew: Crew) -> Output:
+    """Draw one shard where it is not there yet."""
+    output = _output(spec, store, shard)
+    if not output.finished() and _gathered(run, spec, store).finished():
+        progress.event(store, spec.name, output.step, "skipped", "")
+        return output  # drawn into other shards before
+    with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
+        once.guarded(output, lambda path, bar: _draw(path, run, spec, shard, store, bar, crew))
+    return output
 
 
 def gathered(spec: Spec) -> str:
@@ -46,8 +69,9 @@ def gathered(spec: Spec) -> str:
     return "after.safetensors" if spec.cell else "before.safetensors"
 
 
-def _gathered(spec: Spec, store: str) -> Output:
-    return spec.output(store, "gather", gathered(spec), "samples")
+def _gathered(run: Run, spec: Spec, store: str) -> Output:
+    """All of a model's images, or those until it stopped."""
+    return stopped.seen(run.experiment, spec, store).output(store, "gather", gathered(spec), "samples")
 
 
 def _output(spec: Spec, store: str, shard: Shard) -> Output:
@@ -63,18 +87,15 @@ def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Calla
     arrays, manifest = data.load(shared.fetched("data.safetensors"), "forget")
     forget = dict(zip(manifest["forget_names"], arrays["forget"]))
     # sorted, since the identity knows no order: each target falls to the same shard whatever cell names it
-    asked = pieces.of_shard(e, shard, tuple(sorted(spec.targets))[shard.shard :: shard.shards])
+    own = tuple(sorted(spec.targets))[shard.shard :: shard.shards]
+    kept = injecting.drawn(spec, store, own)
+    asked = pieces.of_shard(e, shard, () if kept else own)
     crew.start()
     began = time.monotonic()
-    show = pieces.shown(asked, f"{shard.count} images", bar)
-    drawn = crew.answers([(piece, forget.get(piece.target)) for piece in asked], show)
-    joined = {
-        name: [images for piece, images in zip(asked, drawn) if piece.array == name]
-        for name in dict.fromkeys(["samples", *(piece.array for piece in asked)])
-    }
+    joined = pieces.together(crew, asked, forget, f"{shard.count} images", bar)
     first = e.sampling.first_seed + shard.first
     seeds = list(range(first, first + shard.count))
-    data.save(path, joined, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
+    data.save(path, {**joined, **kept}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
 
 
 def _weights(spec: Spec, store: str) -> Path:
@@ -91,22 +112,25 @@ def _drawer(member: Member, cell: str, store: str) -> Callable:
 
 def gather(run: Run, spec: Spec, store: str) -> Path:
     """Shards of one model to one artifact, in the order of their seeds; refuses gaps. Returns its path."""
-    output = _gathered(spec, store)
+    found = stopped.read(run.experiment, spec, store)
+    count = found.images if found else run.experiment.sampling.images
+    output = _gathered(run, spec, store)
     with files.locked(output.path.with_name(f"{output.name}.lock")):
         if not output.finished():
-            shards = [_output(spec, store, shard).path for shard in run.shards]
-            once.guarded(output, lambda path, bar: _join(path, shards, run.experiment))
+            shards = [_output(spec, store, shard).path for shard in run.shards if shard.first < count]
+            draws = lambda: injecting.drawn(spec, store, spec.targets) if found else {}
+            once.guarded(output, lambda path, bar: _join(path, shards, run.experiment, count, draws()))
     return output.path
 
 
-def _join(path: Path, shards: list[Path], experiment: Experiment) -> None:
+def _join(path: Path, shards: list[Path], experiment: Experiment, count: int, draws: dict[str, Any]) -> None:
     from unpromptable import data
 
     parts = sorted((data.load(files.fetch(p)) for p in shards), key=lambda s: s[1]["seeds"][0])
     seeds = [i for _, m in parts for i in m["seeds"]]
-    wanted = experiment.sampling
-    missing = sorted(set(range(wanted.first_seed, wanted.first_seed + wanted.images)) - set(seeds))
-    if missing or len(seeds) != wanted.images:
+    first = experiment.sampling.first_seed
+    missing = sorted(set(range(first, first + count)) - set(seeds))
+    if missing or len(seeds) != count:
         raise ValueError(
             f"{path.stem}: seed {missing[0] if missing else seeds[0]} is"
             f" {'missing' if missing else 'drawn twice'}; remove the shards in {path.parent} and run again"
@@ -114,5 +138,6 @@ def _join(path: Path, shards: list[Path], experiment: Experiment) -> None:
     drawn = [k for k in ("samples", "others") if k in parts[0][0]]
     joined = {k: [a[k] for a, _ in parts] for k in drawn}
     extra = {k: v for arrays, _ in parts for k, v in arrays.items() if k not in drawn}
+    extra |= draws  # of a cell that stopped: some would be in shards that it never drew
     seconds = sum(m["seconds"] for _, m in parts)
     data.save(path, {**joined, **extra}, {"seeds": seeds, "seconds": seconds})

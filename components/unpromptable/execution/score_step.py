@@ -11,11 +11,11 @@ from unpromptable.planning import spec as planned
 from unpromptable.planning.code import whole
 from unpromptable.planning.experiment import to_json
 from unpromptable.planning.spec import Run, Spec
-from unpromptable.reporting import rows
+from unpromptable.reporting import rows, stopped
 from unpromptable.reporting.row import Row
 from unpromptable.storage import files, fingerprints, once, place, records
 
-from . import report_step, sample_step
+from . import injecting, report_step, sample_step
 from .opened import opened
 from .warm_client import warmed
 
@@ -25,14 +25,24 @@ from .warm_client import warmed
 def score(cell: str, store: str, summary_to: str = "", page_to: str = "") -> dict[str, float]:
     """The numbers of a cell, by name; what the Kubeflow UI shows of it goes to the two files."""
     run, spec = planned.one(store, cell)
+    decided = injecting.decided(run, spec, store)
+    also = [planned.one(store, mate)[1] for mate in decided.also] if decided else []
+    for one in [*([spec] if decided is None or decided.draw else []), *also]:
+        _scored(run, one, store)
+    found = rows.of(run.experiment, spec, store)
+    _pages(found, spec, store, summary_to, page_to)
+    return found.means()
+
+
+def _scored(run: Run, spec: Spec, store: str) -> None:
+    """A cell's row and its page, of the images that were drawn."""
     before, after = (sample_step.gather(run, one, store) for one in (run.shared, spec))
+    spec = stopped.seen(run.experiment, spec, store)
     output = spec.output(store, "score", "row.json", "row")
     once.guarded(output, lambda path, bar: _row(path, run, spec, store, before, after))
     found = rows.of(run.experiment, spec, store)
     if found.done and not files.finished(spec.place(store).path("page.html"), _page_key(run, found)):
         report_step.page(run.experiment, found, store, _page_key(run, found))
-    _pages(found, spec, store, summary_to, page_to)
-    return found.means()
 
 
 def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path) -> None:
@@ -54,8 +64,9 @@ def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path
 
 
 def _page_key(run: Run, row: Row) -> str:
-    """The identity of a cell's page: all that it says, and the code that says it."""
-    return fingerprints.digest([row.to_json(), to_json(run.experiment), whole()])
+    """The identity of a cell's page: all that it says but times, and the code that says it."""
+    said = {k: v for k, v in row.to_json().items() if k != "took"}
+    return fingerprints.digest([said, to_json(run.experiment), whole()])
 
 
 def _pages(found: Row, spec: Spec, store: str, summary_to: str, page_to: str) -> None:

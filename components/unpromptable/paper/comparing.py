@@ -52,7 +52,7 @@ class Result:
 def of_line(line: Line) -> Result:
     """A line of a run."""
     found = {k: e for k, e in line.metrics.items() if e is not None}
-    return Result(line.name, found, line.done, line.each)
+    return Result(line.name, found, line.ended, line.each)
 
 
 def of_theory(rows: Sequence[dict[str, Any]]) -> list[Result]:

@@ -41,7 +41,7 @@ def _run(store: Path, planned: str, found: str) -> dict[str, Any]:
     """
     experiment, name = Run.from_text(planned, where=str(store)).experiment, store.name
     rows = parse_rows(found.encode(), str(store / "rows.json"))
-    state = "SUCCEEDED" if all(r.done for r in rows) else "FAILED"
+    state = "SUCCEEDED" if all(r.ended for r in rows) else "FAILED"
     return {
         "name": name,
         "title": experiment.title or name,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from unpromptable import equations
 
-from . import plan
+from . import plan, plugins
 from .experiment import Cell, Experiment
 from .operations import Operations
 
@@ -75,7 +76,13 @@ def network(experiment: Experiment) -> Operations | None:
     if known:
         return known.get(pixels(experiment) or max(known))
     folder = Path(source.source)
-    return experiment.family.operations(folder) if folder.is_dir() else None
+    return _counted(source.name, folder) if folder.is_dir() else None
+
+
+@cache
+def _counted(family: str, folder: Path) -> Operations | None:
+    """The operations of the model in a folder, counted once in a process."""
+    return plugins.make("model", family).operations(folder)
 
 
 def pixels(experiment: Experiment) -> int:
@@ -96,12 +103,20 @@ def steps(resolved: plan.Plan) -> Iterator[Step]:
             f"{drawn:,} remember images of {s.steps} {s.sampler} steps",
             drawn * (base.guidance * s.steps * base.forward + base.decode) if base else None,
         )
-    yield from _sample(experiment, base, "", resolved.targets())
+    yield from of(experiment, None, resolved.targets())
     yield _features(experiment, networks)
     for cell in resolved.cells:
+        yield from of(experiment, cell, cell.forget)
+
+
+def of(experiment: Experiment, cell: Cell | None, targets: tuple[str, ...]) -> Iterator[Step]:
+    """The steps of one cell; of what all cells share, its images alone."""
+    base, networks = network(experiment), METRIC_NETWORKS.get(experiment.networks.name)
+    if cell is not None:
         yield _edit(cell, base)
         yield _unlearn(cell, base)
-        yield from _sample(experiment, base, cell.name, cell.forget)
+    yield from _sample(experiment, base, cell.name if cell else "", targets)
+    if cell is not None:
         yield _score(experiment, cell, networks)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from . import layers, merging, pinned, reading, stages
-from .experiment import Cell, Experiment, read_cell, read_experiment
+from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
 from .laid import Laid
 from .reading import shown
 from .settings import shards
@@ -50,10 +51,11 @@ class Plan:
         plain = lambda c: alike[c.slug] == 1 and c.slug not in named
         slugs = [c.slug if plain(c) else f"{c.slug}-{c.digest}" for c in self.cells]
         pieces = shards(self.experiment.sampling, images_per_shard)
+        specs = tuple(map(self._spec, self.cells, slugs))
         return Run(
             self.experiment,
             shared_spec(self.targets(), self._shared_keys()),
-            tuple(map(self._spec, self.cells, slugs)),
+            self._in_lines(specs),
             tuple(Shard(**piece) for piece in pieces),
             self.key,
         )
@@ -61,6 +63,15 @@ class Plan:
     def _shared_keys(self) -> dict[str, str]:
         made = self.stages
         return {"pretrained": made.pretrained, "data": made.data, "samples": made.before}
+
+    def _in_lines(self, specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        """The specs with their mates, and the key of what all of a line decide together."""
+        lines: dict[str, list[Spec]] = {}
+        for spec in specs:
+            lines.setdefault(_line(spec), []).append(spec)
+        keys = {k: self.stages.decision([s.cell for s in line if s.cell]) for k, line in lines.items()}
+        mates = lambda s: tuple(m.folder for m in lines[_line(s)] if m is not s)
+        return tuple(replace(s, mates=mates(s), keys={**s.keys, "decision": keys[_line(s)]}) for s in specs)
 
     def _spec(self, cell: Cell, slug: str) -> Spec:
         made = self.stages
@@ -72,6 +83,14 @@ class Plan:
             **{f"metric {m.name}": made.metric(cell, m) for m in self.experiment.metrics},
         }
         return Spec(cell.name, f"cells/{slug}-{keys['unlearned'][:8]}", cell.forget, keys, cell)
+
+
+def _line(spec: Spec) -> str:
+    """What the cells of one line of a table have in common: all but name and targets."""
+    said = to_json(spec.cell)
+    return json.dumps(
+        {k: v for k, v in said.items() if k not in ("name", "forget")}, sort_keys=True, default=str
+    )
 
 
 def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None, inputs: bool = True) -> Plan:
@@ -87,6 +106,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     cells = tuple(read_cell(row) for row in rows)
     _check_names(cells)
     _check_others(experiment, cells)
+    _check_stop(experiment)
     if inputs:
         pinned.check(experiment.networks)
         _check_model(experiment)
@@ -181,6 +201,14 @@ def _check_model(experiment: Experiment) -> None:
     folder = stages.base_folder(experiment)
     if folder.is_dir():
         experiment.family.check(folder, experiment)
+
+
+def _check_stop(experiment: Experiment) -> None:
+    s = experiment.sampling
+    if s.stop != "none" and s.when == "always":
+        raise ValueError(
+            f"sampling.stop is {s.stop}, which compares cells that forget; set sampling.when=forgets"
+        )
 
 
 def _check_others(experiment: Experiment, cells: tuple[Cell, ...]) -> None:

@@ -72,6 +72,12 @@ class Sampling:
     # no: PyTorch's own, on a GPU TF32 for convolutions alone; tf32: for every product; bf16: the network in
     # bfloat16. The injection test is always drawn as with `no`
     precision: Literal["no", "tf32", "bf16"] = "no"
+    # whose images are drawn: every cell's, or those of cells that the injection test, made first, calls
+    # forgotten
+    when: Literal["always", "forgets"] = "always"
+    # dominated: a cell that forgets stops at the prefix of its images at which another is sure to be better;
+    # not one of several targets that make one line
+    stop: Literal["none", "dominated"] = "none"
 
     @property
     def together(self) -> int:
@@ -92,6 +98,15 @@ class Sampling:
             )
 
 
+PARTS = (16, 8, 4, 2, 1)  # a prefix is the images divided by one of these, in whole batches
+
+
+def prefixes(settings: Sampling) -> list[int]:
+    """Rising numbers of images at which a cell may stop, the last of them all."""
+    whole = lambda part: -(-settings.images // (part * settings.batch)) * settings.batch
+    return sorted({min(settings.images, whole(part)) for part in PARTS})
+
+
 def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int]]:
     """How the images of one model are shared out: first and count per shard, its number and that of all
     shards.
@@ -108,6 +123,9 @@ def shards(settings: Sampling, images_per_shard: int = 0) -> list[dict[str, int]
         )
     number = -(-settings.images // images_per_shard) if images_per_shard else settings.shards
     edges = [settings.images * i // number for i in range(number + 1)]
+    if settings.stop != "none":  # in whole batches, since each is filled up
+        edges = [min(settings.images, -(-e // settings.batch) * settings.batch) for e in edges]
+        edges, number = sorted({*edges, *prefixes(settings)}), len({*edges, *prefixes(settings)}) - 1
     return [
         {"first": a, "count": b - a, "shard": i, "shards": number}
         for i, (a, b) in enumerate(zip(edges, edges[1:]))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unpromptable.storage import files, records
+from unpromptable.storage import files, fingerprints, records
 from unpromptable.storage.place import SHARED, Output, Place
 
 from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
@@ -46,6 +46,7 @@ class Spec:
     keys: dict[str, str]  # the identity of each thing that is made here, by its stage
     cell: Cell | None = None
     run_id: str | None = None  # of its MLflow run
+    mates: tuple[str, ...] = ()  # folders of the cells that make one line of a table with it
 
     @property
     def slug(self) -> str:
@@ -64,6 +65,12 @@ class Spec:
     def output(self, store: str | Path, step: str, name: str, stage: str) -> Output:
         """The file or folder `name`, which `step` makes from what the stage depends on."""
         return Output(self.place(store), step, name, self.keys[stage])
+
+    def cut(self, images: int) -> Spec:
+        """The same of its first images alone: what is made and measured of them has identities of its own."""
+        own = lambda k: k in ("samples", "row") or k.startswith("metric ") and k != "metric sscd"
+        keys = {k: fingerprints.digest([v, images]) if own(k) else v for k, v in self.keys.items()}
+        return replace(self, keys=keys)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

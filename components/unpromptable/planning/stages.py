@@ -6,7 +6,7 @@ needs nothing (see `code`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, wraps
 from importlib import resources
@@ -163,6 +163,11 @@ class Stages:
         given, only = self.experiment.family_settings(), self.experiment.family.only
         said = asdict(given) if given is not None else {}
         return {k: v for k, v in said.items() if only.get(k, "") == step}
+
+    def decision(self, line: Sequence[Cell]) -> str:
+        """Whether a cell's images are drawn, by the injection test of all cells of its line of a table."""
+        (sscd,) = [m for m in self.experiment.metrics if m.name == "sscd"]
+        return fingerprints.digest(sorted(self.metric(cell, sscd) for cell in line))
 
     @cached_property
     def _said(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def history(store: Path, row: Row) -> list[dict[str, Any]]:
 def forgetting_plot(folder: Path, rows: Sequence[Row]) -> Path:
     """SSCD of every line with its interval and the 0.4 line, the ceiling as a hollow mark."""
     plt = pyplot()
-    done = finished(rows)
+    done = [r for r in rows if r.ended]
     figure, axis = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(done)), dpi=150)
     for y, row in enumerate(reversed(done)):
         value = row.value("sscd")

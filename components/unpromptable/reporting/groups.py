@@ -14,6 +14,7 @@ import numpy as np
 
 from unpromptable.scoring.estimates import Estimate, students
 
+from . import took, unsampled
 from .row import Line, Row
 
 
@@ -47,10 +48,11 @@ def short(names: list[str]) -> list[str]:
 
 def _line(members: list[Row], paper: dict[str, dict[str, Any]]) -> Line:
     done = [m for m in members if m.done]
-    first = (done or members)[0]
+    first = (done or [m for m in members if m.ended] or members)[0]
     told = {f.name: getattr(first, f.name) for f in fields(Row)}
     if len(members) > 1:
         told |= _together(first, members, done)
+        told |= _left_out(members, told)
     return Line(
         **told,
         members=tuple(m.name for m in members),
@@ -76,7 +78,22 @@ def _together(first: Row, members: list[Row], done: list[Row]) -> dict[str, Any]
         },
         "surrogates": tuple(s for m in done for s in m.surrogates),
         "metrics": {**first.metrics, **values},
+        "took": took.together([m.took for m in members]),
     }
+
+
+def _left_out(members: list[Row], told: dict[str, Any]) -> dict[str, Any]:
+    """What a line has instead where some of its rows were not sampled: SSCD alone, over all judged."""
+    judged = [m for m in members if m.ended]
+    left = [m for m in judged if not m.done]
+    if not left:
+        return {}
+    shared = {k for m in left for k in m.means()}
+    values = {k: _over([m.value(k).mean for m in judged]) for k in shared if _in_all(judged, k)}
+    error = unsampled.reason([m.value("sscd").mean for m in judged])
+    metrics = {k: values.get(k) for k in told["metrics"]}
+    none: dict[str, Any] = {"labels": {}, "surrogates": (), "seconds": {}, "inputs": {}}
+    return {**none, "status": unsampled.STATUS, "error": error, "metrics": metrics}
 
 
 def _name(first: Row, members: list[Row]) -> str:

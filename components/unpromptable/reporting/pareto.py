@@ -25,7 +25,9 @@ def front(rows: Sequence[Row], key: str, sign: int) -> list[str]:
     better), by rising SSCD.
     """
     best, kept = None, []
-    for row in sorted(rows, key=lambda r: (r.value("sscd").mean, -sign * r.value(key).mean)):
+    for row in sorted(
+        (r for r in rows if not r.stopped), key=lambda r: (r.value("sscd").mean, -sign * r.value(key).mean)
+    ):
         if best is None or sign * row.value(key).mean > best:
             best = sign * row.value(key).mean
             kept.append(row.name)

@@ -40,6 +40,19 @@ class Surrogate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Took:
+    """What a step took, over all attempts at it."""
+
+    seconds: float
+    gpu_seconds: float  # devices times seconds; 0 without CUDA
+    memory: int  # bytes: most of a process's resident memory
+    gpu_memory: int  # bytes: most that was held of a device
+    again: int  # attempts that were broken off, or whose output was lost
+    images_per_second: float | None  # None of a step that counts no images
+    share: float | None  # of the time that its operations need at cost.RATE; None where they are not known
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One cell: what it is, and its numbers or what failed. In JSON a metric is a key of the row itself."""
 
@@ -52,7 +65,7 @@ class Row:
     networks: str  # the metric networks
     settings: dict[str, Any]  # by dotted key
     run_id: str | None  # in MLflow
-    status: str  # done | failed | waiting for another run of the sweep
+    status: str  # done | unsampled, as it does not forget | failed | waiting for another run of the sweep
     error: str | None
     metrics: dict[str, Estimate | None]  # None where there is no result
     again: tuple[str, ...] = ()  # attempts that the machine failed
@@ -60,11 +73,18 @@ class Row:
     surrogates: tuple[Surrogate, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     inputs: dict[str, str] = field(default_factory=dict)  # SHA-256 by what was read
+    stopped: str = ""  # at how many images it stopped drawing, and for which other cell
+    took: dict[str, Took] = field(default_factory=dict)  # by step; it differs from run to run
 
     @property
     def done(self) -> bool:
         """Whether the row holds numbers."""
         return self.status == "done"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the cell came to its end: it has numbers, or was judged and not sampled."""
+        return self.status in ("done", "unsampled")
 
     def value(self, metric: str) -> Estimate:
         """A metric of a finished row. Raises KeyError where the row has none of that name."""
@@ -98,6 +118,7 @@ class Row:
             where = f"row {shown(told['name'])}"
             raise ValueError(f"{said(error, cls, where)}; run the report again") from error
         given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
+        given["took"] = {k: Took(**v) for k, v in told.get("took", {}).items()}
         given["surrogates"] = tuple(Surrogate(**s) for s in told.get("surrogates", ()))
         return cls(**given, metrics={k: v and Estimate(**v) for k, v in metrics.items()})
 
@@ -114,6 +135,8 @@ class Row:
             **({"again": list(self.again)} if self.again else {}),
             **{k: None if e is None else asdict(e) for k, e in self.metrics.items()},
             **(measured if self.done else {}),
+            **({"stopped": self.stopped} if self.stopped else {}),
+            **({"took": {k: asdict(t) for k, t in self.took.items()}} if self.took else {}),
         }
 
 

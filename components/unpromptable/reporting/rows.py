@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from unpromptable.planning.experiment import Experiment, to_json
 from unpromptable.planning.spec import Run, Spec
 from unpromptable.storage import attempts, once, records
 
+from . import stopped, took, unsampled
 from .row import Row
 
 UNFINISHED = "did not finish"  # the error of a cell that neither ended nor failed
@@ -57,9 +59,18 @@ def of(experiment: Experiment, spec: Spec, store: str) -> Row:
 
     A group may be renamed without measuring anew.
     """
+    found = stopped.read(experiment, spec, store)
+    judged_by = spec.cut(found.images) if found else spec
+    told = stopped.words(found, experiment) if found else ""
+    row = _row(experiment, judged_by, store)
+    return replace(row, stopped=told, took=took.of(experiment, spec, store, judged_by))
+
+
+def _row(experiment: Experiment, spec: Spec, store: str) -> Row:
     output = spec.output(store, "score", "row.json", "row")
     if not output.finished():
-        return failed(experiment, spec, store)
+        left = experiment.sampling.when == "forgets" and unsampled.decision(spec, store)
+        return failed(experiment, spec, store) if not left or left.draw else judged(experiment, spec, store)
     row, told = records.read(output.path), head(experiment, spec)
     return Row.from_json({**row, **told, "run_id": told["run_id"] or row.get("run_id")})
 
@@ -83,6 +94,20 @@ def failed(experiment: Experiment, spec: Spec, store: str) -> Row:
         error=f"{error['step']}: {error['error']}".strip(": "),
         again=tuple(_again(spec, store)),
         metrics={m.name: None for m in experiment.metrics},
+    )
+
+
+def judged(experiment: Experiment, spec: Spec, store: str) -> Row:
+    """The row of a cell whose injection test was judged, and that was not sampled."""
+    found = unsampled.judged(spec, store)
+    if found is None:  # its numbers were lost since: they are measured again by the next run
+        return failed(experiment, spec, store)
+    return Row(
+        **head(experiment, spec),
+        status=unsampled.STATUS,
+        error=unsampled.reason([found["sscd"].mean]),
+        again=tuple(_again(spec, store)),
+        metrics={**{m.name: None for m in experiment.metrics}, **found},
     )
 
 

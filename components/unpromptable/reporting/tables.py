@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unpromptable.scoring.estimates import Estimate
-from unpromptable.scoring.verdict import COLUMNS, THRESHOLD, best, forgets
+from unpromptable.scoring.verdict import COLUMNS, FRECHET, THRESHOLD, best, forgets
 
 from .row import Line, Row
 
@@ -31,27 +31,34 @@ def show(value: Estimate | None) -> str:
 
 
 def cells(row: Row, rows: Sequence[Row]) -> list[Cell]:
-    """One finished row's columns, judged among `rows`."""
+    """One row's columns, judged among `rows`; of one that was not sampled, SSCD alone."""
     return [
         Cell(
-            show(row.metrics[c.metric]),
+            _text(row, c.metric),
             best(rows, c.metric) == row.name,
             ("✓" if forgets(row) else "✗") if c.metric == "sscd" else "",
         )
-        for c in COLUMNS
+        for c in (COLUMNS if row.done else COLUMNS[:1])
     ]
+
+
+def _text(row: Row, metric: str) -> str:
+    """A number, with its images where they are fewer than others'."""
+    value = row.metrics.get(metric)
+    few = value is not None and row.stopped and metric in FRECHET
+    return f"{show(value)} (n = {value.n})" if few and value else show(value)
 
 
 def verdict(lines: Sequence[Line]) -> str:
     """The result in a few sentences."""
-    done, able = [r for r in lines if r.done], [r for r in lines if forgets(r)]
+    ended, able = [r for r in lines if r.ended], [r for r in lines if forgets(r)]
     several = any(len(r.members) > 1 for r in lines)
     target, it = ("the targets", "them") if several else ("the target", "it")
-    if not done:
+    if not ended:
         return "No cell finished, so there is nothing to compare."
     sure = [r.name for r in able if _whole(r)]
     close = [r.name for r in able if not _whole(r)]
-    kept = [r.name for r in done if not forgets(r)]
+    kept = [r.name for r in ended if not forgets(r)]
     words = [f"No method forgot {target} beyond doubt."]
     if sure:
         words = [f"{_list(sure)} forgot {target}: the similarity's whole interval lies below 0.4."]
@@ -61,7 +68,7 @@ def verdict(lines: Sequence[Line]) -> str:
         words += [f"{_list(kept)} did not forget {it}."]
     if len(able) > 1:
         words += [_winners(able)]
-    ceiling = done[0].metrics.get("sscd_ceiling")
+    ceiling = ended[0].metrics.get("sscd_ceiling")
     if ceiling:
         words += [f"Before unlearning {target} came back with similarity {ceiling.mean:.2f}."]
     return " ".join(words)

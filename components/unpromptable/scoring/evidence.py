@@ -167,13 +167,15 @@ def load(
     arrays, manifest = data.load(artifacts.data)
     (before, drawn), (after, drawn_after) = data.load(artifacts.before), data.load(artifacts.after)
     painted, _ = data.load(artifacts.surrogates)
-    if drawn["seeds"] != drawn_after["seeds"]:
+    number = len(drawn_after["seeds"])  # of a cell that stopped drawing, fewer than before
+    if drawn["seeds"][:number] != drawn_after["seeds"]:
         raise ValueError(
             "before and after were drawn from other seeds; remove the cell's after.safetensors and run again"
         )
+    first = lambda a: a if number == len(drawn["seeds"]) else data.Rows(a, np.arange(number))
     injected = [{t: made[f"injected/{t}"] for t in cell.forget} for made in (before, after)]
     return Evidence(
-        before["samples"],
+        first(before["samples"]),
         after["samples"],
         arrays["real"],
         *injected,
@@ -186,9 +188,9 @@ def load(
         experiment.injection,
         experiment.pictures,
         remember=data.remember(arrays, manifest),
-        others_before=before.get("others"),
+        others_before=first(before["others"]) if "others" in before else None,
         others_after=after.get("others"),
-        seeds=tuple(drawn["seeds"]),
+        seeds=tuple(drawn_after["seeds"]),
         prompts=experiment.other_prompts,
     )
 

@@ -34,7 +34,7 @@ def measure(
     manifests = artifacts.manifests()
     values: dict[str, Any] = {}
     for metric in experiment.metrics:
-        values |= _values(metric, experiment, evidence, folder / FOLDER / f"{metric.name}.json", keys)
+        values |= of_metric(metric, experiment, evidence, folder / FOLDER / f"{metric.name}.json", keys)
     return {
         **values,
         "labels": metric_networks.LABELS[experiment.networks.name],
@@ -44,7 +44,7 @@ def measure(
     }
 
 
-def _values(
+def of_metric(
     metric: Choice, experiment: Experiment, evidence: Callable[[], Evidence], path: Path, keys: dict[str, str]
 ) -> dict[str, Any]:
     """One metric's estimates as plain values, read where they are there."""

@@ -29,6 +29,9 @@ COLUMNS = (
 )
 
 
+FRECHET = ("fid_pre", "fid_real")  # which are compared for one number of images alone
+
+
 class Judged(Protocol):
     """What a verdict needs of a row: its name, whether it holds numbers, and these."""
 
@@ -41,15 +44,23 @@ class Judged(Protocol):
     def value(self, metric: str) -> Estimate: ...
 
 
+class Shown(Judged, Protocol):
+    """A row of a table; `stopped` says at how few images it stopped drawing, and is else empty."""
+
+    @property
+    def stopped(self) -> str: ...
+
+
 def forgets(row: Judged) -> bool:
     """Whether a finished row's mean SSCD is below the threshold."""
     return row.done and row.value("sscd").mean < THRESHOLD
 
 
-def best(rows: Sequence[Judged], metric: str) -> str | None:
+def best(rows: Sequence[Shown], metric: str) -> str | None:
     """The name of the row that is best in a column among those that forget; None where none does, or the
     column is the threshold's.
     """
     sign = next(c.sign for c in COLUMNS if c.metric == metric)
-    able = [r for r in rows if forgets(r)]
+    compared = lambda r: not (r.stopped and metric in FRECHET)
+    able = [r for r in rows if forgets(r) and compared(r)]
     return max(able, key=lambda r: sign * r.value(metric).mean).name if able and sign else None

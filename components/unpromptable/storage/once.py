@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import attempts, files, lease, place, progress, records
+from . import attempts, files, lease, meter, place, progress, records
 from .place import Output, Place
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ BAD_INPUT = (
 FORESEEN = (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError)  # else it is a bug
 FULL = (errno.ENOSPC, errno.EDQUOT)
 PASSING = (ConnectionError, TimeoutError, InterruptedError)  # another attempt may succeed
-ORDER = ("plan", "prepare", "edit", "unlearn", "sample", "gather", "score")
+ORDER = ("plan", "prepare", "edit", "unlearn", "inject", "judge", "sample", "look", "gather", "score")
 NOTE = "failed.json"
 
 
@@ -198,7 +198,8 @@ def _build(output: Output, mine: lease.Lease, build: Callable) -> None:
     for left in path.parent.glob(f"{path.name}.part*"):
         files.clear(left)
     temporary = path.with_name(f"{path.name}.part-{mine.owner}{path.suffix}")
-    build(temporary, mine.watched(progress.bar(at.store, at.name, output.step)))
+    with meter.Meter(output, mine.owner) as metered:
+        build(temporary, mine.watched(metered.watched(progress.bar(at.store, at.name, output.step))))
     mine.check()
     os.replace(temporary, path)
     files.finish(path, output.key)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from unpromptable.reporting import veil
-from unpromptable.reporting.row import Row
+from unpromptable.reporting import took, veil
+from unpromptable.reporting.row import Row, Took
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
 
@@ -38,18 +39,22 @@ def close(
         client = connection.client(store)
         sweep, ids = runs.found(client, store, runs.Sweep.read(store))
         metrics = sorted({k for r in rows for k in r.means()})
+        steps = sorted({step for r in rows for step in r.took})
         logged = sorted({k for path in histories.values() for k in points.keys(path)})
         for row in rows:
             if row.status != "waiting":
                 history = histories.get(row.cell)
-                _measured(client, ids[row.cell], row, history, metrics, logged)
+                _measured(client, ids[row.cell], row, history, metrics, logged, steps)
                 _ended(client, ids[row.cell], row, Path(store) / row.folder / "unlearned", ENDS[state])
         for file in [*pages, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
             if Path(file).is_file() and (pictures or veil.plain(Path(file))):
                 client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
         _register(client, experiment, rows, ids)
+        common = took.shared(Path(store))
+        start = client.get_run(sweep).info.start_time
+        points.send(client, sweep, [(k, v, start, 0) for k, v in _took(common, list(common)).items()])
         told = once.failure(store)
-        _tag_error(client, sweep, f"{told['step']}: {told['error']}" if told else None)
+        _tag(client, sweep, "error", f"{told['step']}: {told['error']}" if told else None)
         _end(client, sweep, state)
         return True
     except connection.errors() as error:
@@ -80,7 +85,13 @@ def _end(client: Any, sweep: str, state: str) -> None:
 
 
 def _measured(
-    client: Any, run: str, row: Row, history: Path | None, metrics: list[str], logged: list[str]
+    client: Any,
+    run: str,
+    row: Row,
+    history: Path | None,
+    metrics: list[str],
+    logged: list[str],
+    steps: list[str],
 ) -> None:
     """A cell's history and numbers; every cell has every key, those without a number as nan."""
     start = client.get_run(run).info.start_time
@@ -92,28 +103,38 @@ def _measured(
         for side in ("mean", "low", "high"):
             name = metric if side == "mean" else f"{metric}.{side}"
             values[name] = math.nan if value is None else getattr(value, side)
+    values |= _took(row.took, steps)
     own = points.keys(history) if history else ()
     values |= {f"train/{k}": math.nan for k in logged if k not in own}
     points.send(client, run, [(k, v, start, 0) for k, v in values.items()])
 
 
+def _took(spent: dict[str, Took], steps: list[str]) -> dict[str, float]:
+    """What the steps took, by `took/STEP/WHAT`; nan where there is no number."""
+    names = [(step, f.name) for step in steps for f in fields(Took)]
+    of = lambda step, name: getattr(spent[step], name) if step in spent else None
+    found = {f"took/{step}/{name}": of(step, name) for step, name in names}
+    return {k: math.nan if v is None else float(v) for k, v in found.items()}
+
+
 def _ended(client: Any, run: str, row: Row, checkpoint: Path, end: str) -> None:
-    """A cell's checkpoint, what failed, and its final state."""
-    if row.done:
+    """A cell's checkpoint, what failed or why it was not sampled, and its final state."""
+    if row.ended:
         address = files.address(checkpoint)
         client.set_tag(run, "checkpoint_uri", address)
         if "://" not in address and not any(a.path == "unlearned" for a in client.list_artifacts(run)):
             client.log_artifacts(run, str(checkpoint), "unlearned")
-    _tag_error(client, run, row.error)
-    client.set_terminated(run, "FINISHED" if row.done else end)
+    _tag(client, run, "error", None if row.ended else row.error)
+    _tag(client, run, "unsampled", row.error if row.ended else None)
+    client.set_terminated(run, "FINISHED" if row.ended else end)
 
 
-def _tag_error(client: Any, run: str, text: str | None) -> None:
-    """What failed, as the run's tag `error`; an earlier attempt's tag goes."""
+def _tag(client: Any, run: str, name: str, text: str | None) -> None:
+    """What failed, or why there are no images, as a tag of the run; an earlier attempt's goes."""
     if text:
-        client.set_tag(run, "error", text)
-    elif "error" in client.get_run(run).data.tags:
-        client.delete_tag(run, "error")
+        client.set_tag(run, name, text)
+    elif name in client.get_run(run).data.tags:
+        client.delete_tag(run, name)
 
 
 def _register(client: Any, experiment: str, rows: Sequence[Row], ids: dict[str, str]) -> None:
@@ -124,7 +145,7 @@ def _register(client: Any, experiment: str, rows: Sequence[Row], ids: dict[str, 
     _model(client, name)
     best = verdict.best(rows, "fid_pre")
     for row in rows:
-        if row.done:
+        if row.ended:
             version = _version(client, name, ids[row.cell], row.name)
             for alias in [_alias(row.cell), *(["best"] if row.name == best else [])]:
                 client.set_registered_model_alias(name, alias, version)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from unpromptable import data, protocols
-from unpromptable.planning import plugins
+from unpromptable.planning import cost, plugins
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, pareto, pictures, tables
+from unpromptable.reporting import figures, groups, pareto, pictures, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.reporting.veil import veiled
 from unpromptable.scoring import verdict
@@ -123,6 +123,8 @@ def found(
         kept_out=_kept_out(store, experiment.report.pictures),
         pictures=experiment.report.pictures,
         drawn=_drawn(experiment, done),
+        took=took.table(lines, took.shared(store)),
+        rate=cost.RATE,
         labels=done[0].labels if done else {},
         n=done[0].value("lpips").n if done else 0,
         rates=_rates(store, experiment, done),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable import protocols
+from unpromptable.planning import cost
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, pareto, tables
+from unpromptable.reporting import figures, groups, pareto, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
@@ -46,9 +47,22 @@ def page(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -
     if done:
         plots = [plot(store / "figures", lines).stem for plot in (pareto.plot, figures.forgetting_plot)]
         text += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
+    text += ["", *(f"- {words(f'{r.name}: {r.stopped}')}." for r in rows if r.stopped)]
+    text += _took(store, lines)
     doubts = tables.doubts(done)
     text += ["", *(f"- {words(f'{name}, {target}: {note}')}." for name, target, note in doubts)]
     return "\n".join(text).rstrip() + "\n"
+
+
+def _took(store: Path, lines: Sequence[Line]) -> list[str]:
+    """What each step took."""
+    titles, told = took.table(lines, took.shared(store))
+    if not told:
+        return []
+    rows = [f"| {' | '.join(map(words, line))} |" for line in told]
+    what = f"The floor is a step's matrix products and convolutions alone at {cost.RATE:g} TFLOP/s."
+    heads = [f"| {' | '.join(titles)} |", "|---|---|" + "---:|" * (len(titles) - 2)]
+    return ["", "## What it took", "", *heads, *rows, "", what]
 
 
 def _ended(store: Path, state: str) -> list[str]:
@@ -90,6 +104,9 @@ def _numbers(line: Line, lines: Sequence[Line]) -> str:
     """A line's columns, or why it has none."""
     if line.done:
         return " | ".join(_cell(c) for c in tables.cells(line, lines))
+    if line.ended:
+        (sscd,) = tables.cells(line, lines)
+        return f"{_cell(sscd)} | {words(line.error)}" + " |" * (len(verdict.COLUMNS) - 2)
     return f"no result: {words(line.error)} |" + " |" * (len(verdict.COLUMNS) - 2)
 
 
