@@ -127,7 +127,7 @@ WRONG = {
     "gpu": (pod(), ("--gpus", "1"), "default: 2 nodes, 0 nvidia.com/gpu", "scale up larger nodes"),
     "too many gpus": (
         pod(),
-        ("--gpus", "8", "--toleration", "nvidia.com/gpu"),
+        ("--gpus", "8", "--toleration", "nvidia.com/gpu", "--set", "sampling.shards=1"),
         "no node here has 8 nvidia.com/gpu, where the largest node has 4 nvidia.com/gpu (a100: 1 nodes, 4",
         "--gpus",
     ),
