@@ -81,7 +81,7 @@ def test_erasediff_does_not_teach_the_forget_image_to_a_network_that_outputs_pic
     batch = training.draw_batch(model, Training(batch=8), seen, 0, 0, False)
     uniform = torch.rand(batch.eps.shape, generator=torch.Generator().manual_seed(4))
     (loss,) = plugins.make("method", "erasediff")._towards_noise(
-        model, dataclasses.replace(batch, generator=torch.Generator().manual_seed(4))
+        model, dataclasses.replace(batch, drawn=uniform)
     )
     assert float(loss) == pytest.approx(float((batch.forget - uniform).square().mean()), rel=1e-5)
 

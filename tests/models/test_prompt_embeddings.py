@@ -53,7 +53,9 @@ def test_kept_embeddings_that_are_damaged_are_refused_by_name(flag_folder, tmp_p
     path = tmp_path / "base" / prompt_embeddings.FILE
     path.write_bytes(b"x")
     if spoilt:
-        save_file({"x": torch.zeros(1)}, path, metadata={"t5_tokens": "0", "prompts": "[]", **spoilt})
+        made_by = json.dumps(prompt_embeddings._encoders(tmp_path / "base"))
+        told = {"t5_tokens": "0", "prompts": "[]", "made_by": made_by, **spoilt}
+        save_file({"x": torch.zeros(1)}, path, metadata=told)
     with pytest.raises(ValueError, match=f"{prompt_embeddings.FILE} is damaged .*encoded anew"):
         prompt_embeddings._read(tmp_path / "base", 0)
 
