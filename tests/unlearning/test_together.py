@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import shared_update
+import torch
 from shared_update import ASKED
 
 from unpromptable.execution.crew import Crew
@@ -20,10 +21,13 @@ def done(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, Crew(shared_update.everything, ()) as crew:
         patch.setenv(device.VARIABLE, "2")
         both = crew.answers([(folder / "both",)] * crew.start(), lambda *_: None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as each of two has; sums of more threads round otherwise, which AdamW enlarges
     alone = {
         "gradients": {name: shared_update.gradient(name) for name in ASKED},
         "weights": {name: shared_update.weights(name, folder / "alone" / name) for name in ASKED},
     }
+    torch.set_num_threads(threads)
     return both, alone, folder
 
 
