@@ -110,6 +110,11 @@ def sha256(array: Any) -> str:
     return found.hexdigest()
 
 
+def forget(found: dict[str, np.ndarray], manifest: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The forget images (H, W, 3) by their names."""
+    return dict(zip(manifest["forget_names"], found["forget"]))
+
+
 def remember(found: dict[str, np.ndarray], manifest: dict[str, Any]) -> Any:
     """The remember images (R, H, W, 3): the real ones without the removed, or those that the base model
     drew.

@@ -35,9 +35,9 @@ def test_a_file_painted_over_in_place_with_its_size_and_time_kept_is_another(tmp
 
 
 def test_a_file_is_read_once_until_it_changes_and_also_by_the_next_process(tmp_path, small, monkeypatch):
-    path, reads, whole = tmp_path / "a.png", [], fingerprints._whole
+    path, reads, whole = tmp_path / "a.png", [], fingerprints.sha256
     path.write_bytes(b"a")
-    monkeypatch.setattr(fingerprints, "_whole", lambda p: reads.append(p) or whole(p))
+    monkeypatch.setattr(fingerprints, "sha256", lambda p: reads.append(p) or whole(p))
     for _ in range(3):
         with fingerprints.kept(tmp_path / "known.json"):
             fingerprints.of(path), fingerprints.of(path)

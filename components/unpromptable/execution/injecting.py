@@ -67,7 +67,7 @@ def _inject(path: Path, run: Run, spec: Spec, store: str, bar: Callable, crew: C
     # here, since several processes would fetch them at once
     spec.place(store).fetched("unlearned"), shared.fetched("pretrained")
     arrays, manifest = data.load(shared.fetched("data.safetensors"), "forget")
-    forget = dict(zip(manifest["forget_names"], arrays["forget"]))
+    forget = data.forget(arrays, manifest)
     asked = pieces.of_targets(run.experiment, spec.targets)
     data.save(path, pieces.together(crew, asked, forget, "", bar), {})
 
@@ -106,6 +106,7 @@ def _evidence(run: Run, spec: Spec, store: str) -> Any:
     files = shared.fetched("before.safetensors"), _made(spec, store).path
     none = arrays["forget"][:0]
     sides = [dict(zip(spec.targets, data.load(f, *names)[0].values())) for f in files]
-    forget = {t: arrays["forget"][manifest["forget_names"].index(t)] for t in spec.targets}
+    known = data.forget(arrays, manifest)
+    forget = {t: known[t] for t in spec.targets}
     surrogates = dict(zip(spec.targets, painted["images"]))
     return evidence.Evidence(none, none, none, *sides, forget, surrogates)

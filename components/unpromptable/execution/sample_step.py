@@ -85,7 +85,7 @@ def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Calla
     # here, since several processes would fetch them at once
     _weights(spec, store), shared.fetched("pretrained")
     arrays, manifest = data.load(shared.fetched("data.safetensors"), "forget")
-    forget = dict(zip(manifest["forget_names"], arrays["forget"]))
+    forget = data.forget(arrays, manifest)
     # sorted, since the identity knows no order: each target falls to the same shard whatever cell names it
     own = tuple(sorted(spec.targets))[shard.shard :: shard.shards]
     kept = injecting.drawn(spec, store, own)

@@ -4,7 +4,6 @@ read.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.planning import pinned
+from unpromptable.storage import fingerprints
 
 log = logging.getLogger(__name__)
 
@@ -91,19 +91,14 @@ def find(
 
 def verify(path: Path, file: File) -> Path:
     """`path` itself when its SHA-256 begins as published; logs the digest where none is published."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    if not digest.hexdigest().startswith(file.sha256):
+    digest = fingerprints.sha256(path)
+    if not digest.startswith(file.sha256):
         raise ValueError(
-            f"weights: {path} has SHA-256 {digest.hexdigest()[:16]}..., but {file.name} is published with"
+            f"weights: {path} has SHA-256 {digest[:16]}..., but {file.name} is published with"
             f" {file.sha256}...; it is truncated or another file, so fetch it again from {file.url}"
         )
     if not file.sha256:
-        log.info(
-            "weights: %s has SHA-256 %s (its publisher gives none to compare with)", path, digest.hexdigest()
-        )
+        log.info("weights: %s has SHA-256 %s (its publisher gives none to compare with)", path, digest)
     return path
 
 

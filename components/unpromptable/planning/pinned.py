@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from unpromptable.storage import fingerprints
+
 from .settings import Networks
 
 SSCD = "sscd_disc_mixup.torchscript.pt"
@@ -32,7 +34,7 @@ def fault(networks: Networks) -> str:
         return ""
     path = Path(networks.folder, SSCD)
     if networks.folder and path.is_file():
-        return _differs(path, hashlib.sha256(path.read_bytes()).hexdigest(), networks.sscd_sha256)
+        return _differs(path, fingerprints.sha256(path), networks.sscd_sha256)
     fetch = f"fetch it with curl -LO {SSCD_FROM}, take its SHA-256 with sha256sum {SSCD}"
     return "" if networks.sscd_sha256 else _missing(fetch, "DIGEST")
 

@@ -5,7 +5,6 @@ It names no picture and holds none, so that it still verifies when the pictures 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from typing import Any
 
 from unpromptable.planning.code import whole
 from unpromptable.reporting.row import Row
+from unpromptable.storage import fingerprints
 
 from . import gates, signing
 from .request import Request
@@ -63,13 +63,7 @@ def _numbered(inputs: dict[str, str]) -> dict[str, str]:
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its path in it."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): sha256(p) for p in files}
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {p.relative_to(folder).as_posix(): fingerprints.sha256(p) for p in files}
 
 
 def write(folder: Path, told: dict[str, Any], key: Path | None) -> None:
@@ -101,7 +95,7 @@ def verify(folder: Path, key: Path | None, request: Path | None = None) -> list[
     wrong += [f"{MODEL}/{n}: changed" for n in certified if n in there and there[n] != certified[n]]
     wrong += [f"{MODEL}/{n}: missing" for n in certified if n not in there]
     wrong += [f"{MODEL}/{n}: not certified" for n in there if n not in certified]
-    if request and sha256(request) != wanted:
+    if request and fingerprints.sha256(request) != wanted:
         wrong.append(f"{request}: not the request that was answered")
     return wrong
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from unpromptable.reporting.row import Row
@@ -91,6 +91,4 @@ def best(rows: Mapping[str, list[Finding]]) -> str:
 
 def told(findings: list[Finding]) -> list[dict[str, Any]]:
     """As plain values."""
-    from dataclasses import asdict
-
     return [asdict(f) for f in findings]

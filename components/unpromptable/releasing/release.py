@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unpromptable.reporting.reports import html
 from unpromptable.reporting.row import Row
+from unpromptable.storage import fingerprints
 
 from . import certificate, gates
 from .request import Request
@@ -38,7 +39,7 @@ def write(
         copied = shutil.ignore_patterns(*LEFT_OUT)
         shutil.copytree(run / row.folder / "unlearned", model, ignore=copied, dirs_exist_ok=True)
         _card(asked, row, attempts[row.name]).save(model / CARD)
-    told = certificate.content(asked, certificate.sha256(request), row, attempts, model)
+    told = certificate.content(asked, fingerprints.sha256(request), row, attempts, model)
     certificate.write(fresh, told, key)
     page = html.template("certificate").render(told=told)
     (fresh / PAGE).write_text(page, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -80,8 +81,6 @@ def read(path: Path) -> Request:
 
 def _located(asked: Request, home: Path) -> Request:
     """The same with every path made absolute; a model that is no folder there is a hub's name."""
-    from dataclasses import replace
-
     at = lambda given: str((home / given).resolve())
     wanted = {"keep": asked.keep, "surrogates": asked.surrogates}
     for name, given in wanted.items():

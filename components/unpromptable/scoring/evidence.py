@@ -167,6 +167,7 @@ def load(
     arrays, manifest = data.load(artifacts.data)
     (before, drawn), (after, drawn_after) = data.load(artifacts.before), data.load(artifacts.after)
     painted, _ = data.load(artifacts.surrogates)
+    forget = data.forget(arrays, manifest)
     number = len(drawn_after["seeds"])  # of a cell that stopped drawing, fewer than before
     if drawn["seeds"][:number] != drawn_after["seeds"]:
         raise ValueError(
@@ -179,7 +180,7 @@ def load(
         after["samples"],
         arrays["real"],
         *injected,
-        {t: arrays["forget"][manifest["forget_names"].index(t)] for t in cell.forget},
+        {t: forget[t] for t in cell.forget},
         dict(zip(cell.forget, painted["images"])),
         cache,
         tuple(manifest["names"]),

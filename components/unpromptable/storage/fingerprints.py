@@ -45,7 +45,7 @@ def of(path: str | Path, time: bool = True) -> str:
     if known is not None and name in known and known[name][:-1] == now:
         return known[name][-1]
     found = (
-        _whole(path)
+        sha256(path)
         if stat.st_size <= WHOLE
         else _sampled(path, stat.st_size, stat.st_mtime_ns if time else 0)
     )
@@ -90,7 +90,8 @@ def _read(file: Path) -> dict[str, list[Any]]:
     return {name: told for name, told in known.items() if whole(told)}
 
 
-def _whole(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of all of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.reporting import veil
-from unpromptable.storage import databases, files
+from unpromptable.storage import databases, files, fingerprints
 from unpromptable.storage.inventory import Held
 
 from . import connection, runs
@@ -141,8 +140,7 @@ def _fetched(at: _Server, run: str, path: str, use: Callable[[Path], Any]) -> An
 
 
 def _measured(file: Path) -> tuple[int, str]:
-    with file.open("rb") as opened:
-        return file.stat().st_size, hashlib.file_digest(opened, "sha256").hexdigest()
+    return file.stat().st_size, fingerprints.sha256(file)
 
 
 def _names(at: _Server, run: Any, rename: Rename) -> None:
