@@ -1,4 +1,4 @@
-"""What depends on a change is made again on the disk, and nothing else: a finished run, changed alone in one place.
+"""One change at a time to a finished run: what depends on it is made again on the disk, and nothing else.
 
 `tests/planning/test_dependencies.py` holds the same of all identities, without running anything.
 """
