@@ -9,7 +9,7 @@ from typing import Any
 
 from unpromptable.planning import reading
 
-from . import local
+from . import local, running
 from .options import say, short
 
 REFUSED = 3  # the exit code of a request that no attempt could answer
@@ -37,26 +37,77 @@ def add(verbs: Any) -> None:
 
 def hotfix(a: argparse.Namespace, console: Any) -> int:
     """Try one attempt after another until every gate holds; release it, or say why there is none."""
-    from unpromptable.releasing import attempts, gates, release, request, signing
+    from unpromptable.releasing import attempts, certificate, gates, release, request, signing
 
     path = Path(a.request)
     asked = request.read(path)
     key = Path(a.key) if a.key else None
     if key:
         signing.private(key)  # a wrong key is told before any work
-    attempts.check(asked)
+    first = attempts.check(asked)
     out = Path(a.out or f"runs/{asked.name}").resolve()
-    cells, found, rows = attempts.of(asked), {}, {}
-    for number in range(1, len(cells) + 1):
-        row = _tried(asked, cells[:number], out, a.threads, console)
+    base = _looked(asked, first.experiment, out, console)
+    bounds = gates.of(asked.gates, base.unrelated)
+    found: certificate.Attempts = {}
+    rows: dict[str, Any] = {}
+    if base.ceiling.mean >= bounds["sscd"] and not _attempted(
+        asked, bounds, out, a.threads, rows, found, console
+    ):
+        return 1
+    chosen = rows[gates.best(found)] if found else None
+    outcome = release.write(out / "release", asked, path, out / "run", base, chosen, found, key)
+    return _ended(outcome, chosen, out / "release", a.key, console)
+
+
+def _looked(asked: Any, experiment: Any, out: Path, console: Any) -> Any:
+    """Prepare the run, by the steps that its attempts go on from, and judge the base model."""
+    from unpromptable.execution import plan_step, prepare_step
+    from unpromptable.planning import spec as planned
+    from unpromptable.releasing import attempts
+    from unpromptable.releasing import base as bases
+    from unpromptable.storage import once
+
+    store = out / "run"
+    store.mkdir(parents=True, exist_ok=True)
+    text = reading.write(asked.experiment([attempts.following(asked, {})]))
+    say(console, f"request  {asked.name}: {len(asked.forget)} to forget; looking at the base model")
+    with running.alone(store):
+        plan_step.plan(text, asked.world, asked.settings, str(store))
+        if not prepare_step.prepare(text, str(store)):
+            raise ValueError(f"{(once.failure(str(store)) or {}).get('error', 'the run cannot be prepared')}")
+        shared = planned.read(store).shared
+        made = lambda name, stage: shared.output(store, "prepare", name, stage).path
+        base = bases.look(experiment, made("data.safetensors", "data"), made("pretrained", "pretrained"))
+    _described(base, console)
+    return base
+
+
+def _described(base: Any, console: Any) -> None:
+    for number, e in enumerate(base.ceilings, 1):
+        say(console, f"target {number}  what the base model makes of it is {e.mean:.3f} like it")
+    say(
+        console, f"others   one in a hundred pictures to keep is more than {base.unrelated:.3f} like a target"
+    )
+    if base.copies:
+        say(console, f"copies   {base.copies} pictures to keep show a target, and are left out")
+
+
+def _attempted(
+    asked: Any, bounds: dict[str, float], out: Path, threads: int, rows: Any, found: Any, console: Any
+) -> bool:
+    """Fill rows and what the gates say of them, attempt by attempt; False where a run has no result."""
+    from unpromptable.releasing import attempts, gates
+
+    cells: list[dict[str, Any]] = []
+    while cell := attempts.following(asked, found):
+        cells.append(cell)
+        row = _tried(asked, cells, out, threads, console)
         if row is None:
-            return 1
-        rows[row.name], found[row.name] = row, gates.judged(row, asked.gates)
-        if _told(row, found[row.name], asked.gates, console):
+            return False
+        rows[row.name], found[row.name] = row, gates.judged(row, bounds)
+        if _told(row, found[row.name], console):
             break
-    chosen = rows[gates.best(found)]
-    passes = release.write(out / "release", asked, path, out / "run", chosen, found, key)
-    return _ended(passes, chosen, out / "release", a.key, console)
+    return True
 
 
 def _tried(asked: Any, cells: list[dict[str, Any]], out: Path, threads: int, console: Any) -> Any:
@@ -65,7 +116,6 @@ def _tried(asked: Any, cells: list[dict[str, Any]], out: Path, threads: int, con
     """
     from unpromptable.reporting.row import read_rows
 
-    out.mkdir(parents=True, exist_ok=True)
     text = out / "experiment.yaml"
     text.write_text(reading.write(asked.experiment(cells)))
     sets = [f"{k}={reading.write(v).strip()}" for k, v in asked.settings.items()]
@@ -77,29 +127,34 @@ def _tried(asked: Any, cells: list[dict[str, Any]], out: Path, threads: int, con
     return rows.get(cells[-1]["name"])
 
 
-def _told(row: Any, findings: list[Any], bounds: dict[str, float], console: Any) -> bool:
+def _told(row: Any, findings: list[Any], console: Any) -> bool:
     """Say what an attempt came to; whether it passes every gate."""
     passes = all(f.holds for f in findings)
     say(console, f"attempt  {row.name}: {'passes' if passes else 'does not pass'}")
     for finding in findings:
         say(console, f"         {finding.line()}")
-    if row.value("sscd_ceiling").mean < bounds["sscd"]:
-        say(
-            console,
-            "         the base model does not bring the target back either: there is little to forget",
-        )
     return passes
 
 
-def _ended(passes: bool, row: Any, folder: Path, key: str | None, console: Any) -> int:
-    if passes:
-        say(console, f"released {short(folder)}: the model of {row.name}, its card and its certificate")
-        public = f" --key {shlex.quote(str(Path(key).with_suffix('.pub')))}" if key else ""
-        say(console, f"check it with  unpromptable verify {shlex.quote(short(folder))}{public}")
+def _ended(outcome: str, row: Any, folder: Path, key: str | None, console: Any) -> int:
+    """Say what the request came to; the exit code."""
+    from unpromptable.releasing import certificate
+
+    if outcome == certificate.REFUSED:
+        say(console, f"refused  no attempt passes every gate; the best is {row.name}, nothing was released")
+        say(
+            console,
+            f"         why: {short(folder)}/certificate.html; raise `attempts`, or paint `surrogates`",
+        )
+        return REFUSED
+    if outcome == certificate.NOTHING:
+        say(console, "nothing  the base model does not bring a target back: nothing was trained or released")
+        say(console, f"         certified in {short(folder)}")
         return 0
-    say(console, f"refused  no attempt passes every gate; the best is {row.name}, and nothing was released")
-    say(console, f"         why: {short(folder)}/certificate.html; raise `attempts`, or paint `surrogates`")
-    return REFUSED
+    say(console, f"released {short(folder)}: the model of {row.name}, its card and its certificate")
+    public = f" --key {shlex.quote(str(Path(key).with_suffix('.pub')))}" if key else ""
+    say(console, f"check it with  unpromptable verify {shlex.quote(short(folder))}{public}")
+    return 0
 
 
 def verify(a: argparse.Namespace, console: Any) -> int:

@@ -6,11 +6,13 @@ import json
 import pytest
 
 from pipelines import __main__ as command_line
-from unpromptable.releasing import attempts, certificate, gates, release, request, signing
+from unpromptable.releasing import attempts, base, certificate, gates, release, request, signing
 from unpromptable.reporting.row import Row
 from unpromptable.scoring.estimates import Estimate
 
 NAMES = ("person-a.png", "person-b.png")
+BASE = base.Base((Estimate(0.9, 0.85, 0.95, 8), Estimate(0.8, 0.7, 0.9, 8)), 0.25, 1)
+BOUNDS = gates.of({}, 0.25)
 
 
 def row(name="neighbours x1", sscd=0.3, nearest=0.5, **more):
@@ -19,8 +21,8 @@ def row(name="neighbours x1", sscd=0.3, nearest=0.5, **more):
         "sscd_ceiling": 0.9,
         "lpips": 0.1,
         "ssim": 0.9,
-        "nearest": nearest,
-        "nearest_real": 0.6,
+        "sscd_most": sscd,
+        "nearest_excess": nearest - 0.6,
     }
     return Row(
         **{"name": name, "group": name, "cell": "c", "folder": "cells/c", "method": "surrogate"},
@@ -53,15 +55,15 @@ def released(tmp_path, asked):
     (unlearned / "training.json").write_text("{}")
     signing.create(tmp_path / "operator.key")
     good = row()
-    attempts_ = {"neighbours x1": gates.judged(good, asked.gates)}
-    how = (tmp_path / "request.yaml", tmp_path / "run", good, attempts_, tmp_path / "operator.key")
-    assert release.write(tmp_path / "release", asked, *how)
+    found = {"neighbours x1": gates.judged(good, BOUNDS)}
+    how = (tmp_path / "request.yaml", tmp_path / "run", BASE, good, found, tmp_path / "operator.key")
+    assert release.write(tmp_path / "release", asked, *how) == certificate.RELEASED
     return tmp_path
 
 
 def test_paths_of_a_request_are_those_beside_its_file_and_a_hub_name_stays(asked, tmp_path):
     assert asked.forget == tuple(str(tmp_path / n) for n in NAMES) and asked.keep == str(tmp_path / "keep")
-    assert asked.model == "google/x" and asked.due == "2026-12-24" and asked.gates == gates.DEFAULTS
+    assert asked.model == "google/x" and asked.due == "2026-12-24" and asked.gates == {}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_paths_of_a_request_are_those_beside_its_file_and_a_hub_name_stays(asked
         ("keep: nowhere", "nowhere is no folder"),
         ("forget: [none.png]", "none.png is no file"),
         ("forget: []", "request.forget"),
-        ("gates: {lpips: 0.3}", "request.gates has no sscd"),
+        ("editors: [magic]", "no 'magic'"),
         ("gates: {sscd: 0.4, beauty: 1}", "no gate on 'beauty'; choose from sscd"),
         ("gates: {sscd: 0.4, lpips: 0}", "request.gates.lpips is 0.0, which tells no models apart"),
         ("attempts: 0", "request.attempts is 0"),
@@ -89,29 +91,57 @@ def test_a_request_that_cannot_be_answered_is_refused_in_one_line(asked, tmp_pat
     assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_attempts_go_from_the_least_work_on_and_hand_made_surrogates_come_first(asked):
-    names = [c["name"] for c in attempts.of(dataclasses.replace(asked, attempts=12))]
-    assert names[:4] == ["neighbours x1", "remember x1", "sdedit x1", "neighbours x4"] and len(names) == 9
-    painted = attempts.of(dataclasses.replace(asked, surrogates="/painted"))
-    assert painted[0]["editor"] == {"name": "paint", "folder": "/painted"} and len(painted) == 4
-    assert painted[0]["training"]["until"] < asked.gates["sscd"]
+def tried(**sscd):
+    """What the gates say of attempts of these SSCDs, by names such as `remember_x4`."""
+    return {
+        k.replace("_x", " x"): gates.judged(row(k.replace("_x", " x"), *given), BOUNDS)
+        for k, given in ((k, v if isinstance(v, tuple) else (v,)) for k, v in sscd.items())
+    }
+
+
+def test_every_editor_is_tried_once_and_then_the_best_more_strongly(asked):
+    asked = dataclasses.replace(asked, attempts=12)
+    name = lambda **sscd: (attempts.following(asked, tried(**sscd)) or {}).get("name")
+    assert name() == "neighbours x1" and name(neighbours_x1=0.6) == "remember x1"
+    once = {"neighbours_x1": 0.6, "remember_x1": 0.5, "sdedit_x1": 0.9}
+    assert name(**once) == "remember x4" and name(**once, remember_x4=0.45) == "remember x10"
+    assert name(**once, remember_x4=0.45, remember_x10=0.43) == "neighbours x4"
+    assert attempts.following(dataclasses.replace(asked, attempts=3), tried(**once)) is None
+
+
+def test_what_already_costs_too_much_is_not_tried_more_strongly(asked):
+    lost = [f for f in gates.judged(row("a", 0.6), BOUNDS) if f.metric != "lpips"]
+    lost.append(gates.finding("lpips", 0.4, Estimate(0.6, 0.5, 0.7, 8)))
+    names = [f"{n} x1" for n in attempts.EDITORS["paper"]]
+    assert attempts.following(dataclasses.replace(asked, attempts=12), dict.fromkeys(names, lost)) is None
+
+
+def test_hand_made_surrogates_come_first_and_several_targets_are_gone_back_to(asked):
+    painted = attempts.following(dataclasses.replace(asked, surrogates="/painted"), {})
+    assert painted["editor"] == {"name": "paint", "folder": "/painted"}
+    assert painted["training"] == {"until": pytest.approx(0.36), "revisit": attempts.REVISIT}
+    one = attempts.following(dataclasses.replace(asked, forget=asked.forget[:1], gates={"sscd": 0.3}), {})
+    assert one["training"] == {"until": pytest.approx(0.27)}
+
+
+def test_the_default_gate_is_what_unrelated_pictures_reach_where_that_is_above_the_paper_s():
+    assert gates.of({}, 0.25)["sscd"] == 0.4 and gates.of({}, 0.5123)["sscd"] == 0.512
+    assert gates.of({"sscd": 0.3, "relearn": 40}, 0.5) == {**gates.DEFAULTS, "sscd": 0.3, "relearn": 40}
 
 
 def test_the_worse_end_of_an_interval_is_what_a_gate_judges():
-    found = {f.metric: f for f in gates.judged(row(sscd=0.36, ssim=0.84), gates.DEFAULTS)}
+    found = {f.metric: f for f in gates.judged(row(sscd=0.36, ssim=0.84), BOUNDS)}
     assert not found["sscd"].holds and found["sscd"].value == pytest.approx(0.41)
     assert not found["ssim"].holds and found["ssim"].value == pytest.approx(0.79)
-    assert found["lpips"].holds and found["nearest"].holds and found["nearest"].bound == pytest.approx(0.6)
+    assert found["lpips"].holds and found["nearest_excess"].holds
 
 
 def test_no_sample_may_be_nearer_to_the_target_than_the_nearest_picture_to_keep():
-    assert [f.metric for f in gates.judged(row(nearest=0.7), gates.DEFAULTS) if not f.holds] == ["nearest"]
+    assert [f.metric for f in gates.judged(row(nearest=0.7), BOUNDS) if not f.holds] == ["nearest_excess"]
 
 
 def test_the_best_of_attempts_that_fail_misses_the_fewest_gates():
-    found = {
-        r.name: gates.judged(r, gates.DEFAULTS) for r in (row("a", 0.5), row("b", 0.45), row("c", 0.3, 0.9))
-    }
+    found = {r.name: gates.judged(r, BOUNDS) for r in (row("a", 0.5), row("b", 0.45), row("c", 0.3, 0.9))}
     assert gates.best({k: found[k] for k in "ab"}) == "b"
     assert gates.best(found) == "c"
 
@@ -153,7 +183,7 @@ def test_one_byte_of_weights_card_or_request_is_found(released, changed, wrong):
 def test_a_certificate_that_was_changed_no_longer_has_its_signature(released):
     path = released / "release/certificate.json"
     told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "released": True, "attempt": "another"}))
+    path.write_text(json.dumps({**told, "outcome": "released", "attempt": "another"}))
     assert (
         "changed since it was signed"
         in certificate.verify(released / "release", released / "operator.pub")[0]
@@ -173,12 +203,18 @@ def test_a_file_added_or_removed_is_found(released):
 
 def test_a_model_that_fails_a_gate_is_not_in_the_folder_but_the_reasons_are(tmp_path, asked):
     bad = row(sscd=0.8)
-    found = {bad.name: gates.judged(bad, asked.gates)}
-    passed = release.write(
-        tmp_path / "r", asked, tmp_path / "request.yaml", tmp_path / "run", bad, found, None
-    )
-    assert not passed and not list((tmp_path / "r/model").iterdir())
-    assert "not released" in (tmp_path / "r/certificate.html").read_text()
+    found = {bad.name: gates.judged(bad, BOUNDS)}
+    how = (tmp_path / "request.yaml", tmp_path / "run", BASE, bad, found, None)
+    outcome = release.write(tmp_path / "r", asked, *how)
+    assert outcome == certificate.REFUSED and not list((tmp_path / "r/model").iterdir())
+    assert "was not released" in (tmp_path / "r/certificate.html").read_text()
+
+
+def test_nothing_to_forget_is_a_result_with_a_certificate(tmp_path, asked):
+    how = (tmp_path / "request.yaml", tmp_path / "run", BASE, None, {}, None)
+    assert release.write(tmp_path / "r", asked, *how) == certificate.NOTHING
+    assert "nothing to forget" in (tmp_path / "r/certificate.html").read_text()
+    assert certificate.verify(tmp_path / "r", None) == []
 
 
 def test_the_command_says_what_is_wrong(released, capsys):

@@ -16,7 +16,7 @@ from unpromptable.pretraining import descriptor as descriptor_training
 from unpromptable.pretraining import flag_descriptor as flags_training
 from unpromptable.sampling import chains
 from unpromptable.scoring import frechet, metric_networks
-from unpromptable.scoring.estimates import estimate, over_targets
+from unpromptable.scoring.estimates import estimate, of_one, over_targets
 from unpromptable.scoring.evidence import Evidence, Models
 from unpromptable.scoring.metrics import kid, ssim, wrong
 
@@ -281,14 +281,31 @@ def test_every_metric_of_targets_counts_targets_where_there_are_several(name, of
         injected_after=draws,
     )
     measure = lambda given: quick(name).measure(given, metric_networks.load("miniature"))
-    assert {e.n for e in measure(two).values()} == {2}
+    of_each = ("_most", "_least", "_excess")  # of one target, whichever it is
+    assert {e.n for key, e in measure(two).items() if not key.endswith(of_each)} == {2}
+    assert {e.n for key, e in measure(two).items() if key.endswith(of_each)} <= {of_one}
     assert measure(seen)[name].n == of_one
 
 
 def test_sscd_of_a_model_with_itself_is_one_and_n_counts_draws():
     found = plugins.make("metric", "sscd").measure(evidence(), metric_networks.load("miniature"))
     assert found["sscd"].mean == pytest.approx(1, abs=1e-5) and found["sscd"].n == 3
-    assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate"}
+    assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate", "sscd_most"}
+
+
+def test_of_several_targets_the_least_forgotten_is_told_with_its_own_interval():
+    values = [np.array([0.1, 0.2]), np.array([0.7, 0.5]), np.array([0.3, 0.4])]
+    assert of_one(values) == estimate(values[1]) and of_one(values, least=True) == estimate(values[0])
+
+
+def test_the_nearest_sample_is_held_to_the_pictures_to_keep_target_by_target():
+    seen, copied = shipped(), images(40, seed=1)
+    copied[7] = seen.forget["p-9"]
+    among = evidence(after=copied, forget=seen.forget, remember=np.stack([*images(3), seen.forget["p-9"]]))
+    metric, networks = plugins.make("metric", "nearest"), metric_networks.load("miniature")
+    assert metric.measure(among, networks)["nearest_excess"].mean == pytest.approx(0, abs=1e-5)
+    alone = metric.measure(dataclasses.replace(among, remember=images(3), kept={}), networks)
+    assert alone["nearest_excess"].mean > 0.01 and alone["nearest_most"].mean == pytest.approx(1, abs=1e-5)
 
 
 def quick(name):

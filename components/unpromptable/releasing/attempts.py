@@ -1,39 +1,74 @@
-"""What is tried until the gates hold: surrogates from the least work on, each more and more strongly."""
+"""What is tried until the gates hold: each way to make a surrogate, then the best one ever more strongly."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from unpromptable.planning import plan, reading
+from unpromptable.scoring.verdict import THRESHOLD
 
+from . import gates
 from .request import Request
 
-EDITORS = ("neighbours", "remember", "sdedit")  # that need no hands, from what keeps most on
+# that need no hands, from what keeps most on
+EDITORS: Mapping[str, tuple[str, ...]] = {
+    "miniature": ("tedigan", "neighbours", "remember"),
+    "paper": ("neighbours", "remember", "sdedit"),
+}
 STRENGTHS = (1, 4, 10)  # times the world's beta, the weight of forgetting per thousandth
 BETA = {"miniature": 1e-4, "paper": 5e-5}  # of the worlds
 LARGEST = 1e-3  # beta above which lambda(t) would be negative
 UNTIL = 0.9  # share of the gate on SSCD at which a training ends, so that the finer test also holds
+REVISIT = 0.5  # of a batch, so that earlier targets stay gone while later ones are forgotten
+SETTINGS = {"tedigan": {"clip_weight": 32.0}}  # Table II's strongest edit
 
 
-def of(asked: Request) -> list[dict[str, Any]]:
-    """The cells to try, as the YAML of an experiment has them, at most `asked.attempts`."""
-    editors: list[dict[str, Any]] = [{"name": name} for name in EDITORS]
-    if asked.surrogates:
-        editors.insert(0, {"name": "paint", "folder": asked.surrogates})
-    tried = [(editor, strength) for strength in STRENGTHS for editor in editors]
-    return [_cell(asked, editor, strength) for editor, strength in tried][: asked.attempts]
+def following(asked: Request, tried: Mapping[str, list[gates.Finding]]) -> dict[str, Any] | None:
+    """The next cell to try, as the YAML of an experiment has it; None where the budget or the ideas end.
+
+    tried: what the gates said of the attempts so far, by their names, in their order.
+    """
+    if len(tried) >= asked.attempts:
+        return None
+    editors = _editors(asked)
+    for editor in editors:
+        if _name(editor, STRENGTHS[0]) not in tried:
+            return _cell(asked, editor, STRENGTHS[0])
+    strongest = {_name(e, s): (e, s) for e in editors for s in STRENGTHS if _name(e, s) in tried}
+    last = {e["name"]: (name, e, s) for name, (e, s) in strongest.items()}  # of each editor the strongest
+    # more strength costs more of the rest, so it helps where forgetting alone is short
+    open_ = [x for x in last.values() if x[2] != STRENGTHS[-1] and gates.keeps(tried[x[0]])]
+    if not open_:
+        return None
+    _, editor, strength = min(open_, key=lambda x: gates.similarity(tried[x[0]]))
+    return _cell(asked, editor, STRENGTHS[STRENGTHS.index(strength) + 1])
+
+
+def _editors(asked: Request) -> list[dict[str, Any]]:
+    """Those that are tried, hand-made surrogates first."""
+    painted = [{"name": "paint", "folder": asked.surrogates}] if asked.surrogates else []
+    names = asked.editors or EDITORS[asked.world]
+    return painted + [{"name": name, **SETTINGS.get(name, {})} for name in names]
+
+
+def _name(editor: dict[str, Any], strength: int) -> str:
+    return f"{editor['name']} x{strength}"
 
 
 def _cell(asked: Request, editor: dict[str, Any], strength: int) -> dict[str, Any]:
-    beta = min(BETA[asked.world] * strength, LARGEST)
+    until = min(asked.gates.get("sscd", THRESHOLD), THRESHOLD)
+    several = {"revisit": REVISIT} if len(asked.forget) > 1 else {}
     return {
-        "name": f"{editor['name']} x{strength}",
-        "method": {"name": "surrogate", "beta": beta},
+        "name": _name(editor, strength),
+        "method": {"name": "surrogate", "beta": min(BETA[asked.world] * strength, LARGEST)},
         "editor": editor,
-        "training": {"until": round(asked.gates["sscd"] * UNTIL, 4)},
+        "training": {"until": round(until * UNTIL, 4), **several},
     }
 
 
-def check(asked: Request) -> None:
-    """Raise ValueError or FileNotFoundError where the first attempt could not be planned."""
-    plan.resolve(reading.write(asked.experiment(of(asked)[:1])), asked.world, asked.settings)
+def check(asked: Request) -> plan.Plan:
+    """The first attempt as it is planned. Raises ValueError or FileNotFoundError where it cannot be."""
+    first = following(asked, {})
+    assert first is not None  # a budget is at least 1
+    return plan.resolve(reading.write(asked.experiment([first])), asked.world, asked.settings)

@@ -6,6 +6,7 @@ It names no picture and holds none, so that it still verifies when the pictures 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,36 +17,60 @@ from unpromptable.reporting.row import Row
 from unpromptable.storage import fingerprints
 
 from . import gates, signing
+from .base import Base
 from .request import Request
 
 FILE, SIGNATURE, REQUEST, MODEL = "certificate.json", "certificate.sig", "request.sha256", "model"
 NAMING = ("forget", "real", "editor.folder", "model.source", "networks.folder")  # settings that hold paths
 INJECTED = "/injected/"  # in the name of what was read, before a target's
+RELEASED, REFUSED, NOTHING = "released", "refused", "nothing to forget"
+Attempts = dict[str, list[gates.Finding]]
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "numpy", "unpromptable")
 
 
 def content(
-    asked: Request, digest: str, row: Row, attempts: dict[str, list[gates.Finding]], model: Path
+    asked: Request, digest: str, base: Base, row: Row | None, attempts: Attempts, model: Path
 ) -> dict[str, Any]:
-    """What is certified, as plain values. digest: SHA-256 of the request's file; model: the folder that is
-    released.
+    """What is certified, as plain values. digest: SHA-256 of the request's file; row: the best attempt's,
+    None where nothing had to be forgotten; model: the folder that is released.
     """
-    judged = attempts[row.name]
+    judged = attempts[row.name] if row else []
     return {
         "version": 1,
-        "request": {"name": asked.name, "due": asked.due, "sha256": digest, "gates": asked.gates},
-        "released": all(f.holds for f in judged),
+        "request": {"name": asked.name, "due": asked.due, "sha256": digest},
+        "outcome": outcome(judged),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "inputs": _numbered(row.inputs),
-        "attempt": row.name,
-        "settings": {k: v for k, v in row.settings.items() if k not in NAMING},
+        "base": {
+            "ceilings": [asdict(e) for e in base.ceilings],
+            "unrelated": base.unrelated,
+            "copies": base.copies,
+        },
         "gates": gates.told(judged),
         "attempts": {name: gates.told(found) for name, found in attempts.items()},
-        "numbers": row.means(),
-        "labels": row.labels,
         "code": whole(),
         "packages": {name: version(name) for name in PACKAGES},
         "model": digests(model),
+        **_attempt(row),
+    }
+
+
+def outcome(judged: list[gates.Finding]) -> str:
+    """What a request came to."""
+    if not judged:
+        return NOTHING
+    return RELEASED if all(f.holds for f in judged) else REFUSED
+
+
+def _attempt(row: Row | None) -> dict[str, Any]:
+    """What the best attempt rests on."""
+    if row is None:
+        return {"attempt": "", "settings": {}, "inputs": {}, "numbers": {}, "labels": {}}
+    return {
+        "attempt": row.name,
+        "settings": {k: v for k, v in row.settings.items() if k not in NAMING},
+        "inputs": _numbered(row.inputs),
+        "numbers": row.means(),
+        "labels": row.labels,
     }
 
 

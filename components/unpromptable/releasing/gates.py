@@ -8,18 +8,26 @@ from typing import Any
 
 from unpromptable.reporting.row import Row
 from unpromptable.scoring import verdict
+from unpromptable.scoring.estimates import Estimate
 
 # metric -> whether its value must lie below its bound (-1), or above it (1)
 SIDES = {
     **{c.metric: c.sign or -1 for c in verdict.COLUMNS},
-    **{"sscd_worst": -1, "nearest": -1, "relearn": 1},
+    **{"sscd_worst": -1, "nearest": -1, "nearest_excess": -1, "relearn": 1},
 }
-# The paper's threshold, and what its own method keeps at 256 x 256 (Table I: LPIPS 0.35, SSIM 0.87), rounded
-# to the side that passes. The nearest sample is held to what an unrelated picture reaches, whatever the
-# network.
-DEFAULTS = {"sscd": verdict.THRESHOLD, "lpips": 0.4, "ssim": 0.8}
+FORGETTING = ("sscd", "sscd_worst", "nearest", "nearest_excess", "relearn")
+# of several targets each has to pass, so the one is judged that is worst
+OF_EACH = {
+    "sscd": "sscd_most",
+    "sscd_worst": "sscd_worst_most",
+    "nearest": "nearest_most",
+    "relearn": "relearn_least",
+}
+# What the paper's own method keeps at 256 x 256 (Table I: LPIPS 0.35, SSIM 0.87), rounded to the side that
+# passes. The nearest sample is held to the nearest picture to keep, whatever the network.
+DEFAULTS = {"lpips": 0.4, "ssim": 0.8, "nearest_excess": 0.0}
 ALWAYS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real", "nearest")  # measured in any case
-YARDSTICK = ("nearest", "nearest_real")  # a gate that the data at hand sets
+MEASURED = {"nearest_excess": "nearest"}  # a number -> the metric that gives it, where names differ
 
 
 @dataclass(frozen=True)
@@ -42,15 +50,20 @@ class Finding:
         return f"{found}: {'' if self.holds else 'not '}{side} {self.bound:.3f}"
 
 
+def of(asked: Mapping[str, float], unrelated: float) -> dict[str, float]:
+    """Every gate of a request: those it sets, and the defaults.
+
+    unrelated: the similarity that unrelated pictures reach. Where that is above the paper's threshold, the
+    default of SSCD is that: a target is forgotten once what comes of it is as unlike as another picture.
+    """
+    return {"sscd": round(max(verdict.THRESHOLD, unrelated), 3), **DEFAULTS, **asked}
+
+
 def check(bounds: Mapping[str, float]) -> None:
-    """Raise ValueError for a gate on what no gate can be on, one without SSCD, or one that nothing passes."""
+    """Raise ValueError for a gate on what no gate can be on, or one that all or nothing passes."""
     for metric in bounds:
         if metric not in SIDES:
             raise ValueError(f"request.gates: no gate on {metric!r}; choose from {', '.join(SIDES)}")
-    if "sscd" not in bounds:
-        raise ValueError(
-            "request.gates has no sscd, so nothing would say that the picture is forgotten; add it"
-        )
     impossible = {"sscd": (-1, 1), "lpips": (0, None), "ssim": (None, 1), "fid_pre": (0, None)}
     for metric, (least, most) in impossible.items():
         bound = bounds.get(metric)
@@ -62,20 +75,19 @@ def check(bounds: Mapping[str, float]) -> None:
 
 def metrics(bounds: Mapping[str, float]) -> list[str]:
     """The metrics that a request's attempts are measured by."""
-    return list(dict.fromkeys([*ALWAYS, *bounds]))
+    return list(dict.fromkeys([*ALWAYS, *(MEASURED.get(m, m) for m in bounds)]))
 
 
 def judged(row: Row, bounds: Mapping[str, float]) -> list[Finding]:
-    """Every gate on a finished row. The nearest sample is always judged, by the nearest of the pictures to
-    keep where the request sets no bound.
-    """
-    sample, yardstick = YARDSTICK
-    given = {sample: row.value(yardstick).mean, **bounds}
-    return [_finding(row, metric, bound) for metric, bound in given.items()]
+    """Every gate on a finished row."""
+    return [
+        finding(metric, bound, row.value(OF_EACH.get(metric, metric))) for metric, bound in bounds.items()
+    ]
 
 
-def _finding(row: Row, metric: str, bound: float) -> Finding:
-    e, below = row.value(metric), SIDES[metric] < 0
+def finding(metric: str, bound: float, e: Estimate) -> Finding:
+    """What a gate comes to."""
+    below = SIDES[metric] < 0
     worse = e.high if below else e.low
     value = e.mean if worse is None else worse
     return Finding(
@@ -85,8 +97,17 @@ def _finding(row: Row, metric: str, bound: float) -> Finding:
 
 def best(rows: Mapping[str, list[Finding]]) -> str:
     """The attempt that fails the fewest gates; of equals the one with the lowest SSCD."""
-    similarity = lambda name: next(f.mean for f in rows[name] if f.metric == "sscd")
-    return min(rows, key=lambda name: (sum(not f.holds for f in rows[name]), similarity(name)))
+    return min(rows, key=lambda name: (sum(not f.holds for f in rows[name]), similarity(rows[name])))
+
+
+def keeps(found: list[Finding]) -> bool:
+    """Whether every gate on what is kept holds, whatever those on forgetting say."""
+    return all(f.holds for f in found if f.metric not in FORGETTING)
+
+
+def similarity(found: list[Finding]) -> float:
+    """SSCD of the target that is least forgotten."""
+    return next(f.mean for f in found if f.metric == "sscd")
 
 
 def told(findings: list[Finding]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from unpromptable.reporting.row import Row
 from unpromptable.storage import fingerprints
 
 from . import certificate, gates
+from .base import Base
 from .request import Request
 
 PAGE, CARD = "certificate.html", "README.md"
@@ -21,31 +22,31 @@ def write(
     asked: Request,
     request: Path,
     run: Path,
-    row: Row,
-    attempts: dict[str, list[gates.Finding]],
+    base: Base,
+    row: Row | None,
+    attempts: certificate.Attempts,
     key: Path | None,
-) -> bool:
-    """Put together what a request came to, in `folder`; whether every gate holds.
+) -> str:
+    """Put together what a request came to, in `folder`; the certificate's word for that.
 
     A model that fails a gate stays in the run's folder: its certificate says why, and nothing is released. A
-    folder that is there is replaced as a whole.
+    folder that is there is replaced as a whole. row: the best attempt's; None where there was none.
     """
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     model = fresh / certificate.MODEL
-    passes = all(f.holds for f in attempts[row.name])
     model.mkdir(parents=True)
-    if passes:
+    if row and certificate.outcome(attempts[row.name]) == certificate.RELEASED:
         copied = shutil.ignore_patterns(*LEFT_OUT)
         shutil.copytree(run / row.folder / "unlearned", model, ignore=copied, dirs_exist_ok=True)
         _card(asked, row, attempts[row.name]).save(model / CARD)
-    told = certificate.content(asked, fingerprints.sha256(request), row, attempts, model)
+    told = certificate.content(asked, fingerprints.sha256(request), base, row, attempts, model)
     certificate.write(fresh, told, key)
     page = html.template("certificate").render(told=told)
     (fresh / PAGE).write_text(page, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
-    return passes
+    return told["outcome"]
 
 
 def _card(asked: Request, row: Row, findings: list[gates.Finding]):

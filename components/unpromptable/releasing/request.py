@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from unpromptable.planning import reading
+from unpromptable.planning import plugins, reading
 from unpromptable.planning.validation import CONFIG, build
 
 from . import gates
@@ -32,8 +32,9 @@ class Request:
     family: str = "ddpm"
     prompt: str = ""  # of a prompted family
     world: Literal["miniature", "paper"] = "paper"  # whose hyperparameters hold
-    # metric -> bound, over or under which nothing is released; `gates.DEFAULTS` without it
-    gates: dict[str, float] = Field(default_factory=lambda: dict(gates.DEFAULTS))
+    # metric -> bound, over or under which nothing is released, in place of a default (`gates.of`)
+    gates: dict[str, float] = Field(default_factory=dict)
+    editors: tuple[str, ...] = ()  # that make surrogates, in the order they are tried; `attempts.EDITORS`
     attempts: Annotated[int, Field(ge=1, le=ATTEMPTS)] = 4  # the budget: cells that are trained at most
     due: str = ""  # the day by which it is to be done, 2026-12-24
     settings: dict[str, Any] = Field(default_factory=dict)  # dotted keys, as --set of `local`
@@ -47,6 +48,8 @@ class Request:
         if len(set(self.forget)) < len(self.forget):
             raise ValueError(f"request.forget names a picture twice: {', '.join(self.forget)}")
         gates.check(self.gates)
+        for name in self.editors:
+            plugins.make("editor", name)  # raises for a name that is none
         if self.due:
             try:
                 date.fromisoformat(self.due)

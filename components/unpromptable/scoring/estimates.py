@@ -40,6 +40,14 @@ def over_targets(values: list[np.ndarray]) -> Estimate:
     return students(np.array([np.mean(v) for v in values]))
 
 
+def of_one(values: list[np.ndarray], least: bool = False) -> Estimate:
+    """The estimate of the target whose mean is the largest, or the least, over its own values: of a promise
+    that has to hold for each.
+    """
+    found = [estimate(v) for v in values]
+    return (min if least else max)(found, key=lambda e: e.mean)
+
+
 def students(values: np.ndarray) -> Estimate:
     """Mean and Student's 95 % interval of a few independent values (n,), as the lines of a table have it."""
     from scipy.stats import t

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable import protocols
-from unpromptable.scoring.estimates import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,24 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """nearest: after; nearest_before: the base model's; nearest_real: of the remember images, what an
-        unrelated picture can reach.
+        unrelated picture can reach. Then of one target: nearest_most, and nearest_excess, the most by which a
+        sample is nearer than any of these.
         """
         targets = networks.descriptor(np.stack(list(evidence.forget.values()))).numpy()
-        after, before, real = (evidence.embeddings(side, networks) for side in ("after", "before", "real"))
-        others = real[~np.isin(evidence.names, list(evidence.forget))] if evidence.names else real
-        seen = {"nearest": after, "nearest_before": before, "nearest_real": others}
-        return {key: over_targets(list((z @ targets.T).max(0)[:, None])) for key, z in seen.items()}
+        after, before = (evidence.embeddings(side, networks) for side in ("after", "before"))
+        seen = {
+            "nearest": after,
+            "nearest_before": before,
+            "nearest_real": self._others(evidence, networks),
+        }
+        near = {key: (z @ targets.T).max(0)[:, None] for key, z in seen.items()}
+        found = {key: over_targets(list(values)) for key, values in near.items()}
+        excess = of_one(list(near["nearest"] - near["nearest_real"]))
+        return {**found, "nearest_most": of_one(list(near["nearest"])), "nearest_excess": excess}
+
+    def _others(self, evidence: protocols.Evidence, networks: protocols.Networks) -> np.ndarray:
+        """Descriptors of the remember images; where there are none, of the real ones but the targets."""
+        if evidence.remember is not None:
+            return evidence.embeddings("remember", networks)
+        real = evidence.embeddings("real", networks)
+        return real[~np.isin(evidence.names, list(evidence.forget))] if evidence.names else real

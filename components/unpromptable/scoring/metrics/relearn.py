@@ -16,7 +16,7 @@ import torch
 
 from unpromptable import equations, pictures, protocols
 from unpromptable.sampling import chains
-from unpromptable.scoring.estimates import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 from unpromptable.scoring.verdict import THRESHOLD
 
 
@@ -45,11 +45,15 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """relearn: updates until SSCD is 0.4 or more, `updates` where it never is; relearn_sscd: the SSCD it
-        ends with.
+        ends with; relearn_least: the updates of the target that comes back first.
         """
         found = [self._target(evidence, networks, t) for t in evidence.forget]
         steps, ends = np.array(found).T[..., None]
-        return {"relearn": over_targets(list(steps)), "relearn_sscd": over_targets(list(ends))}
+        return {
+            "relearn": over_targets(list(steps)),
+            "relearn_sscd": over_targets(list(ends)),
+            "relearn_least": of_one(list(steps), least=True),
+        }
 
     def files(self) -> list[Path]:
         """The pictures of `folder`, links out of it followed, as `pictures.links` may ask. Raises where it

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable import protocols
-from unpromptable.scoring.estimates import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Metric(protocols.Metric):
     """
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
-        """sscd: before against after, the paper's. The ceiling is the target against before; then after
-        against target and surrogate.
+        """sscd: before against after, the paper's; sscd_most: of the target that is least forgotten. The
+        ceiling is the target against before; then after against target and surrogate.
         """
         pairs = {"sscd": [], "sscd_ceiling": [], "sscd_target": [], "sscd_surrogate": []}
         for target, image in evidence.forget.items():
@@ -33,4 +33,5 @@ class Metric(protocols.Metric):
                 pairs, ((before * after).sum(1), before @ own, after @ own, after @ other)
             ):
                 pairs[key].append(values.numpy())
-        return {key: over_targets(values) for key, values in pairs.items()}
+        found = {key: over_targets(values) for key, values in pairs.items()}
+        return {**found, "sscd_most": of_one(pairs["sscd"])}

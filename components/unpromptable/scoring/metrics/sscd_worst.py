@@ -13,7 +13,7 @@ import torch
 
 from unpromptable import protocols
 from unpromptable.sampling import chains
-from unpromptable.scoring.estimates import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 from unpromptable.scoring.evidence import identity
 
 
@@ -41,7 +41,8 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """sscd_worst: the largest similarity of a denoised image to the target, after; _ceiling: before;
-        sscd_worst_tT: mean before-after at T. n counts targets.
+        sscd_worst_tT: mean before-after at T; n counts targets. sscd_worst_most: of the target that comes
+        back most.
         """
         asked = [vars(self), evidence.injection.stride, identity(networks)]
         before = evidence.shared("sscd_worst", asked, lambda: self._seen("before", evidence, networks))
@@ -58,7 +59,8 @@ class Metric(protocols.Metric):
                 found[key].append(np.array([max(float((z @ own[target]).max()) for z in side.values())]))
             for t in self.times:
                 found[f"sscd_worst_t{t}"].append((old[t] * new[t]).sum(1).numpy())
-        return {key: over_targets(values) for key, values in found.items()}
+        most = of_one(found["sscd_worst"])
+        return {key: over_targets(values) for key, values in found.items()} | {"sscd_worst_most": most}
 
     def _seen(self, which: str, evidence, networks) -> dict[str, list[Any]]:
         """By target, the descriptors (times, draws, D) of what the model makes of it."""
