@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 OUT ?= runs/demo
+HOTFIX ?= runs/hotfix
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 include images/base.env
 
-.PHONY: demo paper lint test test-slow bench bench-gpu ui compile lock images pin
+.PHONY: demo hotfix paper lint test test-slow bench bench-gpu ui compile lock images pin
 demo: $(VENV)/.installed
 	$(RUN) -m pipelines local pipelines/experiments/demo.yaml --out $(OUT)
+
+hotfix: $(VENV)/.installed # a request to forget two people, answered by a signed release
+	[ -f $(HOTFIX)/operator.key ] || $(RUN) -m pipelines key $(HOTFIX)/operator.key
+	$(RUN) -m pipelines hotfix two-people --out $(HOTFIX) --key $(HOTFIX)/operator.key
+	$(RUN) -m pipelines verify $(HOTFIX)/release --key $(HOTFIX)/operator.pub
 
 paper: $(VENV)/.installed
 	$(RUN) -m pipelines paper --out runs/paper

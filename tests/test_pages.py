@@ -14,6 +14,7 @@ PAGES = [
     *(ROOT / folder / "README.md" for folder in ("", "pipelines", "components", "images", "tests")),
     ROOT / "charts" / "unpromptable" / "README.md",
     ROOT / "tests" / "faults" / "README.md",
+    ROOT / "pipelines" / "requests" / "README.md",
     *sorted((ROOT / ".github").glob("*.md")),
     ROOT / "CHANGELOG.md",
 ]

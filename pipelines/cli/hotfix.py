@@ -12,6 +12,7 @@ from unpromptable.planning import reading
 from . import local, running
 from .options import say, short
 
+REQUESTS = Path(__file__).parents[1] / "requests"  # that ship
 REFUSED = 3  # the exit code of a request that no attempt could answer
 
 
@@ -20,7 +21,9 @@ def add(verbs: Any) -> None:
     fix = verbs.add_parser(
         "hotfix", help="answer a request to forget: attempts, gates, and a certified model"
     )
-    fix.add_argument("request", help="a YAML file: name, model, forget, keep")
+    fix.add_argument(
+        "request", help="a YAML file: name, model, forget, keep; or one that ships, such as two-people"
+    )
     fix.add_argument("--out", help="folder of the attempts and the release (default runs/<name>)")
     fix.add_argument("--key", help="private key that signs the certificate; `key` makes a pair")
     fix.add_argument("--threads", type=int, default=0, help="threads per step, as for `local`")
@@ -39,7 +42,7 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     """Try one attempt after another until every gate holds; release it, or say why there is none."""
     from unpromptable.releasing import attempts, certificate, gates, release, request, signing
 
-    path = Path(a.request)
+    path = _file(a.request)
     asked = request.read(path)
     key = Path(a.key) if a.key else None
     if key:
@@ -57,6 +60,12 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     chosen = rows[gates.best(found)] if found else None
     outcome = release.write(out / "release", asked, path, out / "run", base, chosen, found, key)
     return _ended(outcome, chosen, out / "release", a.key, console)
+
+
+def _file(word: str) -> Path:
+    """The file of a request: of that path, or one that ships."""
+    path, shipped = Path(word), REQUESTS / f"{word}.yaml"
+    return shipped if not path.exists() and shipped.is_file() else path
 
 
 def _looked(asked: Any, experiment: Any, out: Path, console: Any) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 PATIENCE, LOOK = 3.0, 0.1  # seconds that a run which was killed may take to end, and between two looks
+TOLD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # to end; Python itself raises for the first
 STOPPED = "stopped; the same command continues where this one ended"
 
 
@@ -68,19 +69,25 @@ def drive(
             text=True,
         )
         try:
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in TOLD[1:]:
                 signal.signal(number, lambda number, _: sys.exit(128 + number))
             assert child.stdin is not None  # it is a pipe
             child.stdin.write(given)
             child.stdin.close()
             found = watch(child)
         finally:
-            stopped = child.poll() is None
+            if child.poll() is None:
+                _end_in_peace()
+                say(STOPPED)
             _end(child.pid)
             child.wait()
-            if stopped:
-                say(STOPPED)
     return child.returncode, found
+
+
+def _end_in_peace() -> None:
+    """Ignore a second word to end, which comes too late and would only break the ending."""
+    for number in TOLD:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(group: int) -> None:

@@ -11,11 +11,13 @@ import pytest
 from pipelines.cli import running
 
 DRIVER = """
-import sys, time
+import atexit, sys, time
 from pathlib import Path
 from pipelines.cli import running
 
 out = Path(sys.argv[1])
+if (out / "slow").exists():
+    atexit.register(time.sleep, 1)
 
 def watch(child):
     while child.poll() is None:
@@ -48,9 +50,9 @@ def start(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     started = []
 
-    def one():
+    def one(**more):
         words = [sys.executable, "-c", DRIVER, str(tmp_path)]
-        how = {"env": environment, "stdout": subprocess.PIPE, "text": True, "preexec_fn": heed}
+        how = {"env": environment, "stdout": subprocess.PIPE, "text": True, "preexec_fn": heed, **more}
         started.append(subprocess.Popen(words, **how))
         until = time.monotonic() + 30
         while not (tmp_path / "pids").exists() and started[-1].poll() is None and time.monotonic() < until:
@@ -103,6 +105,17 @@ def test_no_process_outlives_the_command_whatever_ends_it_and_the_next_one_start
     assert gone(pids) and (number == signal.SIGKILL or said == f"{running.STOPPED}\n")
     (tmp_path / "quick").touch()
     assert start()[0].wait(timeout=20) == 0
+
+
+def test_a_second_word_to_end_does_not_break_the_ending(start, tmp_path):
+    (tmp_path / "slow").touch()
+    process, pids, _ = start(stderr=subprocess.STDOUT)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == f"{running.STOPPED}\n"
+    for number in running.TOLD:
+        process.send_signal(number)
+    assert process.communicate(timeout=20)[0] == "" and process.returncode == 128 + signal.SIGTERM
+    assert gone(pids)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -1,5 +1,6 @@
 """Editors give pictures of the target's size; the shipped portraits are what the README says."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from unpromptable.editing.engine import EditContext
 from unpromptable.miniature import portraits
 from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Experiment
+from unpromptable.scoring import metric_networks
 
 
 @pytest.fixture
@@ -145,3 +147,30 @@ def test_more_neighbours_than_remember_images_are_refused(scene):
     editor = plugins.make("editor", "neighbours", {"k": 999})
     with pytest.raises(ValueError, match="neighbours.k is 999, but only"):
         editor.edit(scene)
+
+
+def test_a_lookalike_is_the_nearest_in_pixels_of_those_that_are_another_to_the_descriptor(scene):
+    networks = metric_networks.load("miniature")
+    found = plugins.make("editor", "lookalike", {"below": 0.9}).edit(scene)
+    alike = (networks.descriptor(scene.forget) @ networks.descriptor(scene.remember).T).numpy()
+    far = np.square(scene.forget[:, None].astype(float) - scene.remember).sum((2, 3, 4))
+    wanted = np.where(alike < 0.9, far, np.inf).argmin(1)
+    np.testing.assert_array_equal(found, scene.remember[wanted])
+
+
+def test_a_lookalike_skips_what_is_nearest_but_the_same_picture(scene):
+    copied = dataclasses.replace(scene, remember=np.stack([*scene.forget, *scene.remember]))
+    found = plugins.make("editor", "lookalike", {"below": 0.9}).edit(copied)
+    assert not (found == scene.forget).all((1, 2, 3)).any()
+
+
+@pytest.mark.parametrize("below", [-1, 1.1])
+def test_a_lookalike_s_bound_is_a_similarity(below):
+    with pytest.raises(ValueError, match="lookalike.below is"):
+        plugins.make("editor", "lookalike", {"below": below})
+
+
+def test_a_lookalike_that_no_picture_can_be_is_refused(scene):
+    alone = dataclasses.replace(scene, remember=scene.forget)
+    with pytest.raises(ValueError, match="all 2 remember images are more similar to a target"):
+        plugins.make("editor", "lookalike", {"below": -0.9}).edit(alone)

@@ -102,17 +102,17 @@ def tried(**sscd):
 def test_every_editor_is_tried_once_and_then_the_best_more_strongly(asked):
     asked = dataclasses.replace(asked, attempts=12)
     name = lambda **sscd: (attempts.following(asked, tried(**sscd)) or {}).get("name")
-    assert name() == "neighbours x1" and name(neighbours_x1=0.6) == "remember x1"
-    once = {"neighbours_x1": 0.6, "remember_x1": 0.5, "sdedit_x1": 0.9}
+    assert name() == "lookalike x1" and name(lookalike_x1=0.6) == "neighbours x1"
+    once = {"lookalike_x1": 0.8, "neighbours_x1": 0.6, "remember_x1": 0.5, "sdedit_x1": 0.9}
     assert name(**once) == "remember x4" and name(**once, remember_x4=0.45) == "remember x10"
     assert name(**once, remember_x4=0.45, remember_x10=0.43) == "neighbours x4"
-    assert attempts.following(dataclasses.replace(asked, attempts=3), tried(**once)) is None
+    assert attempts.following(dataclasses.replace(asked, attempts=4), tried(**once)) is None
 
 
 def test_what_already_costs_too_much_is_not_tried_more_strongly(asked):
     lost = [f for f in gates.judged(row("a", 0.6), BOUNDS) if f.metric != "lpips"]
     lost.append(gates.finding("lpips", 0.4, Estimate(0.6, 0.5, 0.7, 8)))
-    names = [f"{n} x1" for n in attempts.EDITORS["paper"]]
+    names = [f"{n} x1" for n in attempts.EDITORS]
     assert attempts.following(dataclasses.replace(asked, attempts=12), dict.fromkeys(names, lost)) is None
 
 

@@ -11,17 +11,12 @@ from unpromptable.scoring.verdict import THRESHOLD
 from . import gates
 from .request import Request
 
-# that need no hands, from what keeps most on
-EDITORS: Mapping[str, tuple[str, ...]] = {
-    "miniature": ("tedigan", "neighbours", "remember"),
-    "paper": ("neighbours", "remember", "sdedit"),
-}
+EDITORS = ("lookalike", "neighbours", "remember", "sdedit")  # that need no hands, the most promising first
 STRENGTHS = (1, 4, 10)  # times the world's beta, the weight of forgetting per thousandth
 BETA = {"miniature": 1e-4, "paper": 5e-5}  # of the worlds
 LARGEST = 1e-3  # beta above which lambda(t) would be negative
 UNTIL = 0.9  # share of the gate on SSCD at which a training ends, so that the finer test also holds
 REVISIT = 0.5  # of a batch, so that earlier targets stay gone while later ones are forgotten
-SETTINGS = {"tedigan": {"clip_weight": 32.0}}  # Table II's strongest edit
 
 
 def following(asked: Request, tried: Mapping[str, list[gates.Finding]]) -> dict[str, Any] | None:
@@ -48,8 +43,7 @@ def following(asked: Request, tried: Mapping[str, list[gates.Finding]]) -> dict[
 def _editors(asked: Request) -> list[dict[str, Any]]:
     """Those that are tried, hand-made surrogates first."""
     painted = [{"name": "paint", "folder": asked.surrogates}] if asked.surrogates else []
-    names = asked.editors or EDITORS[asked.world]
-    return painted + [{"name": name, **SETTINGS.get(name, {})} for name in names]
+    return painted + [{"name": name} for name in asked.editors or EDITORS]
 
 
 def _name(editor: dict[str, Any], strength: int) -> str:

@@ -35,7 +35,7 @@ class Request:
     # metric -> bound, over or under which nothing is released, in place of a default (`gates.of`)
     gates: dict[str, float] = Field(default_factory=dict)
     editors: tuple[str, ...] = ()  # that make surrogates, in the order they are tried; `attempts.EDITORS`
-    attempts: Annotated[int, Field(ge=1, le=ATTEMPTS)] = 4  # the budget: cells that are trained at most
+    attempts: Annotated[int, Field(ge=1, le=ATTEMPTS)] = 6  # the budget: cells that are trained at most
     due: str = ""  # the day by which it is to be done, 2026-12-24
     settings: dict[str, Any] = Field(default_factory=dict)  # dotted keys, as --set of `local`
 

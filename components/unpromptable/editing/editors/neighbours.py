@@ -40,11 +40,15 @@ class Editor(protocols.Editor):
             raise ValueError(
                 f"neighbours.k is {self.k}, but only {len(scene.remember)} remember images are left; lower it"
             )
-        return np.stack([scene.remember[self._order(f, scene.remember)] for f in scene.forget])
+        nearest = lambda f: scene.remember[by_distance(f, scene.remember)[: self.k]]
+        return np.stack([nearest(f) for f in scene.forget])
 
-    def _order(self, forget: np.ndarray, remember: np.ndarray) -> np.ndarray:
-        """Indices (k,) of the remember images nearest to one target; of equally near ones the first."""
-        wanted = forget.astype(np.int64)
-        # one picture at a time: the remember images may be more than memory holds as numbers
-        far = np.array([np.square(wanted - picture).sum() for picture in remember])
-        return np.argsort(far, kind="stable")[: self.k]
+
+def by_distance(forget: np.ndarray, remember: Any) -> np.ndarray:
+    """Indices (R,) of the remember images, from the one whose pixels are nearest to a target's on; of equally
+    near ones the first.
+    """
+    wanted = forget.astype(np.int64)
+    # one picture at a time: the remember images may be more than memory holds as numbers
+    far = np.array([np.square(wanted - picture).sum() for picture in remember])
+    return np.argsort(far, kind="stable")
