@@ -101,7 +101,7 @@ class Drawing(protocols.Method):
 def fitted():
     """The micro-batch on which all processes agree, and its gradient."""
     one = model()
-    _, settings = fit_memory.fitting(Greedy(), one, EVEN, lambda: batch(one, EVEN))
+    _, settings = fit_memory.fitting(lambda s: Greedy().update(one, batch(one, s)), one, EVEN)
     return settings.micro_batch, flat([p.grad for p in one.trained()])
 
 

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,9 @@ Estimate = Any  # scoring.estimates.Estimate: a mean with its 95 % interval over
 Row = Any  # reporting.row.Row: a cell, its numbers or what failed
 Experiment = Any  # planning.experiment.Experiment
 Operations = Any  # planning.operations.Operations: FLOP of a base model
+Where: TypeAlias = "str | Path"
+Device: TypeAlias = "str | torch.device"
+Told: TypeAlias = "Callable[[int, int], None] | None"  # told of what is done, of all
 
 
 class Method(Protocol):
@@ -58,6 +61,19 @@ class Method(Protocol):
         """Forward and backward passes of the network per image and update, for costs; None is not known."""
         return None
 
+    def looks(self, update: int) -> int:
+        """How many batches `note` reads before this update of a target, counted from 0."""
+        return 0
+
+    def note(self, model: Model, optimizer: Any, batches: Iterator[Batch]) -> tuple[Tensor, ...]:
+        """What updates find in batch.noted from now on, also after a stop, by a pass each way for a batch.
+        It may step the trainer's optimiser, at the update's rate, and leaves the weights as they were.
+        """
+        return ()
+
+    def curb(self, model: Model, noted: tuple[Tensor, ...]) -> None:
+        """Change the gradients whose norm the trainer has bounded."""
+
 
 class Editor(Protocol):
     """Makes the surrogate of each target: the picture that the forget image is mapped to."""
@@ -71,7 +87,6 @@ class Editor(Protocol):
     @abstractmethod
     def edit(self, scene: Scene) -> np.ndarray:
         """Surrogates of scene.forget, uint8 (F, H, W, 3), the same whenever asked for, so draws are seeded.
-
         Raises ValueError or FileNotFoundError where a target cannot be edited.
         """
 
@@ -80,9 +95,8 @@ class Editor(Protocol):
         return [replace(self, **{self.together: v}).edit(scene) for v in values]  # type: ignore[type-var]
 
     def files(self, targets: tuple[str, ...], among: tuple[str, ...] = ()) -> list[Path]:
-        """The files that `edit` will read for these targets: part of the surrogates' identity.
-
-        among: all targets of the experiment. Raises FileNotFoundError or ValueError where one is missing.
+        """The files that `edit` will read for these targets: part of the surrogates' identity. among: all
+        targets of the experiment. Raises FileNotFoundError or ValueError where one is missing.
         """
         return []
 
@@ -98,9 +112,8 @@ class Metric(Protocol):
 
     @abstractmethod
     def measure(self, evidence: Evidence, networks: Networks) -> dict[str, Estimate]:
-        """Estimates by name, one of them by the metric's own.
-
-        Raises ValueError, naming the metric, where the evidence does not hold what it needs.
+        """Estimates by name, one of them by the metric's own. Raises ValueError, naming the metric, where
+        the evidence does not hold what it needs.
         """
 
     def files(self) -> list[Path]:
@@ -133,7 +146,6 @@ class Family(Protocol):
     @abstractmethod
     def fetch(self, source: str, out: Path, revision: str = "", shipped: Path | None = None) -> str:
         """Put the base model's folder at `out`; return its identity: 'miniature', a path or name@commit.
-
         shipped: the miniature's folder. Raises FileNotFoundError or ValueError where there is none.
         """
 
@@ -146,9 +158,8 @@ class Family(Protocol):
         """Steps of the injection test from the model's timestep t down, one network call each, for costs."""
 
     def check(self, folder: Path, experiment: Experiment | None = None) -> None:
-        """Raise FileNotFoundError or ValueError where `folder` is no whole model of this family.
-
-        Reads no weights, since `plan` asks it too. experiment: whose sampling must suit.
+        """Raise FileNotFoundError or ValueError where `folder` is no whole model of this family. Reads no
+        weights, since `plan` asks it too. experiment: whose sampling must suit.
         """
 
     def ready(self, folder: Path, experiment: Experiment) -> None:
@@ -174,11 +185,7 @@ class Model(Protocol):
     @classmethod
     @abstractmethod
     def load(
-        cls,
-        folder: str | Path,
-        device: str | torch.device = "cpu",
-        experiment: Experiment | None = None,
-        base: str | Path | None = None,
+        cls, folder: Where, device: Device = "cpu", experiment: Experiment = None, base: Where | None = None
     ) -> Model:
         """The model in `folder`, which the family's `fetch` or `save` wrote.
 
@@ -242,8 +249,8 @@ class Model(Protocol):
         """Pictures `which` (B,) of an array that stays as it is; costly encoders read each of them once."""
         return self.encode(images[which])
 
-    def times(self, index: Tensor) -> Tensor:
-        """Timesteps (B,) of training at indices 0 .. timesteps-1 (B,), 0 the least noisy."""
+    def times(self, index: Tensor, floored: bool = True) -> Tensor:
+        """Timesteps (B,) at indices 0 .. timesteps-1 (B,), 0 the least noisy; floored: of training alone."""
         return index
 
     def thousandths(self, t: Tensor) -> Tensor:
@@ -277,16 +284,9 @@ class Model(Protocol):
         return self
 
     def sdedit(
-        self,
-        image: np.ndarray,
-        strength: float,
-        draws: int,
-        seed: int,
-        words: Editor,
-        progress: Callable[[int, int], None] | None = None,
+        self, image: np.ndarray, strength: float, draws: int, seed: int, words: Editor, progress: Told = None
     ) -> np.ndarray:
         """Variations (draws, H, W, 3) of a picture (H, W, 3); words: the editor sdedit, for its settings.
-
         strength: in (0, 1]. progress(done, total): network calls. Raises ValueError where there are none.
         """
         raise ValueError("editor: the model's family has no `sdedit`; choose another editor")

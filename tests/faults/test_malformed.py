@@ -645,7 +645,8 @@ def ended(tmp_path_factory):
     import torch
     from ddpm_small import model
 
-    from unpromptable.unlearning import states
+    from unpromptable.planning import plugins
+    from unpromptable.unlearning import noting, states
 
     os.environ["MLFLOW_TRACKING_URI"] = "nowhere://x"
     store = tmp_path_factory.mktemp("ended")
@@ -661,7 +662,7 @@ def ended(tmp_path_factory):
     optimizer = torch.optim.AdamW(small.trained(), lr=1e-3)
     small.predict(torch.zeros(1, 3, 8, 8), torch.zeros(1, dtype=torch.long)).sum().backward()
     optimizer.step()
-    states.save(store / "training", small, optimizer, 1)
+    states.save(store / "training", small, optimizer, 1, noting.Noting(plugins.make("method", "naive"), 2))
     (store / "training" / states.HISTORY).write_text('{"step": 1}\n')
     return store
 
@@ -714,7 +715,8 @@ def readers(store, chance):
     import torch
     from ddpm_small import model
 
-    from unpromptable.unlearning import states
+    from unpromptable.planning import plugins
+    from unpromptable.unlearning import noting, states
 
     cells = [p for p in sorted((store / "cells").iterdir()) if p.is_dir()]
 
@@ -728,7 +730,8 @@ def readers(store, chance):
 
     def resumed():
         small = model()
-        states.resume(store / "training", small, torch.optim.AdamW(small.trained(), lr=1e-3))
+        optimizer = torch.optim.AdamW(small.trained(), lr=1e-3)
+        states.resume(store / "training", small, optimizer, noting.Noting(plugins.make("method", "naive"), 2))
 
     def watched():
         reader, lines = (

@@ -192,7 +192,7 @@ def test_every_experiment_of_the_cells_named_by_the_paper_has_them():
 
 def test_runs_are_judged_by_the_command(tmp_path, capsys):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "experiment.json").write_text(json.dumps({"name": "table4"}))
+    (tmp_path / "run" / "experiment.json").write_text(json.dumps({"name": "table4", "paper": []}))
     rows = [
         finished_run.row(name, 0.3, lpips, settings={"method.projection": name})
         for name, lpips in (("no projection", 0.3), ("project g_f", 0.2), ("project g_f, g_r", 0.4))
@@ -202,6 +202,16 @@ def test_runs_are_judged_by_the_command(tmp_path, capsys):
     found = {v["id"]: v["answer"] for v in json.loads((tmp_path / "claims.json").read_text())}
     assert found["t4-both-worse"] == HOLDS and found["t4-small"] == NOT and found["t2-sscd"] == OPEN
     assert "claims" in capsys.readouterr().out and "no result of Ours" in (tmp_path / "claims.md").read_text()
+
+
+@pytest.mark.parametrize("printed, expected", [(["Ours", "Ours†"], HOLDS), ([], NOT)])
+def test_a_row_that_the_papers_table_lacks_makes_and_breaks_no_claim(tmp_path, printed, expected):
+    told = {"name": "table1", "paper": [{"name": n, "lpips": 0.3} for n in printed]}
+    (tmp_path / "experiment.json").write_text(json.dumps(told))
+    better = {"ReTrack": 0.1, "Ours": 0.3, "Ours†": 0.5}
+    rows = [finished_run.row(n, 0.3, lpips, settings={"method": n}) for n, lpips in better.items()]
+    write_rows(tmp_path / "rows.json", rows)
+    assert {v.claim.id: v.answer for v in claims.of_runs([tmp_path])}["t1-lpips"] == expected
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ def flop(call):
     [
         ("neggrad", {"mode": "combined"}),
         ("surrogate", {"remember": "base"}),
+        ("siss", {"importance": False}),
+        ("salun", {"loss": "ascent"}),
     ],
 )
 def test_a_setting_that_adds_passes_is_counted(tiny, images, name, settings):
@@ -105,12 +107,12 @@ def test_sdedit_costs_its_steps_for_whole_batches():
 @pytest.mark.parametrize("name", TABLES)
 def test_the_paper_world_resolves_to_the_papers_values(name):
     p = plan.resolve(name, "paper", {}, inputs=False)
-    steps = {"surrogate": 240, "neggrad": 10, "erasediff": 60, "siss": 60}
+    steps = {"surrogate": 240, "neggrad": 10, "erasediff": 60, "siss": 60, "retrack": 40}
     for cell in p.cells:
         assert (
             cell.training.lr == 5e-6
             and cell.training.steps == steps[cell.method.name]
-            and cell.training.batch == (64 if cell.method.name == "siss" else 8)
+            and cell.training.batch == (64 if cell.method.name in ("siss", "retrack") else 8)
         )
         assert (
             cell.method.name != "surrogate"
@@ -157,7 +159,7 @@ def test_the_dry_run_shows_settings_seeds_shards_operations_and_hours(capsys):
     )
     text = " ".join(capsys.readouterr().out.split())
     for words in (
-        "30 cells",
+        "36 cells",
         "6 forget images",
         "beta 5e-05",
         "images 0..9999",

@@ -82,6 +82,7 @@ SHARED = {
 OF_A_CELL = {
     "name": ("other", NOTHING),
     "group": ("other", NOTHING),
+    "origin": ("as its code does", NOTHING),
     "method": (made("method", Choice("naive")), TRAINED),
     "editor": (made("editor", Choice("noise")), EDITED),
     "forget": (("0012-3", "0013-3"), EDITED),  # targets of other cells
@@ -115,6 +116,13 @@ WORDS = {
     "surrogate.remember": "base",
     "duo.prompt": "empty",
     "duo.timesteps": "shared",
+    "duo.errors": "clean",
+    "duo.prior": "cleanest",
+    "erasediff.weight": "cosine",
+    "erasediff.noise": "added",
+    "erasediff.timesteps": "independent",
+    "salun.loss": "ascent",
+    "salun.share": 0.25,
     "neggrad.mode": "combined",
     "siss.mixture": 0.25,
     "retrack.weight": 0.01,

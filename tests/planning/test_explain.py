@@ -188,6 +188,6 @@ def test_the_command_prints_each_setting_with_who_said_it(capsys):
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     about = "updates per forget image (V, experiment setup)"
     assert f"training.steps 10 world miniature: methods.neggrad NegGrad {about}" in lines
-    assert f"training.steps 160 world miniature: cell Naive, Ours†, Ours {about}" in lines
+    assert f"training.steps 160 world miniature: cell Naive, ReTrack, Ours†, Ours {about}" in lines
     assert main(["plan", "demo", "--explain", "training.stepz"]) == 2
     assert "did you mean training.steps?" in capsys.readouterr().err

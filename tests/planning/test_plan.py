@@ -134,9 +134,10 @@ def test_figure8_runs_on_flags_here_and_on_the_published_model_with_the_papers_s
         and there.experiment.prompt == "flag of Japan"
         and there.experiment.remember.images == 100
     )
-    steps = {c.method.name: c.training.steps for c in there.cells}
+    published = [c for c in there.cells if c.origin != "as its code does"]
+    steps = {c.method.name: c.training.steps for c in published}
     assert steps == {"neggrad": 60, "erasediff": 100, "siss": 100, "duo": 100, "surrogate": 100}
-    assert {(c.training.lr, c.training.batch) for c in there.cells} == {(1e-5, 8)}
+    assert {(c.training.lr, c.training.batch) for c in published} == {(1e-5, 8)}
     assert all(c.method.settings["beta"] == 2e-4 for c in there.cells if c.method.name == "surrogate")
     # 750 is of SD 1.4 and its whole UNet
     assert {json.dumps(c.method.settings) for c in there.cells if c.method.name == "siss"} == {

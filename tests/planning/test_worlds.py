@@ -1,6 +1,7 @@
 """What a world says, of whose pictures it holds, and what lies on top of it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from planned_settings import BASE, refused, resolve
@@ -79,7 +80,8 @@ def test_the_baselines_that_the_paper_ran_in_siss_code_sum_their_losses_as_it_do
     assert {m: (t.reduction, t.t_min) for m, t in cells.items()} == {
         "neggrad": ("sum", 0),
         "erasediff": ("sum", 0),
-        "naive": ("sum", 0),
+        "naive": ("sum", 999),
+        "retrack": ("sum", 0),
         "siss": ("sum", 999),
         "surrogate": ("mean", 0),
     }
@@ -133,3 +135,36 @@ def test_cells_that_name_their_own_targets_need_no_others():
     assert resolve(
         forget=None, cells=[{"forget": "0012-3"}, {"name": "b", "forget": ["0013-1"]}]
     ).experiment.forget == ("0012-3", "0013-1")
+
+
+SHIPPED = sorted(p.stem for p in (Path(__file__).parents[2] / "pipelines" / "experiments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("world", ["miniature", "paper"])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_baseline_that_ships_says_where_its_settings_come_from(name, world):
+    for cell in plan.resolve(name, world, inputs=False).cells:
+        assert cell.origin or cell.method.name == "surrogate", cell.name
+        assert cell.origin != "as its code does" or world == "paper" or cell.name == "DUO, its code"
+
+
+def test_what_changes_a_methods_settings_takes_their_origin_unless_it_says_one():
+    of = lambda sets=(), **given: [c.origin for c in resolve(dict(sets), **given).cells]
+    one = [{"name": "SISS", "method": "siss"}]
+    assert of(cells=one) == ["tuned on our stage"] == of({"sampling.steps": 3}, cells=one)
+    assert of({"training.lr": 1e-6}, cells=one) == [""] == of({"method.mixture": 0.3}, cells=one)
+    assert of(cells=[{"method": {"name": "siss", "mixture": 0.3}}]) == [""]
+    assert of(cells=one, base={"training": {"steps": 3}}) == [""] == of(cells=one, sweep={"training.lr": [1]})
+    code = "as its code does"
+    assert of(cells=[{"origin": code, "method": "siss", "training": {"steps": 3}}]) == [code]
+    assert "cells 1.origin" in refused(cells=[{"origin": 3, "method": "siss"}])
+    assert "as its code does" in refused(cells=[{"origin": "mine", "method": "siss"}])
+
+
+def test_duos_row_of_its_code_draws_the_steps_and_the_rate_of_its_trainer():
+    (cell,) = [c for c in plan.resolve("figure8", inputs=False).cells if c.name == "DUO, its code"]
+    made, t = cell.method.made, cell.training
+    assert (made.beta, made.integrity) == (500, 1e6 * 500 / 100) and t.lr == pytest.approx(3e-5 * 100 / 500)
+    # its indices 1..750 into the descending table of 1000
+    assert (t.t_min, t.t_max) == (999 - 750, 999 - 1) and (t.steps, t.batch) == (1000, 4)
+    assert (t.betas, t.weight_decay, t.max_grad_norm) == ((0.9, 0.999), 1e-2, 1.0)

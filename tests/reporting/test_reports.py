@@ -133,3 +133,20 @@ def test_the_page_says_how_images_were_drawn_and_on_which_timesteps_each_method_
     assert html._drawn(replace(EXPERIMENT, sampling=Sampling("ddpm", 5)), [of("Ours", 0)]).endswith(
         "(SISS's code: 999 alone): 0..999."
     )
+
+
+def test_a_table_marks_what_the_papers_lacks_and_says_where_each_methods_settings_come_from(store):
+    code = replace(rows()[1], origin="as its code does")
+    tuned = [replace(r, origin="tuned on our stage") for r in (rows()[0], rows()[2])]
+    found = [tuned[0], code, tuned[1]]
+    lines = groups.collect(found, EXPERIMENT.paper)
+    said = "Settings tuned on our stage: Good, Keeps; as its code does: Better."
+    assert tables.origins(lines) == said and tables.origins(groups.collect(rows())) == ""
+    text = markdown.Report().write(store, EXPERIMENT, found, "SUCCEEDED").read_text()
+    page = html.Report().write(store, EXPERIMENT, found, "SUCCEEDED").read_text()
+    assert said in text and said in page
+    marked = re.findall(r"^\| (\w+) \*\(not in the paper\)\*", text, re.M)
+    assert marked == re.findall(r"<td>(\w+) <span class=\"soft\">\(not in the paper\)", page)
+    assert marked == ["Better", "Keeps"]
+    nowhere = replace(EXPERIMENT, paper=())
+    assert "not in the paper" not in markdown.page(store, nowhere, found, "SUCCEEDED")

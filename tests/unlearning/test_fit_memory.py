@@ -25,9 +25,10 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_says_so(flag_model, cap
         ("a",),
     )
     settings = Training(batch=8)
-    fresh = lambda: training.draw_batch(flag_model, settings, images, 0, 0, False)
+    fresh = lambda s: training.draw_batch(flag_model, s, images, 0, 0, False)
+    update = lambda method: lambda s: method().update(flag_model, fresh(s))
     with caplog.at_level(logging.WARNING):
-        values, fitting = fit_memory.fitting(Greedy(), flag_model, settings, fresh)
+        values, fitting = fit_memory.fitting(update(Greedy), flag_model, settings)
     assert (
         values == {"micro": 2}
         and fitting.micro_batch == 2
@@ -40,4 +41,4 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_says_so(flag_model, cap
             raise torch.OutOfMemoryError("CUDA out of memory. Tried")
 
     with pytest.raises(RuntimeError, match="one image at a time .* lower model.pixels"):
-        fit_memory.fitting(Hopeless(), flag_model, settings, fresh)
+        fit_memory.fitting(update(Hopeless), flag_model, settings)

@@ -177,8 +177,12 @@ def of_runs(stores: list[Path]) -> list[Verdict]:
         if (store / "theory.json").is_file():
             rows["theory"] = comparing.of_theory(records.read(store / "theory.json", list))
         elif all((store / name).is_file() for name in ("experiment.json", "rows.json")):
-            name = records.read(store / "experiment.json", dict, name=str)["name"]
-            rows[name] = [comparing.of_line(x) for x in groups.collect(read_rows(store / "rows.json"))]
+            told = records.read(store / "experiment.json", dict, name=str, paper=list)
+            printed = {str(p["name"]) for p in told["paper"] if isinstance(p, dict) and "name" in p}
+            lines = groups.collect(read_rows(store / "rows.json"))
+            # what the paper's table does not hold can neither make nor break what is said of it
+            ours = [x for x in lines if x.name in printed or not printed]
+            rows[told["name"]] = list(map(comparing.of_line, ours))
         else:
             raise FileNotFoundError(
                 f"{store}: holds no run's experiment.json and rows.json, nor theory.json; name a finished"

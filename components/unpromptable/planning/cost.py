@@ -149,13 +149,16 @@ def _edit(cell: Cell, base: Operations | None) -> Step:
 
 
 def _unlearn(cell: Cell, base: Operations | None) -> Step:
-    passes = cell.method.made.passes
-    t, updates = cell.training, cell.training.steps * len(cell.forget)
+    passes, t = cell.method.made.passes, cell.training
+    updates = t.steps * len(cell.forget)
+    looks = sum(map(cell.method.made.looks, range(t.steps))) * len(cell.forget)
     words = f"{updates:,} updates of {t.batch} images, " + (
         "{} forward and {} backward".format(*passes) if passes else "whose passes the method does not say"
     )
+    words += f", and {looks:,} batches more to look at" if looks else ""
     each = passes[0] * base.forward + passes[1] * base.backward if base and passes else None
-    return Step("unlearn", cell.name, words, None if each is None else updates * t.batch * each)
+    flop = None if not base or each is None else updates * each + looks * (base.forward + base.backward)
+    return Step("unlearn", cell.name, words, None if flop is None else t.batch * flop)
 
 
 def real_images(experiment: Experiment) -> int | None:

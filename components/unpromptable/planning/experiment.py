@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import asdict, field
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
@@ -54,6 +54,9 @@ IN_YAML = (
     "sweep",
     "worlds",
 )  # words of an experiment's YAML that are no settings of its own
+# where the settings of a cell's method and training come from: every value that the paper states for it is
+# the paper's; every value is that of its released code; one was chosen for what it does in this world
+Origin = Literal["", "as published in the paper", "as its code does", "tuned on our stage"]
 METRICS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real")  # the paper's, which every table and verdict needs
 
 
@@ -82,6 +85,8 @@ class Cell:
     forget: tuple[str, ...]
     # cells of one group that differ in their targets alone are also shown as one line, averaged
     group: str = ""
+    # as published in the paper | as its code does | tuned on our stage; empty where nobody says
+    origin: Origin = ""
 
     @property
     def slug(self) -> str:

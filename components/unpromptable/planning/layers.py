@@ -15,6 +15,7 @@ from .validation import unknown
 # what a cell may change; all else belongs to the experiment
 CELL = ("method", "editor", "training", "forget")
 NAMED = (*CHOICES, "model", "networks")  # a bare word is their name
+ORIGIN = "origin"  # of a cell's method and training: what changes them without saying it leaves none
 BLOCKS = (*NAMED, "training", "sampling", "injection", "remember", "pictures", "quality", "report")
 SHAPE = ("base", "cells", "sweep", "worlds")  # of an experiment's YAML, rather than a setting
 OF_WORLD = ("cell", "methods", "editors", "families", "reals")  # of a world's YAML alone
@@ -158,7 +159,7 @@ def experiment(given: dict, where: str) -> Laid:
     base = said.pop("base", None)
     out = layer(said, where)
     if base is not None:
-        out.say("base", cell_layer(base, f"{where}.base", ("group",)), where)
+        out.say("base", cell_layer(base, f"{where}.base", ("group", ORIGIN)), where)
     return out
 
 

@@ -115,11 +115,11 @@ def _sample(e: Experiment, base: Operations, picture: float, cell: str, per_shar
 
 def _unlearn(cell: Cell, base: Operations, picture: float) -> Peak:
     """Weights, a gradient of each branch and their sum, two moments, a copy where the method reads it or a
-    state is written, and a micro-batch in the network.
+    state is written, another that the method notes, and a micro-batch in the network.
     """
     t, method = cell.training, cell.method.made
     branches = method.passes[1] if method.passes else 2
-    copies = branches + 1 + 2 + 1
+    copies = branches + 1 + 2 + 1 + bool(method.looks(0))
     reference = base.weights if method.reads_reference else 0.0
     network = base.weights + reference + copies * base.trained + (t.micro_batch or t.batch) * base.taught
     pictures = PIECES + 6 * t.batch * FLOAT * picture

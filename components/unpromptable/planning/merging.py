@@ -16,7 +16,7 @@ from unpromptable.miniature import sources
 
 from . import plugins
 from .laid import CHOICES, Laid, lay
-from .layers import CELL, OF_WORLD, SHAPE, cell_layer, layer, leaves, nest, targets
+from .layers import CELL, OF_WORLD, ORIGIN, SHAPE, cell_layer, layer, leaves, nest, targets
 from .reading import check_path, named, shown
 from .validation import fields_of
 
@@ -113,7 +113,9 @@ def _cells(given: Any, where: str) -> list[Laid]:
             f"{where}.cells: got {shown(bad[0])}; each cell is a mapping such as {{name: Ours, method:"
             " surrogate}"
         )
-    return [cell_layer(row, f"{where}.cells {k}", ("name", "group")) for k, row in enumerate(given, 1)]
+    return [
+        cell_layer(row, f"{where}.cells {k}", ("name", "group", ORIGIN)) for k, row in enumerate(given, 1)
+    ]
 
 
 def _row(world: Laid, given: Laid, row: Laid, point: dict, sets: dict, common: Laid) -> Laid:
@@ -122,17 +124,23 @@ def _row(world: Laid, given: Laid, row: Laid, point: dict, sets: dict, common: L
     own = [given.get("base", Laid()), row, layer(nest(leaves(point)), "experiment.sweep"), names]
     named = [x["method"]["name"] for x in [world["cell"], *own] if "name" in x.get("method", ())]
     method = named[-1]
-    cell = lay(world["cell"], world.get("methods", {}).get(method, Laid()))
+    cell = _over(world["cell"], world.get("methods", {}).get(method, Laid()))
     if "forget" not in cell:
         cell.say("forget", list(common["forget"]), common.said["forget"])
     for one in own:
         other = one.get("method", {}).get("name", method) != method
-        cell = lay(cell, one.without(("method",)) if other else one)
-    cell = lay(cell, layer(nest({k: v for k, v in sets.items() if _fits(k, cell)}), ON_TOP))
+        cell = _over(cell, one.without(("method",)) if other else one)
+    cell = _over(cell, layer(nest({k: v for k, v in sets.items() if _fits(k, cell)}), ON_TOP))
     defaults = world.get("editors", {}).get(cell["editor"]["name"], Laid()).get("editor", Laid())
     cell["editor"] = lay(defaults, cell["editor"])
     _name(cell, row, point)
     return cell
+
+
+def _over(cell: Laid, one: Laid) -> Laid:
+    """`one` on top of a cell's settings, whose origin goes where it changes what that is of."""
+    changes = [k for block in ("method", "training") for k in one.get(block, ()) if k != "name"]
+    return lay(cell.without((ORIGIN,)) if changes else cell, one)
 
 
 def _name(cell: Laid, row: Laid, point: dict) -> None:

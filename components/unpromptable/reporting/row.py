@@ -73,6 +73,7 @@ class Row:
     surrogates: tuple[Surrogate, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     inputs: dict[str, str] = field(default_factory=dict)  # SHA-256 by what was read
+    origin: str = ""  # where its method's settings come from, in the words of planning.experiment
     stopped: str = ""  # at how many images it stopped drawing, and for which other cell
     took: dict[str, Took] = field(default_factory=dict)  # by step; it differs from run to run
 
@@ -132,6 +133,7 @@ class Row:
         }
         return {
             **{k: getattr(self, k) for k in HEAD},
+            **({"origin": self.origin} if self.origin else {}),
             **({"again": list(self.again)} if self.again else {}),
             **{k: None if e is None else asdict(e) for k, e in self.metrics.items()},
             **(measured if self.done else {}),

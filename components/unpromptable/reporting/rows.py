@@ -130,4 +130,5 @@ def head(experiment: Experiment, spec: Spec) -> dict[str, Any]:
         "networks": experiment.networks.name,
         "settings": flat(experiment, spec),
         "run_id": spec.run_id,
+        "origin": cell.origin,
     }

@@ -90,6 +90,21 @@ def _whole(row: Row) -> bool:
     return high is not None and high < THRESHOLD
 
 
+def origins(lines: Sequence[Line]) -> str:
+    """Where the settings of each line's method come from, in a sentence; empty where nobody says."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line.origin:
+            found.setdefault(line.origin, []).append(line.name)
+    each = "; ".join(f"{origin}: {', '.join(names)}" for origin, names in found.items())
+    return f"Settings {each}." if each else ""
+
+
+def unprinted(line: Line, lines: Sequence[Line]) -> bool:
+    """Whether a line is none of the paper's, in a table of which the paper has some."""
+    return line.paper is None and any(one.paper for one in lines)
+
+
 def doubts(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """(row, target, note) of every surrogate that a method read and that is a near copy, unrelated, or a
     random image by intention.

@@ -36,6 +36,7 @@ class Batch:
     # (B, K, C, H, W), the forget images' neighbours, of which x_t weighs the surrogate
     neighbours: Tensor | None = None
     drawn: Tensor | None = None  # what a method drew from the generator, (B, ...)
+    noted: tuple[Tensor, ...] = ()  # what the method's `note` returned last
 
     def parts(self) -> Iterator[tuple[float, Batch]]:
         """Micro-batches of what this process measures of the batch, all of it where it is alone, and the

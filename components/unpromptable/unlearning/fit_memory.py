@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,6 +15,7 @@ from unpromptable.storage import attempts
 from . import together
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 
 def smaller(settings: Training) -> Training:
@@ -27,20 +28,17 @@ def smaller(settings: Training) -> Training:
     return replace(settings, micro_batch=now)
 
 
-def fitting(
-    method: Any, model: Any, settings: Training, fresh: Callable
-) -> tuple[dict[str, float], Training]:
-    """One update of `method` on the batch that `fresh()` draws, in ever smaller micro-batches while memory
-    runs out; several processes take the same size.
+def fitting(work: Callable[[Training], Found], model: Any, settings: Training) -> tuple[Found, Training]:
+    """What `work` finds on the batches that it draws by the settings, in ever smaller micro-batches while
+    memory runs out; several processes take the same size.
 
-    The gradient is that of the whole batch whatever its parts. Returns the update's values and the settings
-    that fit, which later updates keep. Raises RuntimeError where not even one image fits, naming what to
-    lower.
+    A gradient is that of the whole batch whatever its parts. Returns also the settings that fit, which later
+    updates keep. Raises RuntimeError where not even one image fits, naming what to lower.
     """
     while True:
         short = None
         try:
-            return method.update(model, replace(fresh(), micro=settings.micro_batch)), settings
+            return work(settings), settings
         except torch.OutOfMemoryError as error:
             short = str(error).split(". ")[0]  # the error itself would keep the activations alive
         now = _size(settings)

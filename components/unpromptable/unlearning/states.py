@@ -1,4 +1,4 @@
-"""What a stopped unlearning continues from: the weights and the optimiser's moments after an update.
+"""What a stopped unlearning continues from: the weights, the optimiser's moments and what the method noted.
 
 Of several processes that share each update, all read it and the first alone writes.
 """
@@ -18,13 +18,14 @@ from unpromptable.models import moments, tensors
 from unpromptable.storage import files, records
 
 from . import together
+from .noting import Noting
 from .stopping import CHECKED
 
 log = logging.getLogger(__name__)
 STATE, HISTORY = "resume.safetensors", "history.jsonl"
 
 
-def save(folder: Path, model, optimizer, step: int) -> None:
+def save(folder: Path, model, optimizer, step: int, noting: Noting) -> None:
     """Write and publish the state before update `step`, counted from 0, and the history up to it."""
     if not together.first():
         return
@@ -32,7 +33,8 @@ def save(folder: Path, model, optimizer, step: int) -> None:
 
     weights = {f"model.{k}": v.clone() for k, v in model.state().items()}
     with files.replacing(folder / STATE) as temporary:
-        save_file({"step": torch.tensor(step), **weights, **moments.of(optimizer)}, temporary)
+        rest = {**moments.of(optimizer), **noting.state()}
+        save_file({"step": torch.tensor(step), **weights, **rest}, temporary)
     files.publish(folder / HISTORY)
     files.publish(folder / STATE)
 
@@ -42,17 +44,17 @@ def adding(folder: Path) -> IO[str]:
     return (folder / HISTORY if together.first() else Path(os.devnull)).open("a")
 
 
-def resume(folder: Path, model, optimizer) -> int:
+def resume(folder: Path, model, optimizer, noting: Noting) -> int:
     """Load the last state and cut the history to it; the number of the update to go on at, 0 where there is
     none.
 
     A damaged state, or one of another network, is said and removed, so that training begins again.
     """
     with together.first_before_others():
-        return _resumed(folder, model, optimizer)
+        return _resumed(folder, model, optimizer, noting)
 
 
-def _resumed(folder: Path, model, optimizer) -> int:
+def _resumed(folder: Path, model, optimizer, noting: Noting) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     state_file, history = (files.fetch(folder / name) for name in (STATE, HISTORY))
     if not state_file.exists():
@@ -62,15 +64,18 @@ def _resumed(folder: Path, model, optimizer) -> int:
     try:
         state = tensors.read(state_file)
         step = _fitting(state, model, optimizer)
+        if not noting.fit(state, step):
+            raise ValueError(f"{STATE}: damaged, what the method noted is missing")
         told = _updates(history, step)
     except ValueError as error:
         if not together.first():  # which has read the same, and whose word holds
             raise
         log.warning("%s; training begins again", error)
         drop(folder)
-        return _resumed(folder, model, optimizer)
+        return _resumed(folder, model, optimizer, noting)
     model.restore({k[6:]: v for k, v in state.items() if k.startswith("model.")})
     moments.restore(optimizer, state)
+    noting.restore(state, model.device)
     if together.first():
         files.write_text(history, "".join(f"{json.dumps(one)}\n" for one in told))
     log.info("resuming at update %d", step + 1)
@@ -86,7 +91,8 @@ def _fitting(state: dict[str, torch.Tensor], model, optimizer) -> int:
         raise ValueError(f"{STATE}: damaged, its tensors are not the network's")
     if step.shape != () or step.dtype != torch.int64 or not 1 <= int(step) < 1 << 32:
         raise ValueError(f"{STATE}: damaged, it does not say before which update it was saved")
-    tensors.finite({k: state[k] for k in given}, STATE, "it cannot be gone on with")
+    kept = {k: v for k, v in state.items() if k in given or k.startswith("noted.")}
+    tensors.finite(kept, STATE, "it cannot be gone on with")
     return int(step)
 
 

@@ -19,6 +19,7 @@ from unpromptable.storage.once import CellFailed
 
 from . import fit_memory, states, together
 from .drawing import Images, draw_batch
+from .noting import Draw, Noting
 from .stopping import Judge, Stopping
 
 
@@ -35,27 +36,27 @@ def unlearn(
 
     settings = fit_memory.smaller(cell.training)
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
-    method, redraws = cell.method.made, cell.editor.made.redraws
     optimizer, total = _optimizer(model, settings), settings.steps * len(images.targets)
-    reference = model.reference() if method.reads_reference else None
+    draw = _drawing(cell, model, images)
     stopping = Stopping(settings, together.from_first(judge))
-    step, done = states.resume(folder, model, optimizer), stopping.recall(folder / states.HISTORY)
+    noting = Noting(cell.method.made, settings.steps)
+    step = states.resume(folder, model, optimizer, noting)
+    done = stopping.recall(folder / states.HISTORY)
     with states.adding(folder) as history:
         while step < total:
             which = step // settings.steps
-            draw = lambda: draw_batch(model, settings, images, which, step, redraws)
-            fresh = lambda: replace(draw(), reference=reference)
+            _take_rate(optimizer, stopping.rate(step))
             with accelerator.autocast():
-                values, settings = fit_memory.fitting(method, model, settings, fresh)
+                values, settings = noting.update(model, optimizer, settings, step, draw)
             _check_finite(values, cell, step)
-            values |= _descend(model, optimizer, settings, stopping.rate(step))
+            values |= _descend(model, optimizer, settings, noting)
             values |= stopping.check(model, step)
             done, after = done + 1, stopping.after(step)
             history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")
             if after < total and (after % settings.save_every == 0 or after != step + 1):
                 history.flush()
                 _check_weights(model, cell, step)
-                states.save(folder, model, optimizer, after)
+                states.save(folder, model, optimizer, after, noting)
             if progress:
                 progress(after, total, _line(step + 1, total, values))
             step = after
@@ -64,19 +65,31 @@ def unlearn(
     return {"steps": done, "parameters": sum(p.numel() for p in model.trained())}
 
 
+def _drawing(cell: Cell, model, images: Images) -> Draw:
+    """How the batches of a cell are drawn."""
+    redraws = cell.editor.made.redraws
+    reference = model.reference() if cell.method.made.reads_reference else None
+    drawn = lambda settings, *which: draw_batch(model, settings, images, *which, redraws)
+    return lambda settings, *which: replace(drawn(settings, *which), reference=reference)
+
+
 def _optimizer(model, settings: Training) -> torch.optim.Optimizer:
     how = {"betas": settings.betas, "weight_decay": settings.weight_decay, "eps": settings.eps}
     return torch.optim.AdamW(model.trained(), lr=settings.lr, **how)
 
 
-def _descend(model, optimizer: torch.optim.Optimizer, settings: Training, rate: float) -> dict[str, float]:
-    """One step at this rate by the gradients that a method left; where their norm is bounded, what it was."""
+def _take_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _descend(model, optimizer: torch.optim.Optimizer, settings: Training, noting: Noting) -> dict[str, float]:
+    """One step by the gradients that a method left; where their norm is bounded, what it was."""
     found = {}
     if settings.max_grad_norm:
         norm = torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm)
         found = {"norm": float(norm)}
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    noting.method.curb(model, noting.noted)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return found

@@ -77,11 +77,12 @@ class Model(protocols.Model):
             adapters.load(model.network, adapter, adapters.identity(folder))
         return model
 
-    def times(self, index: Tensor) -> Tensor:
+    def times(self, index: Tensor, floored: bool = True) -> Tensor:
         """Timesteps (B,) float32 in (0, 1000] of training: entries of the scheduler's own shifted table, 0
         the least noisy, floored.
         """
-        return self.table.to(index.device)[index].clamp(min=1000 * self.settings.sigma_floor).float()
+        found = self.table.to(index.device)[index]
+        return (found.clamp(min=1000 * self.settings.sigma_floor) if floored else found).float()
 
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(signal, noise) = (1 - sigma, sigma) with sigma = t/1000, each (B,)."""

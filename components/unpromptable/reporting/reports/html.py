@@ -117,6 +117,8 @@ def found(
         more=[(k, t) for k, t in MORE if any(r.metrics.get(k) for r in done)],
         beyond=_beyond(experiment, done),
         show=tables.show,
+        origins=tables.origins(lines),
+        unprinted=tables.unprinted,
         cells=tables.cells,
         differing=tables.differing(rows),
         doubts=tables.doubts(done),

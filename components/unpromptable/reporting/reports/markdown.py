@@ -90,13 +90,15 @@ def table(lines: Sequence[Line]) -> str:
         "|---|" + "---:|" * len(verdict.COLUMNS),
     ]
     for line in lines:
-        text.append(f"| {words(line.name)} | {_numbers(line, lines)} |")
+        beyond = " *(not in the paper)*" if tables.unprinted(line, lines) else ""
+        text.append(f"| {words(line.name)}{beyond} | {_numbers(line, lines)} |")
         if line.paper:
             text.append(f"| *the paper's* | {_printed(line.paper)} |")
     done = figures.finished(lines)
     if done:
         labels = "; ".join(done[0].labels.values())
-        text += ["", f"{_what(done)}; bold is best among those that forget. {labels}."]
+        said = " ".join(x for x in (f"{labels}.", words(tables.origins(lines))) if x)
+        text += ["", f"{_what(done)}; bold is best among those that forget. {said}"]
     return "\n".join(text)
 
 

@@ -1,4 +1,4 @@
-"""SISS: one forward per batch on a mixture of remember and forget images, importance-weighted."""
+"""SISS: one forward per batch on a mixture of remember and forget images, importance-weighted; or "No IS"."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class Method(protocols.Method):
 
     The released code draws t = 999 only, its paper the full range: `training.t_min` chooses. At small t the
     two noised images share no likely point and the weights become 0 and 2, a coin toss between the two
-    losses.
+    losses. Its "No IS" takes the two losses from a forward pass each instead, with the same k.
     """
 
     reads_surrogate: ClassVar[bool] = False
-    passes: ClassVar[tuple[int, int]] = (1, 2)  # of the network per image and update: forward, backward
     mixture: float = 0.5  # share of forget images in the mixture
+    importance: bool = (
+        True  # false is "No IS" (its code's double_forward_with_neg_del), which reads no mixture
+    )
     # the norm the forget gradient is set to, with reduction sum at 256 x 256 (the SISS code)
     scaling_norm: float = 500.0
     # above 0: that share of the keep gradient's norm instead (the SISS README: about 0.1)
@@ -39,11 +41,14 @@ class Method(protocols.Method):
                 " first must be above 0, the second 0 or more"
             )
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Of the network per image and update: forward, backward."""
+        return (1, 2) if self.importance else (2, 2)
+
     def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
-        """Write g_x - k*g_a, both gradients from one graph."""
-        pick = torch.rand(len(batch.t), generator=batch.generator) < self.mixture
-        batch = replace(batch, drawn=pick.to(batch.eps.device))
-        (g_x, g_a), (keep, forget) = gradients.measure(model, batch, self._losses)
+        """Write g_x - k*g_a."""
+        (g_x, g_a), (keep, forget) = self._measured(model, batch)
         norm = gradients.dot(g_a, g_a) ** 0.5
         wanted = (
             self.relative_norm * gradients.dot(g_x, g_x) ** 0.5 if self.relative_norm else self.scaling_norm
@@ -53,6 +58,16 @@ class Method(protocols.Method):
         gradients.write(model, total)
         found = gradients.products(g_x, pull)
         return {"remember": keep, "forget": forget, **gradients.conflict(found, pull, total)}
+
+    def _measured(self, model, batch: protocols.Batch):
+        """Both gradients and losses: from one graph on the mixture, or from the two branches apart."""
+        if self.importance:
+            pick = torch.rand(len(batch.t), generator=batch.generator) < self.mixture
+            return gradients.measure(model, replace(batch, drawn=pick.to(batch.eps.device)), self._losses)
+        (g_x,), (keep,) = gradients.measure(model, batch, lambda m, b: (b.kept(m).mean(),))
+        lost = lambda m, b: (b.error(m, b.forget, b.forget).mean(),)
+        (g_a,), (forget,) = gradients.measure(model, batch, lost)
+        return (g_x, g_a), (keep, forget)
 
     def _losses(self, model, b) -> tuple[Tensor, Tensor]:
         signal, noise = model.schedule(b.t)
