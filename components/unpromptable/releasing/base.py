@@ -64,5 +64,5 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
 def _unrelated(remember, targets: np.ndarray, networks) -> float:
     """The quantile over pictures, the largest of all targets."""
     chosen = np.random.default_rng(0).permutation(len(remember))[:SAMPLE]
-    near = networks.descriptor(data.Rows(remember, np.sort(chosen))).numpy() @ targets.T
+    near = networks.descriptor(remember[np.sort(chosen)]).numpy() @ targets.T
     return float(np.quantile(near, QUANTILE, axis=0).max())

@@ -1,0 +1,44 @@
+"""Found of a base model before it is trained: the ceiling of its row, and how alike unrelated pictures are."""
+
+import numpy as np
+import pytest
+import small_run
+
+from unpromptable import data
+from unpromptable.execution import plan_step, prepare_step
+from unpromptable.planning import spec as planned
+from unpromptable.releasing import base
+from unpromptable.scoring import metric_networks
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A prepared run's experiment, pictures and base model."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    plan_step.plan(small_run.TEXT, "", {}, str(tmp_path))
+    prepare_step.prepare(small_run.TEXT, str(tmp_path))
+    made = tmp_path / "shared/data.safetensors", tmp_path / "shared/pretrained"
+    return planned.read(tmp_path).experiment, *made
+
+
+def test_the_ceiling_is_the_one_that_the_row_will_have(prepared, tmp_path):
+    found = base.look(*prepared)
+    (row, *_) = small_run.run(tmp_path)
+    assert found.ceiling.mean == pytest.approx(row["sscd_ceiling"]["mean"], abs=1e-6)
+    assert len(found.ceilings) == 1 and found.ceiling.n == 2
+
+
+def test_one_in_a_hundred_pictures_to_keep_exceeds_what_unrelated_pictures_reach(prepared, monkeypatch):
+    monkeypatch.setattr(base, "SAMPLE", 10_000)
+    arrays, manifest = data.load(prepared[1])
+    networks, kept = metric_networks.load("miniature"), data.remember(arrays, manifest)
+    near = networks.descriptor(np.asarray(kept)) @ networks.descriptor(arrays["forget"]).T
+    found = base.look(*prepared).unrelated
+    assert found == pytest.approx(np.quantile(near.numpy(), 0.99), abs=1e-6)
+    assert (near.numpy() > found).mean() == pytest.approx(0.01, abs=0.001)
+
+
+def test_networks_that_find_unrelated_pictures_alike_are_refused(prepared, monkeypatch):
+    monkeypatch.setattr(base, "USELESS", 0.1)
+    with pytest.raises(ValueError, match="one in a hundred pictures to keep is .* like a target"):
+        base.look(*prepared)
