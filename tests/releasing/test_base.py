@@ -1,4 +1,4 @@
-"""Found of a base model before it is trained: the ceiling of its row, and how alike unrelated pictures are."""
+"""Found of a base model before it is trained: the ceiling of its row, and how alike other pictures are."""
 
 import numpy as np
 import pytest
