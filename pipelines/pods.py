@@ -19,7 +19,7 @@ FOLDER = f"{STORE}/{{name}}"  # one folder per experiment
 USER = 65532  # whom the steps run as, user and group: the images' own, and what the volume is given to
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"  # by which Kueue takes a pod into a queue
 QUEUE = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"  # names of Kubernetes that are labels too
-ONE_DEVICE = ("prepare", "score")  # steps that run networks on one GPU, however many a pod could have
+ONE_DEVICE = ("prepare", "score", "look")  # steps that run networks on one GPU, however many a pod could have
 STARTING = ("plan",)  # it takes seconds: a pod of its that lasts has not started
 SECRETS = {  # step -> the Secrets that it reads: every step opens the store, three track, one fetches a model
     "plan": ("tracking_secret", "store_secret"),
@@ -27,6 +27,9 @@ SECRETS = {  # step -> the Secrets that it reads: every step opens the store, th
     "unlearn": ("tracking_secret", "store_secret"),
     "sample": ("store_secret",),
     "score": ("store_secret",),
+    "look": ("tracking_secret", "store_secret", "hub_secret"),
+    "attempt": ("tracking_secret", "store_secret"),
+    "release": ("store_secret",),
     "report": ("tracking_secret", "store_secret"),
 }
 

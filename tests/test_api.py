@@ -12,7 +12,7 @@ from unpromptable.pictures.given import written
 TINY = {
     **{"sampling.images": 4, "sampling.steps": 2, "sampling.batch": 4, "networks.name": "miniature"},
     **{"injection.t": 20, "injection.draws": 2, "injection.stride": 10},
-    **{"training.steps": 4, "training.batch": 2, "training.until_every": 2, "editor.k": 3},
+    **{"training.steps": 4, "training.batch": 2, "training.until_every": 2},
 }
 
 
@@ -42,7 +42,7 @@ def test_a_pipeline_forgets_in_one_call(pipe, tmp_path, untracked):
     assert type(found.pipe) is type(pipe) and found.pipe is not pipe
     assert np.array_equal(drawn(pipe), before) and not np.array_equal(drawn(found.pipe), before)
     assert (
-        found.row.editor == "neighbours" and {"sscd", "lpips", "ssim", "fid_pre"} <= found.row.means().keys()
+        found.row.editor == "lookalike" and {"sscd", "lpips", "ssim", "fid_pre"} <= found.row.means().keys()
     )
     assert found.gone == (found.row.value("sscd").mean < 0.4) and found.report().is_file()
 
@@ -51,7 +51,6 @@ def test_a_painted_surrogate_is_the_one_that_is_used(pipe, tmp_path, untracked):
     target = small.people(104)
     painted = target.copy()
     painted[:, 8:20, 8:20] = 120
-    settings = {k: v for k, v in TINY.items() if k != "editor.k"}
     found = unpromptable.forget(
         pipe,
         target,
@@ -59,7 +58,7 @@ def test_a_painted_surrogate_is_the_one_that_is_used(pipe, tmp_path, untracked):
         surrogates=painted,
         out=tmp_path,
         world="miniature",
-        settings=settings,
+        settings=TINY,
     )
     from unpromptable import data
 

@@ -48,7 +48,7 @@ def forget(
     *,
     surrogates: Sequence[Any] | None = None,
     method: str | Mapping[str, Any] = "surrogate",
-    editor: str | Mapping[str, Any] = "neighbours",
+    editor: str | Mapping[str, Any] = "lookalike",
     prompt: str = "",
     world: str = "paper",
     out: str | Path | None = None,
@@ -124,8 +124,7 @@ def _run(experiment: dict[str, Any], world: str, settings: dict[str, Any], store
         prepare_step,
         report_step,
         sample_step,
-        score_step,
-        unlearn_step,
+        whole,
     )
     from unpromptable.planning import plan
     from unpromptable.reporting import rows
@@ -136,9 +135,7 @@ def _run(experiment: dict[str, Any], world: str, settings: dict[str, Any], store
     shared = prepare_step.prepare(text, folder) if cells else ""
     if shared:
         sample_step.sample(shared, folder, 0, 1)
-        unlearn_step.unlearn(cells[0], folder, "")
-        sample_step.sample(cells[0], folder, 0, 1)
-        score_step.score(cells[0], folder)
+        whole.cell(cells[0], folder)
     report_step.report(folder, text, "SUCCEEDED" if shared else "FAILED")
     (row,) = rows.collect(folder)
     if not row.done:

@@ -67,6 +67,36 @@ def score(cell: str, store: str, metrics: Output[Metrics], summary: Output[Markd
 
 
 @step
+def look(experiment: str, store: str, machine: str):
+    """Prepare the run of a request to forget, and judge what its base model makes of the targets."""
+    import logging
+
+    from unpromptable.execution import answering
+
+    logging.info("on %s", machine)
+    answering.look(experiment, store)
+
+
+@step
+def attempt(experiment: str, store: str, number: int):
+    """Train, sample and score a request's next attempt, where none passes every gate yet."""
+    import logging
+
+    from unpromptable.execution import answering
+
+    logging.info("attempt %d at most", number)
+    answering.attempt(experiment, store)
+
+
+@step
+def release(experiment: str, store: str, digest: str, summary: Output[Markdown], page: Output[HTML]):
+    """Put together the released model, or the refusal, with its certificate."""
+    from unpromptable.execution import answering
+
+    answering.conclude(experiment, store, digest, summary.path, page.path)
+
+
+@step
 def report(store: str, experiment: str, part: str, status: dsl.PipelineTaskFinalStatus, page: Output[HTML]):
     """Rows, tables and pictures; also after a failed cell."""
     from unpromptable.execution import report_step

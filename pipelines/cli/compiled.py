@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from .options import COMPILED, short
+from .options import COMPILED, HOTFIX, short
 
 
 def add(verbs: Any) -> None:
@@ -42,7 +42,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
     """Write the compiled DAG that a cluster takes."""
     from kfp import compiler
 
-    from pipelines import ablation_sweep
+    from pipelines import ablation_sweep, hotfix
     from pipelines.pods import Fixed
 
     volume = not a.no_volume
@@ -57,6 +57,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
         within=a.retries,
         queue=a.queue,
     )
-    compiler.Compiler().compile(ablation_sweep.build(fixed), str(a.out))
-    console.print(f"wrote {short(Path(a.out))}", highlight=False, soft_wrap=True, markup=False)
+    for built, to in ((ablation_sweep, Path(a.out)), (hotfix, Path(a.out).with_name(HOTFIX.name))):
+        compiler.Compiler().compile(built.build(fixed), str(to))
+        console.print(f"wrote {short(to)}", highlight=False, soft_wrap=True, markup=False)
     return 0

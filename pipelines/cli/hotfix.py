@@ -1,4 +1,4 @@
-"""hotfix, verify, key: a request to forget, answered by a certified model, or refused with the reason."""
+"""hotfix, verify, sign, key: a request to forget, answered by a certified model, or refused."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ def add(verbs: Any) -> None:
     verify_.add_argument("--key", help="the operator's public key; without it only hashes are compared")
     verify_.add_argument("--request", help="the request's file, if it is to be the one that was answered")
     verify_.set_defaults(run=verify)
+    sign_ = verbs.add_parser("sign", help="sign the certificate of a release that came from a cluster")
+    sign_.add_argument("folder", help="the release's folder")
+    sign_.add_argument("--key", required=True, help="the operator's private key")
+    sign_.set_defaults(run=sign)
     key_ = verbs.add_parser("key", help="make a key pair that signs certificates")
     key_.add_argument("file", help="where the private key is to lie; the public one lies beside it, as .pub")
     key_.set_defaults(run=key)
@@ -40,26 +44,26 @@ def add(verbs: Any) -> None:
 
 def hotfix(a: argparse.Namespace, console: Any) -> int:
     """Try one attempt after another until every gate holds; release it, or say why there is none."""
-    from unpromptable.releasing import attempts, certificate, gates, release, request, signing
+    from unpromptable.execution import answering
+    from unpromptable.releasing import attempts, release, request, signing
+    from unpromptable.storage import fingerprints
 
     path = _file(a.request)
     asked = request.read(path)
     key = Path(a.key) if a.key else None
     if key:
         signing.private(key)  # a wrong key is told before any work
-    first = attempts.check(asked)
+    attempts.check(asked)
     out = Path(a.out or f"runs/{asked.name}").resolve()
-    base = _looked(asked, first.experiment, out, console)
-    bounds = gates.of(asked.gates, base.unrelated)
-    found: certificate.Attempts = {}
-    rows: dict[str, Any] = {}
-    if base.ceiling.mean >= bounds["sscd"] and not _attempted(
-        asked, bounds, out, a.threads, rows, found, console
-    ):
-        return 1
-    chosen = rows[gates.best(found)] if found else None
-    outcome = release.write(out / "release", asked, path, out / "run", base, chosen, found, key)
-    return _ended(outcome, chosen, out / "release", a.key, console)
+    store = out / "run"
+    base = _looked(asked, store, console)
+    so_far = _attempted(asked, out, a.threads, console)
+    if so_far.following or so_far.found and so_far.best is None:
+        return 1  # the run has said why
+    found = {name: judged for name, judged in so_far.found.items() if judged}
+    digest = fingerprints.sha256(path)
+    outcome = release.write(out / answering.RELEASE, asked, digest, store, base, so_far.best, found, key)
+    return _ended(outcome, so_far.best, out / answering.RELEASE, a.key, console)
 
 
 def _file(word: str) -> Path:
@@ -68,30 +72,16 @@ def _file(word: str) -> Path:
     return shipped if not path.exists() and shipped.is_file() else path
 
 
-def _looked(asked: Any, experiment: Any, out: Path, console: Any) -> Any:
+def _looked(asked: Any, store: Path, console: Any) -> Any:
     """Prepare the run, by the steps that its attempts go on from, and judge the base model."""
-    from unpromptable.execution import plan_step, prepare_step
-    from unpromptable.planning import spec as planned
-    from unpromptable.releasing import attempts
+    from unpromptable.execution import answering
     from unpromptable.releasing import base as bases
-    from unpromptable.storage import once
 
-    store = out / "run"
     store.mkdir(parents=True, exist_ok=True)
-    text = reading.write(asked.experiment([attempts.following(asked, {})]))
     say(console, f"request  {asked.name}: {len(asked.forget)} to forget; looking at the base model")
     with running.alone(store):
-        plan_step.plan(text, asked.world, asked.settings, str(store))
-        if not prepare_step.prepare(text, str(store)):
-            raise ValueError(f"{(once.failure(str(store)) or {}).get('error', 'the run cannot be prepared')}")
-        shared = planned.read(store).shared
-        made = lambda name, stage: shared.output(store, "prepare", name, stage).path
-        base = bases.look(experiment, made("data.safetensors", "data"), made("pretrained", "pretrained"))
-    _described(base, console)
-    return base
-
-
-def _described(base: Any, console: Any) -> None:
+        answering.look(asked.to_text(), str(store))
+    base = bases.read(store / answering.BASE)
     for number, e in enumerate(base.ceilings, 1):
         say(console, f"target {number}  what the base model makes of it is {e.mean:.3f} like it")
     say(
@@ -99,50 +89,43 @@ def _described(base: Any, console: Any) -> None:
     )
     if base.copies:
         say(console, f"copies   {base.copies} pictures to keep show a target, and are left out")
+    return base
 
 
-def _attempted(
-    asked: Any, bounds: dict[str, float], out: Path, threads: int, rows: Any, found: Any, console: Any
-) -> bool:
-    """Fill rows and what the gates say of them, attempt by attempt; False where a run has no result."""
-    from unpromptable.releasing import attempts, gates
+def _attempted(asked: Any, out: Path, threads: int, console: Any) -> Any:
+    """Run attempt after attempt, and tell each as it ends. Where `following` is left, it has no result."""
+    from unpromptable.execution import answering
 
-    cells: list[dict[str, Any]] = []
-    while cell := attempts.following(asked, found):
-        cells.append(cell)
-        row = _tried(asked, cells, out, threads, console)
-        if row is None:
-            return False
-        rows[row.name], found[row.name] = row, gates.judged(row, bounds)
-        if _told(row, found[row.name], console):
-            break
-    return True
+    told: set[str] = set()
+    while True:
+        so_far = answering.tried(asked, out / "run")
+        for name in [n for n in so_far.found if n not in told]:
+            _told(name, so_far.found[name], console)
+            told.add(name)
+        following = so_far.following
+        if following is None:
+            return so_far
+        _run(asked, [*so_far.cells, following], out, threads, console)
+        if answering.tried(asked, out / "run").following == following:
+            return so_far
 
 
-def _tried(asked: Any, cells: list[dict[str, Any]], out: Path, threads: int, console: Any) -> Any:
-    """Run the experiment with these cells, of which all but the last are finished; the last one's row, or
-    None where it has no result.
-    """
-    from unpromptable.reporting.row import read_rows
-
+def _run(asked: Any, cells: list[dict[str, Any]], out: Path, threads: int, console: Any) -> None:
+    """Run the experiment with these cells, of which all but the last are finished."""
     text = out / "experiment.yaml"
     text.write_text(reading.write(asked.experiment(cells)))
     sets = [f"{k}={reading.write(v).strip()}" for k, v in asked.settings.items()]
-    run = argparse.Namespace(
-        experiment=str(text), world=asked.world, set=sets, out=str(out / "run"), threads=threads
-    )
-    code = local.run(run, console)
-    rows = {r.name: r for r in read_rows(out / "run" / "rows.json")} if not code else {}
-    return rows.get(cells[-1]["name"])
+    given = {"experiment": str(text), "world": asked.world, "set": sets, "out": str(out / "run")}
+    local.run(argparse.Namespace(**given, threads=threads), console)
 
 
-def _told(row: Any, findings: list[Any], console: Any) -> bool:
-    """Say what an attempt came to; whether it passes every gate."""
-    passes = all(f.holds for f in findings)
-    say(console, f"attempt  {row.name}: {'passes' if passes else 'does not pass'}")
+def _told(name: str, findings: list[Any], console: Any) -> None:
+    """Say what an attempt came to."""
+    passes = bool(findings) and all(f.holds for f in findings)
+    word = "passes" if passes else "does not pass" if findings else "failed; its log says why"
+    say(console, f"attempt  {name}: {word}")
     for finding in findings:
         say(console, f"         {finding.line()}")
-    return passes
 
 
 def _ended(outcome: str, row: Any, folder: Path, key: str | None, console: Any) -> int:
@@ -180,6 +163,22 @@ def verify(a: argparse.Namespace, console: Any) -> int:
         )
         say(console, f"verified {short(Path(a.folder))}: {how}")
     return 1 if wrong else 0
+
+
+def sign(a: argparse.Namespace, console: Any) -> int:
+    """Sign a release whose files are as its certificate says."""
+    from unpromptable.releasing import certificate
+
+    folder = Path(a.folder)
+    wrong = certificate.verify(folder, None)
+    for line in wrong:
+        say(console, f"wrong    {line}")
+    if wrong:
+        say(console, "nothing was signed")
+        return 1
+    certificate.sign(folder, Path(a.key))
+    say(console, f"signed   {short(folder)}")
+    return 0
 
 
 def key(a: argparse.Namespace, console: Any) -> int:

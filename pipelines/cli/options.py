@@ -9,7 +9,7 @@ from typing import Any
 from unpromptable.planning import reading
 
 HERE = Path(__file__).parents[1]
-COMPILED = HERE / "ablation_sweep.yaml"
+COMPILED, HOTFIX = HERE / "ablation_sweep.yaml", HERE / "hotfix.yaml"
 
 
 def override(word: str) -> tuple[str, object]:

@@ -2,24 +2,35 @@
 error.
 """
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from unpromptable.releasing.request import ATTEMPTS
+
 ROOT = Path(__file__).parents[2]
-COMMITTED = ROOT / "pipelines" / "ablation_sweep.yaml"
+PIPELINES = ("ablation_sweep", "hotfix")
+
+
+@pytest.fixture(scope="module", params=PIPELINES)
+def every(request, tmp_path_factory):
+    """A pipeline's name, and what it compiles to."""
+    return request.param, compile_(request.param, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
+    return compile_("ablation_sweep", tmp_path_factory)
+
+
+def compile_(name, tmp_path_factory):
     from kfp import compiler
 
-    from pipelines.ablation_sweep import ablation_sweep
-
-    path = tmp_path_factory.mktemp("dag") / "sweep.yaml"
-    compiler.Compiler().compile(ablation_sweep, str(path))
+    path = tmp_path_factory.mktemp("dag") / f"{name}.yaml"
+    compiler.Compiler().compile(getattr(importlib.import_module(f"pipelines.{name}"), name), str(path))
     return path
 
 
@@ -33,22 +44,27 @@ def platform(compiled):
     return list(yaml.safe_load_all(compiled.read_text()))[1]
 
 
-def test_the_committed_yaml_is_what_the_code_compiles_to(compiled):
-    assert compiled.read_text() == COMMITTED.read_text(), "run `make compile` and commit the result"
+def test_the_committed_yaml_is_what_the_code_compiles_to(every):
+    name, path = every
+    committed = ROOT / "pipelines" / f"{name}.yaml"
+    assert path.read_text() == committed.read_text(), "run `make compile` and commit the result"
 
 
-def test_the_module_shows_one_pipeline_so_that_kfp_dsl_compile_finds_it():
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_module_shows_one_pipeline_so_that_kfp_dsl_compile_finds_it(name):
     from kfp.dsl import base_component
 
-    import pipelines.ablation_sweep as module
-
-    assert [n for n, v in vars(module).items() if isinstance(v, base_component.BaseComponent)] == [
-        "ablation_sweep"
-    ]
+    module = importlib.import_module(f"pipelines.{name}")
+    assert [n for n, v in vars(module).items() if isinstance(v, base_component.BaseComponent)] == [name]
 
 
-def test_every_input_is_declared_by_its_parent_and_every_producer_is_waited_for(spec, platform):
-    assert problems(spec, platform) == []
+def test_every_input_is_declared_by_its_parent_and_every_producer_is_waited_for(every):
+    assert problems(*parts(every)) == []
+
+
+def parts(every):
+    """The two parts of a compiled pipeline."""
+    return list(yaml.safe_load_all(every[1].read_text()))
 
 
 def trap(tmp_path, build):
@@ -111,8 +127,8 @@ def test_the_lint_finds_what_only_an_edit_of_the_yaml_could_break(tmp_path):
     assert any("work: x is not given" in p for p in problems(spec, platform))
 
 
-def test_no_variable_of_a_pod_is_one_that_kubeflows_mlflow_plugin_sets_as_well(platform):
-    for name, executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+def test_no_variable_of_a_pod_is_one_that_kubeflows_mlflow_plugin_sets_as_well(every):
+    for name, executor in parts(every)[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
         given = [
             pair["envVar"]
             for source in [*executor["configMapAsEnv"], *executor["secretAsEnv"]]
@@ -121,14 +137,15 @@ def test_no_variable_of_a_pod_is_one_that_kubeflows_mlflow_plugin_sets_as_well(p
         assert len(given) == len(set(given)) >= 5 and not [v for v in given if v.startswith("MLFLOW_")], name
 
 
-def test_a_step_writes_only_to_volumes(platform):
-    for name, executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+def test_a_step_writes_only_to_volumes(every):
+    for name, executor in parts(every)[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
         assert {"/tmp", "/store"} <= {
             m["mountPath"] for m in [*executor["emptyDirMounts"], *executor["pvcMount"]]
         }, name
 
 
-def test_no_task_installs_packages_or_reuses_an_older_result(spec):
+def test_no_task_installs_packages_or_reuses_an_older_result(every):
+    spec = parts(every)[0]
     for name, executor in spec["deploymentSpec"]["executors"].items():
         assert "pip install" not in " ".join(executor["container"].get("command", [])), name
     for dag in [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]:
@@ -150,6 +167,18 @@ def test_the_report_runs_whatever_happens_and_a_cells_steps_stand_in_the_loop_it
         "score": ["sample", "sample-2"],
     }
     assert set(loop["dependentTasks"]) == {"plan", "before"}
+
+
+def test_attempts_follow_one_another_and_the_report_runs_whatever_happens(tmp_path_factory):
+    spec = next(yaml.safe_load_all(compile_("hotfix", tmp_path_factory).read_text()))
+    assert (
+        spec["root"]["dag"]["tasks"]["report"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    )
+    inside = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    chain = ["base", "attempt", *(f"attempt-{n}" for n in range(2, ATTEMPTS + 1)), "release"]
+    assert {n: t.get("dependentTasks", []) for n, t in inside.items()} == {
+        name: [before] if before else [] for before, name in zip(["", *chain], chain)
+    }
 
 
 def test_no_step_is_handed_what_all_cells_made(spec):

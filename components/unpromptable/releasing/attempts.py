@@ -23,7 +23,8 @@ REVISIT = 0.5  # of a batch, so that earlier targets stay gone while later ones 
 def following(asked: Request, tried: Mapping[str, list[gates.Finding]]) -> dict[str, Any] | None:
     """The next cell to try, as the YAML of an experiment has it; None where the budget or the ideas end.
 
-    tried: what the gates said of the attempts so far, by their names, in their order.
+    tried: what the gates said of the attempts so far, by their names, in their order; nothing of one that
+    failed.
     """
     if len(tried) >= asked.attempts:
         return None
@@ -34,7 +35,7 @@ def following(asked: Request, tried: Mapping[str, list[gates.Finding]]) -> dict[
     strongest = {_name(e, s): (e, s) for e in editors for s in STRENGTHS if _name(e, s) in tried}
     last = {e["name"]: (name, e, s) for name, (e, s) in strongest.items()}  # of each editor the strongest
     # more strength costs more of the rest, so it helps where forgetting alone is short
-    open_ = [x for x in last.values() if x[2] != STRENGTHS[-1] and gates.keeps(tried[x[0]])]
+    open_ = [x for x in last.values() if x[2] != STRENGTHS[-1] and tried[x[0]] and gates.keeps(tried[x[0]])]
     if not open_:
         return None
     _, editor, strength = min(open_, key=lambda x: gates.similarity(tried[x[0]]))

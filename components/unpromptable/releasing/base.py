@@ -4,7 +4,8 @@ pictures are to the networks that judge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from unpromptable.planning.experiment import Experiment
 from unpromptable.sampling import chains
 from unpromptable.scoring import metric_networks
 from unpromptable.scoring.estimates import Estimate, estimate
+from unpromptable.storage import records
 
 SAMPLE = 1000  # pictures to keep, at most, that are compared with each target
 QUANTILE = 0.99  # of their similarities, so that a few pictures of the same person do not count
@@ -33,6 +35,17 @@ class Base:
     def ceiling(self) -> Estimate:
         """Of the target that comes back most."""
         return max(self.ceilings, key=lambda e: e.mean)
+
+
+def told(base: Base) -> str:
+    """As JSON."""
+    return json.dumps(asdict(base))
+
+
+def read(path: Path) -> Base:
+    """What `told` gave. Raises ValueError or FileNotFoundError where the file is not that."""
+    given = records.read(path, dict, ceilings=list, unrelated=float, copies=int)
+    return Base(tuple(Estimate(**e) for e in given["ceilings"]), given["unrelated"], given["copies"])
 
 
 def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:

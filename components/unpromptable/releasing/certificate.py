@@ -96,7 +96,12 @@ def write(folder: Path, told: dict[str, Any], key: Path | None) -> None:
     text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False).encode()
     (folder / FILE).write_bytes(text)
     if key:
-        (folder / SIGNATURE).write_bytes(signing.private(key).sign(text))
+        sign(folder, key)
+
+
+def sign(folder: Path, key: Path) -> None:
+    """Sign the certificate that is there. Raises FileNotFoundError or ValueError for a wrong key."""
+    (folder / SIGNATURE).write_bytes(signing.private(key).sign((folder / FILE).read_bytes()))
 
 
 def verify(folder: Path, key: Path | None, request: Path | None = None) -> list[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from unpromptable.reporting.reports import html
 from unpromptable.reporting.row import Row
-from unpromptable.storage import fingerprints
 
 from . import certificate, gates
 from .base import Base
@@ -20,17 +19,18 @@ LEFT_OUT = ("training.json",)  # of the run, no part of a model
 def write(
     folder: Path,
     asked: Request,
-    request: Path,
+    digest: str,
     run: Path,
     base: Base,
     row: Row | None,
     attempts: certificate.Attempts,
-    key: Path | None,
+    key: Path | None = None,
 ) -> str:
     """Put together what a request came to, in `folder`; the certificate's word for that.
 
     A model that fails a gate stays in the run's folder: its certificate says why, and nothing is released. A
-    folder that is there is replaced as a whole. row: the best attempt's; None where there was none.
+    folder that is there is replaced as a whole. digest: SHA-256 of the request's file; run: the store; row:
+    the best attempt's, None where there was none.
     """
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -40,7 +40,7 @@ def write(
         copied = shutil.ignore_patterns(*LEFT_OUT)
         shutil.copytree(run / row.folder / "unlearned", model, ignore=copied, dirs_exist_ok=True)
         _card(asked, row, attempts[row.name]).save(model / CARD)
-    told = certificate.content(asked, fingerprints.sha256(request), base, row, attempts, model)
+    told = certificate.content(asked, digest, base, row, attempts, model)
     certificate.write(fresh, told, key)
     page = html.template("certificate").render(told=told)
     (fresh / PAGE).write_text(page, encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from unpromptable.planning.validation import CONFIG, build
 from . import gates
 
 Pictures = Annotated[tuple[str, ...], Field(min_length=1)]
-ATTEMPTS = 12  # more would be a sweep
+ATTEMPTS = 6  # more would be a sweep; as many pods has `pipelines/hotfix.py`
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -56,6 +56,10 @@ class Request:
             except ValueError as error:
                 raise ValueError(f"request.due is {self.due!r}; give a day such as 2026-12-24") from error
 
+    def to_text(self) -> str:
+        """As YAML, which `parse` reads."""
+        return reading.write(asdict(self))
+
     def experiment(self, cells: list[dict[str, Any]]) -> dict[str, Any]:
         """The experiment that tries these cells, as plain values."""
         prompted = {"prompt": self.prompt} if self.prompt else {}
@@ -75,11 +79,15 @@ def read(path: Path) -> Request:
     """The request in a file. Raises ValueError or FileNotFoundError, one line that says what is wrong."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such request; write one with name, model, forget and keep")
-    value = reading.value(reading.file(path), str(path))
+    return _located(parse(reading.file(path), str(path)), path.resolve().parent)
+
+
+def parse(text: str, where: str = "request") -> Request:
+    """The request in a text, its paths as they are. Raises ValueError that begins with `where`."""
+    value = reading.value(text, where)
     if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a mapping with name, model, forget and keep")
-    asked = build(Request, {k: str(v) if k == "due" else v for k, v in value.items()}, "request")
-    return _located(asked, path.resolve().parent)
+        raise ValueError(f"{where}: expected a mapping with name, model, forget and keep")
+    return build(Request, {k: str(v) if k == "due" else v for k, v in value.items()}, "request")
 
 
 def _located(asked: Request, home: Path) -> Request:

@@ -1,0 +1,133 @@
+"""The steps of a request to forget: look at the base model, attempt by attempt a cell, and the release.
+
+What was found is not handed on: each step reads the store, and finds from the rows there which attempt is
+next, so that a step which is repeated does nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unpromptable.planning import reading
+from unpromptable.planning import spec as planned
+from unpromptable.releasing import attempts, certificate, gates, release
+from unpromptable.releasing import base as bases
+from unpromptable.releasing.base import Base
+from unpromptable.releasing.request import Request, parse
+from unpromptable.reporting import rows
+from unpromptable.reporting.row import Row
+from unpromptable.storage import files, once
+
+from . import plan_step, prepare_step, sample_step, whole
+from .opened import opened
+
+log = logging.getLogger(__name__)
+BASE, RELEASE = "base.json", "release"  # in the store
+
+
+@dataclass
+class Tried:
+    """The attempts of a store so far."""
+
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    rows: dict[str, Row] = field(default_factory=dict)
+    found: certificate.Attempts = field(default_factory=dict)
+    following: dict[str, Any] | None = None  # the next one; None where one passes, or no more is tried
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the one that is released or shown; None where none has a result."""
+        judged = {name: found for name, found in self.found.items() if found}
+        return self.rows[gates.best(judged)] if judged else None
+
+
+@opened
+def look(experiment: str, store: str) -> None:
+    """Prepare the run of a request and judge its base model. Raises ValueError or RuntimeError where that
+    cannot be done.
+    """
+    asked = parse(experiment)
+    shared = _planned(asked, [_first(asked)], store)[0]
+    run = planned.read(store)
+    made = lambda name, stage: run.shared.output(store, "prepare", name, stage).path
+    base = bases.look(run.experiment, made("data.safetensors", "data"), made("pretrained", "pretrained"))
+    files.write_text(Path(store) / BASE, bases.told(base))
+    words = "request %s: %s is prepared; what the base makes of a target is up to %.3f like it"
+    log.info(words, asked.name, shared, base.ceiling.mean)
+
+
+def _first(asked: Request) -> dict[str, Any]:
+    first = attempts.following(asked, {})
+    assert first is not None  # a budget is at least 1
+    return first
+
+
+def _planned(asked: Request, cells: list[dict[str, Any]], store: str) -> tuple[str, str]:
+    """Plan and prepare a run with these cells; the ids of what all share, and of the last of them."""
+    text = reading.write(asked.experiment(cells))
+    plan_step.plan(text, asked.world, asked.settings, store)
+    shared = prepare_step.prepare(text, store)
+    once.stop(store)  # where either failed
+    run = planned.read(store)
+    return shared, next(run.id(s) for s in run.cells if s.name == cells[-1]["name"])
+
+
+@opened
+def attempt(experiment: str, store: str) -> None:
+    """Train, sample and score the next attempt, where none passes yet and the budget allows one."""
+    asked = parse(experiment)
+    so_far = tried(asked, store)
+    if so_far.following is None:
+        log.info("request %s: no further attempt after %d", asked.name, len(so_far.found))
+        return
+    shared, cell = _planned(asked, [*so_far.cells, so_far.following], store)
+    sample_step.sample(shared, store, 0, 1)
+    whole.cell(cell, store)
+
+
+def tried(asked: Request, store: str | Path) -> Tried:
+    """Go through the attempts in their order, as far as the store has their rows."""
+    base = bases.read(files.fetch(Path(store) / BASE))
+    bounds, so_far = gates.of(asked.gates, base.unrelated), Tried()
+    if nothing(base, bounds):
+        return so_far
+    over = lambda r: r.ended or r.status == "failed" and r.error != rows.UNFINISHED
+    there = {r.name: r for r in rows.of_all(planned.read(store), str(store)) if over(r)}
+    while cell := attempts.following(asked, so_far.found):
+        if (row := there.get(cell["name"])) is None:
+            so_far.following = cell
+            break
+        so_far.cells.append(cell)
+        so_far.rows[row.name] = row
+        so_far.found[row.name] = judged = gates.judged(row, bounds) if row.done else []
+        if judged and all(f.holds for f in judged):
+            break
+    return so_far
+
+
+def nothing(base: Base, bounds: dict[str, float]) -> bool:
+    """Whether the base model brings no target back, so that there is nothing to forget."""
+    return base.ceiling.mean < bounds["sscd"]
+
+
+@opened
+def conclude(experiment: str, store: str, digest: str, summary: str, page: str) -> None:
+    """Put the release together, or the refusal. digest: SHA-256 of the request's file; summary, page: where
+    its outcome in a line, and the certificate as a page, are handed on to.
+
+    Raises RuntimeError where no attempt has a result.
+    """
+    asked, root = parse(experiment), Path(store)
+    so_far, base = tried(asked, store), bases.read(files.fetch(root / BASE))
+    if so_far.found and so_far.best is None:
+        raise RuntimeError(f"request {asked.name}: {next(iter(so_far.rows.values())).error}")
+    found = {name: judged for name, judged in so_far.found.items() if judged}
+    if so_far.best:
+        files.fetch(root / so_far.best.folder / "unlearned")
+    outcome = release.write(root / RELEASE, asked, digest, root, base, so_far.best, found)
+    files.publish(root / RELEASE)
+    files.write_text(Path(summary), f"**{asked.name}: {outcome}**\n")
+    files.deliver(root / RELEASE / release.PAGE, page)
