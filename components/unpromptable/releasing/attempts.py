@@ -1,4 +1,4 @@
-"""What is tried until the gates hold: each way to make a surrogate, then the best one ever more strongly."""
+"""What is tried until the gates hold: one kind of surrogate after the other, each ever more strongly."""
 
 from __future__ import annotations
 
@@ -28,18 +28,14 @@ def following(asked: Request, tried: Mapping[str, list[gates.Finding]]) -> dict[
     """
     if len(tried) >= asked.attempts:
         return None
-    editors = _editors(asked)
-    for editor in editors:
-        if _name(editor, STRENGTHS[0]) not in tried:
-            return _cell(asked, editor, STRENGTHS[0])
-    strongest = {_name(e, s): (e, s) for e in editors for s in STRENGTHS if _name(e, s) in tried}
-    last = {e["name"]: (name, e, s) for name, (e, s) in strongest.items()}  # of each editor the strongest
-    # more strength costs more of the rest, so it helps where forgetting alone is short
-    open_ = [x for x in last.values() if x[2] != STRENGTHS[-1] and tried[x[0]] and gates.keeps(tried[x[0]])]
-    if not open_:
-        return None
-    _, editor, strength = min(open_, key=lambda x: gates.similarity(tried[x[0]]))
-    return _cell(asked, editor, STRENGTHS[STRENGTHS.index(strength) + 1])
+    for editor in _editors(asked):
+        for strength in STRENGTHS:
+            name = _name(editor, strength)
+            if name not in tried:
+                return _cell(asked, editor, strength)
+            if not tried[name] or not gates.keeps(tried[name]):
+                break  # more strength costs more of the rest, so it helps where forgetting alone is short
+    return None
 
 
 def _editors(asked: Request) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ OF_EACH = {
     "relearn": "relearn_least",
 }
 # What the paper's own method keeps at 256 x 256 (Table I: LPIPS 0.35, SSIM 0.87), rounded to the side that
-# passes. The nearest sample is held to the nearest picture to keep, whatever the network.
+# passes. No sample may be as near to a target as a copy, unless a picture to keep is.
 DEFAULTS = {"lpips": 0.4, "ssim": 0.8, "nearest_excess": 0.0}
 ALWAYS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real", "nearest")  # measured in any case
 MEASURED = {"nearest_excess": "nearest"}  # a number -> the metric that gives it, where names differ
