@@ -29,7 +29,7 @@ def submit(a: argparse.Namespace, console: Any) -> int:
     used = devices.use(a.gpus, submission.resolve(a)[1], a.images_per_shard)
     if used:
         say(console, used)
-    asked = size.runs(a.package, arguments)
+    asked = [arguments] if a.request else size.runs(a.package, arguments)
     if len(asked) > 1:
         runs = f"{len(asked)} runs of one sweep, each with a part of the cells"
         many = f"more cells than one run can hold: {runs}; the report of any of them shows all there is"

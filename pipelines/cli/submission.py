@@ -5,18 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pipelines.backend import driver
 from pipelines.backend.request import Request
 from unpromptable import steps
 from unpromptable.planning import memory, reading
+from unpromptable.storage import fingerprints
 
 from . import words
 from .options import COMPILED, overrides
 
 WORDS = "an experiment (default demo), or a pipeline's .py or .yaml; then its arguments, such as gpus=1"
 TOKEN = "KFP_TOKEN"
+# a request's pods, and the steps of a sweep whose work they do
+OF_REQUEST = {
+    "look": ("plan", "prepare"),
+    "attempt": ("edit", "unlearn", "sample", "gather", "score"),
+    "report": ("report",),
+}
 LIMIT = 100_000  # bytes of experiment text: KFP hands a step its inputs as one argument, of at most 128 KiB
 MOUNTS = {
     "volume": "unpromptable-store",
@@ -40,25 +50,45 @@ def arguments_of(a: argparse.Namespace) -> tuple[dict[str, Any], Request]:
             f" most {LIMIT}; put it into the image and give its name"
         )
     words.put_into_queue(a)
-    arguments = {
-        "experiment": text,
-        "world": a.world,
-        "overrides": json.dumps(overrides(a)),
-        "store": a.store,
-        "images_per_shard": a.images_per_shard,
-        **_machine(a),
-        **{name: getattr(a, name) for name in MOUNTS},
-    }
+    asked = {"digest": fingerprints.sha256(Path(a.experiment))} if a.request else _asked(a)
+    mounts = {name: getattr(a, name) for name in MOUNTS}
+    arguments = {"experiment": text, "store": a.store, **asked, **_machine(a), **mounts}
     return arguments, _request(a, arguments, resolved)
 
 
+def _asked(a: argparse.Namespace) -> dict[str, Any]:
+    """What a sweep is told beside its experiment."""
+    sets = json.dumps(overrides(a))
+    return {"world": a.world, "overrides": sets, "images_per_shard": a.images_per_shard}
+
+
 def resolve(a: argparse.Namespace) -> tuple[str, Any]:
-    """The experiment's text, and its plan."""
+    """The text of the experiment or the request, and its plan."""
     from unpromptable.planning import plan
 
+    if a.request:
+        return _answered(Path(a.experiment))
     text = reading.write(plan.read_yaml(a.experiment))
     # its files are folders of the cluster: those are looked for there, not here
     return text, plan.resolve(text, a.world, overrides(a), inputs=False)
+
+
+def _answered(path: Path) -> tuple[str, Any]:
+    """A request's text, and the plan of its first attempt. Raises ValueError for a path that a pod could not
+    follow.
+    """
+    from unpromptable.releasing import attempts, request
+
+    asked = request.parse(reading.file(path), str(path))
+    given = {"keep": [asked.keep], "surrogates": [asked.surrogates], "forget": asked.forget}
+    for name, paths in given.items() if asked.keep != "miniature" else ():
+        for one in paths:
+            if one and not Path(one).is_absolute():
+                raise ValueError(
+                    f"request.{name}: {one} is relative; on a cluster name what is on the volume, such as"
+                    f" /store/{one}"
+                )
+    return asked.to_text(), attempts.check(asked, inputs=False)
 
 
 def _machine(a: argparse.Namespace) -> dict[str, Any]:
@@ -86,11 +116,20 @@ def _request(a: argparse.Namespace, arguments: dict[str, Any], resolved: Any) ->
         service_account=a.service_account,
         store=arguments["store"].replace("{name}", resolved.experiment.name),
         token=a.token,
-        peaks=tuple(memory.peaks(resolved, arguments["images_per_shard"])),
+        peaks=tuple(_peaks(a, resolved)),
         needs_hub=resolved.experiment.model.source.startswith("stabilityai/"),
         probe_minutes=0 if a.no_pod else a.pod_minutes,
         **{name: arguments[name] for name in MOUNTS},
     )
+
+
+def _peaks(a: argparse.Namespace, resolved: Any) -> Iterator[memory.Peak]:
+    """What each pod holds at most: of a request, whose pods do the work of several steps, by these pods."""
+    for peak in memory.peaks(resolved, a.images_per_shard):
+        if not a.request:
+            yield peak
+        elif pod := next((pod for pod, does in OF_REQUEST.items() if peak.step in does), ""):
+            yield replace(peak, step=pod)
 
 
 def add_options(one: argparse.ArgumentParser) -> None:

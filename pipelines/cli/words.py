@@ -19,6 +19,9 @@ import yaml
 
 from pipelines import pods
 from pipelines.backend import driver, nodes
+from unpromptable.planning import reading
+
+from .options import COMPILED, HOTFIX
 
 OPTIONS = {  # a parameter of the pipeline -> the option that says the same
     **{
@@ -80,7 +83,7 @@ def understand(a: argparse.Namespace) -> None:
 
 def _subject(a: argparse.Namespace, word: str) -> None:
     """Whether the first word is a pipeline, compiled or not, or an experiment."""
-    a.experiment = ""
+    a.experiment, a.request = "", False
     if word.endswith(".py"):
         a.keep = tempfile.TemporaryDirectory()  # removed with the arguments
         a.package = str(_compiled(word, Path(a.keep.name) / f"{Path(word).stem}.yaml"))
@@ -91,7 +94,28 @@ def _subject(a: argparse.Namespace, word: str) -> None:
     ):
         a.package = word
     else:
-        a.experiment = word
+        a.experiment, a.request = word, _asks(word)
+        if a.request:
+            _of_request(a)
+
+
+def _asks(word: str) -> bool:
+    """Whether a file is a request to forget, and no experiment."""
+    if not word.endswith((".yaml", ".yml")) or not Path(word).is_file():
+        return False
+    value = reading.value(reading.file(Path(word)), word)
+    return isinstance(value, dict) and "keep" in value and "cells" not in value
+
+
+def _of_request(a: argparse.Namespace) -> None:
+    """Take the pipeline that answers requests. Raises ValueError for options that a request says itself."""
+    if a.world or a.set or a.images_per_shard:
+        raise ValueError(
+            f"{a.experiment}: a request says its own `world` and `settings`; leave out --world, --set and"
+            " --images-per-shard"
+        )
+    if a.package == str(COMPILED):
+        a.package = str(HOTFIX)
 
 
 def _compiled(source: str, to: Path) -> Path:

@@ -59,8 +59,11 @@ def _cell(asked: Request, editor: dict[str, Any], strength: int) -> dict[str, An
     }
 
 
-def check(asked: Request) -> plan.Plan:
-    """The first attempt as it is planned. Raises ValueError or FileNotFoundError where it cannot be."""
+def check(asked: Request, inputs: bool = True) -> plan.Plan:
+    """The first attempt as it is planned. Raises ValueError or FileNotFoundError where it cannot be.
+
+    inputs: look at its files; without, they are of another machine.
+    """
     first = following(asked, {})
     assert first is not None  # a budget is at least 1
-    return plan.resolve(reading.write(asked.experiment([first])), asked.world, asked.settings)
+    return plan.resolve(reading.write(asked.experiment([first])), asked.world, asked.settings, inputs)
