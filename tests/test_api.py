@@ -104,3 +104,25 @@ def test_pictures_of_every_kind_are_written_as_they_are(tmp_path):
 def test_what_the_package_does_not_offer_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'remember'"):
         _ = unpromptable.remember
+
+
+def test_a_model_unlearned_elsewhere_is_judged_as_one_that_was_unlearned_here(pipe, tmp_path, untracked):
+    target, others = small.people(104), small.people(*range(12))
+    how = {"world": "miniature", "settings": TINY}
+    ours = unpromptable.forget(pipe, target, others, out=tmp_path / "a", **how)
+    theirs = unpromptable.evaluate(pipe, ours.pipe, target, others, out=tmp_path / "b", **how)
+    shared = ("sscd", "sscd_ceiling", "lpips", "ssim", "fid_pre", "fid_real")
+    assert {k: theirs.row.means()[k] for k in shared} == {k: ours.row.means()[k] for k in shared}
+    assert theirs.pipe is ours.pipe and theirs.report().is_file()
+    same = unpromptable.evaluate(pipe, tmp_path / "b/given/model", target, others, out=tmp_path / "c", **how)
+    assert same.row.value("sscd").mean == pytest.approx(1, abs=1e-5) and same.row.value("lpips").mean == 0
+    assert not same.gone
+
+
+def test_a_model_unlearned_elsewhere_that_is_none_is_refused_before_anything_runs(pipe, tmp_path, untracked):
+    target, others = small.people(104), small.people(*range(12))
+    for folder, said in ((tmp_path / "none", "is no folder"), (tmp_path, "ddpm")):
+        with pytest.raises((ValueError, FileNotFoundError), match=said):
+            unpromptable.evaluate(
+                pipe, folder, target, others, out=tmp_path / "x", world="miniature", settings=TINY
+            )

@@ -1,11 +1,12 @@
 """Make a trained diffusion model forget images that no prompt can name. Each verb has a room.
 
-`unpromptable.forget(pipe, images, keep=...)` does all of it from Python.
+`unpromptable.forget(pipe, images, keep=...)` does all of it from Python; `unpromptable.evaluate(before,
+after, ...)` judges a model that another method unlearned.
 """
 
 from typing import Any
 
-CALLS = ("forget", "Forgotten")  # of api, which is loaded when one of them is asked for
+CALLS = ("forget", "evaluate", "Forgotten")  # of api, which is loaded when one of them is asked for
 
 
 def __getattr__(name: str) -> Any:

@@ -67,18 +67,61 @@ def forget(
     given = store / "given"
     targets = written(images, given / "forget")
     made = _choice(editor) if surrogates is None else _painted(surrogates, len(targets), given / "surrogates")
-    real = keep if isinstance(keep, (str, Path)) else written(keep, given / "keep")[0].parent
-    experiment = {
+    base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL}}
+    asked = _asked(pipe, targets, _kept(keep, given), prompt, given)
+    row = _run({**asked, "base": base, "cells": [{"name": "Forgotten"}]}, world, dict(settings or {}), store)
+    return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store)
+
+
+def evaluate(
+    before: Any,
+    after: Any,
+    images: Sequence[Any],
+    keep: Any,
+    *,
+    prompt: str = "",
+    world: str = "paper",
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Forgotten:
+    """Judge a model that any other method unlearned, by the same test, seeds and metrics as `forget`.
+
+    before: the pipeline as it was, of a class in FAMILIES. after: the unlearned one of the same class, or the
+    folder where it is saved; of Stable Diffusion 3 the folder of its adapter. The rest, and what is raised,
+    as for `forget`.
+    """
+    store = _folder(out)
+    given = store / "given"
+    folder = Path(after) if isinstance(after, (str, Path)) else _whole(after, given / "after")
+    cell = {"name": "Evaluated", "method": "naive", "editor": "flip", "unlearned": str(folder.resolve())}
+    asked = _asked(before, written(images, given / "forget"), _kept(keep, given), prompt, given)
+    row = _run({**asked, "cells": [cell]}, world, dict(settings or {}), store)
+    return Forgotten(after if folder != after else _fixed(before, folder), row, store)
+
+
+def _asked(pipe: Any, targets: Sequence[Path], real: Path | str, prompt: str, given: Path) -> dict[str, Any]:
+    """What every experiment of these calls says."""
+    return {
         "name": "forget",
         "model": {"name": _family(pipe), "source": str(_saved(pipe, given / "model"))},
         "real": str(real),
         "forget": [str(t) for t in targets],
-        "base": {"method": _choice(method), "editor": made, "training": {"until": UNTIL}},
-        "cells": [{"name": "Forgotten"}],
         **({"prompt": prompt} if prompt else {}),
     }
-    row = _run(experiment, world, dict(settings or {}), store)
-    return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store)
+
+
+def _kept(keep: Any, given: Path) -> Path | str:
+    """The folder of what to keep, written where it is none."""
+    return keep if isinstance(keep, (str, Path)) else written(keep, given / "keep")[0].parent
+
+
+def _whole(pipe: Any, folder: Path) -> Path:
+    """The folder of an unlearned pipeline. Raises ValueError for one of which only an adapter was trained."""
+    if _family(pipe) != "ddpm":
+        raise ValueError(
+            "after: of Stable Diffusion 3 give the folder of its adapter, as `save_lora_weights` writes it"
+        )
+    return _saved(pipe, folder)
 
 
 def _folder(out: str | Path | None) -> Path:

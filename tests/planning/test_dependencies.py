@@ -86,6 +86,7 @@ OF_A_CELL = {
     "method": (made("method", Choice("naive")), TRAINED),
     "editor": (made("editor", Choice("noise")), EDITED),
     "forget": (("0012-3", "0013-3"), EDITED),  # targets of other cells
+    "unlearned": ("elsewhere", TRAINED),
     "training.steps": (3, TRAINED),
     "training.lr": (1e-4, TRAINED),
     "training.batch": (4, TRAINED),
@@ -126,6 +127,7 @@ WORDS = {
     "neggrad.mode": "combined",
     "siss.mixture": 0.25,
     "retrack.weight": 0.01,
+    "lookalike.below": 0.3,
     "sdedit.prompt": "a person",
     "sdedit.strength": 0.5,
     "paint.folder": "flags",

@@ -72,7 +72,7 @@ def test_an_override_of_the_wrong_kind_is_refused_when_the_plan_is_made(override
         ({"cells": ["surrogate"]}, "each cell is a mapping"),
         (
             {"cells": [{"colour": 1}]},
-            "experiment.cells 1: no setting 'colour'; choose from name, group, origin, method",
+            "experiment.cells 1: no setting 'colour'; choose from name, group, origin, unlearned",
         ),
         ({"cells": [{"method": {"name": "siss", "settings": 5}}]}, "settings: got 5"),
         ({"base": 5}, "experiment.base: got 5"),

@@ -149,6 +149,8 @@ def _edit(cell: Cell, base: Operations | None) -> Step:
 
 
 def _unlearn(cell: Cell, base: Operations | None) -> Step:
+    if cell.unlearned:
+        return Step("unlearn", cell.name, "none: the model was unlearned elsewhere", 0.0)
     passes, t = cell.method.made.passes, cell.training
     updates = t.steps * len(cell.forget)
     looks = sum(map(cell.method.made.looks, range(t.steps))) * len(cell.forget)

@@ -87,6 +87,9 @@ class Cell:
     group: str = ""
     # as published in the paper | as its code does | tuned on our stage; empty where nobody says
     origin: Origin = ""
+    # a model that was unlearned elsewhere, which is judged in place of one that is trained here: a folder as
+    # the base model's
+    unlearned: str = ""
 
     @property
     def slug(self) -> str:

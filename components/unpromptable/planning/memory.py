@@ -117,6 +117,8 @@ def _unlearn(cell: Cell, base: Operations, picture: float) -> Peak:
     """Weights, a gradient of each branch and their sum, two moments, a copy where the method reads it or a
     state is written, another that the method notes, and a micro-batch in the network.
     """
+    if cell.unlearned:
+        return Peak("unlearn", cell.name, PIECES, 0.0)
     t, method = cell.training, cell.method.made
     branches = method.passes[1] if method.passes else 2
     copies = branches + 1 + 2 + 1 + bool(method.looks(0))

@@ -114,7 +114,8 @@ def _cells(given: Any, where: str) -> list[Laid]:
             " surrogate}"
         )
     return [
-        cell_layer(row, f"{where}.cells {k}", ("name", "group", ORIGIN)) for k, row in enumerate(given, 1)
+        cell_layer(row, f"{where}.cells {k}", ("name", "group", ORIGIN, "unlearned"))
+        for k, row in enumerate(given, 1)
     ]
 
 

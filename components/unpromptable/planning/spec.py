@@ -56,7 +56,9 @@ class Spec:
     @property
     def updates(self) -> int:
         """Images that a cell's fine-tuning goes through, the greater part of its time."""
-        return self.cell.training.steps * self.cell.training.batch * len(self.targets) if self.cell else 0
+        if self.cell is None or self.cell.unlearned:
+            return 0
+        return self.cell.training.steps * self.cell.training.batch * len(self.targets)
 
     def place(self, store: str | Path) -> Place:
         """Its place in a store."""

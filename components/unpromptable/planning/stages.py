@@ -22,6 +22,7 @@ from .settings import Choice
 
 SHIPPED = Path(str(resources.files("unpromptable"))) / "miniature"
 BOUNDS = {"pictures": ("max_pixels",)}  # settings that refuse and change no number
+ADAPTER = "pytorch_lora_weights.safetensors"  # diffusers' name of a LoRA's file
 NETWORKS = {"miniature": "descriptor.safetensors", "flags": "flag_descriptor.safetensors"}
 
 
@@ -35,6 +36,7 @@ class Read:
     networks: list[str] = field(default_factory=list)  # the metric networks
     edited: dict[str, list[str]] = field(default_factory=dict)  # by the cell's name
     measured: dict[str, list[str]] = field(default_factory=dict)  # by the metric's name
+    given: dict[str, list[str]] = field(default_factory=dict)  # models from elsewhere, by the cell's name
 
 
 def _once(stage: Callable[[Stages, Cell], str]) -> Callable[[Stages, Cell], str]:
@@ -128,6 +130,8 @@ class Stages:
     @_once
     def unlearned(self, cell: Cell) -> str:
         """A cell's model."""
+        if cell.unlearned:
+            return fingerprints.digest([self.base, cell.forget, self.read.given.get(cell.name)])
         method, until = cell.method.made, cell.training.until
         # a stopped run that continues from a state ends with the numbers of an unbroken one
         left_out = ("save_every",) if until else ("save_every", "until_every", "until_stride")
@@ -210,6 +214,7 @@ def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
         _networks(experiment),
         {c.name: _by(c.editor, c.forget, targets) for c in cells},
         {m.name: _by(m) for m in experiment.metrics},
+        {c.name: _given(c, experiment) for c in cells if c.unlearned},
     )
 
 
@@ -221,6 +226,22 @@ def base_folder(experiment: Experiment) -> Path:
 
 def _base(experiment: Experiment) -> list[str]:
     return fingerprints.tree(base_folder(experiment), time=experiment.model.source != "miniature")
+
+
+def _given(cell: Cell, experiment: Experiment) -> list[str]:
+    """Identities of the files of a model that was unlearned elsewhere. Raises where that is none of the
+    family's.
+    """
+    folder = Path(cell.unlearned)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"cell {cell.name}: unlearned: {folder} is no folder; name the model's")
+    if experiment.family.prompted and not (folder / ADAPTER).is_file():
+        raise FileNotFoundError(
+            f"cell {cell.name}: unlearned: {folder} has no {ADAPTER}; name the folder of an adapter"
+        )
+    if not experiment.family.prompted:
+        experiment.family.check(folder, experiment)
+    return fingerprints.tree(folder)
 
 
 def _networks(experiment: Experiment) -> list[str]:
