@@ -20,6 +20,8 @@ from unpromptable.unlearning import fit_memory, gradients, together, training
 ASKED = {
     **{name: (name, dict(plugins.find("method", name).small)) for name in plugins.names("method")},
     "distilled": ("surrogate", {"remember": "base"}),
+    "no importance": ("siss", {"importance": False}),
+    "inner updates": ("erasediff", {"inner": 2, "weight": "cosine", "noise": "added"}),
 }
 # of two processes one measures two images, the other three: where batches differ in size, float32 differs by
 # more than sums in another order do, so this one is measured in float64

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unpromptable.planning import plugins
+from unpromptable.unlearning.batch import Batch
 
 WITHIN = {"rtol": 1e-6, "atol": 1e-12}
 
@@ -160,6 +161,22 @@ def test_at_its_cleanest_step_duos_prior_hardly_counts(flow_batch):
         for change in ({}, {"errors": "output", "prior": "noisiest"})
     )
     assert still == pytest.approx(0.003**2 * noisiest, rel=1e-6)  # this toy's output does not depend on t
+
+
+def test_on_stable_diffusion_3_duos_prior_is_told_the_last_entry_of_the_schedulers_own_table(flag_model):
+    model, g = flag_model, torch.Generator().manual_seed(0)
+    eps = torch.randn((2, *model.noise_shape()), generator=g)
+    with torch.no_grad():
+        for p in model.trained():
+            p.add_(0.1 * torch.randn(p.shape, generator=g))
+    method = plugins.make("method", "duo", {"errors": "clean", "prior": "cleanest", "integrity": 7.0})
+    b = Batch(eps, eps, eps, model.times(torch.tensor([5, 9])), eps, g, reference=model.reference())
+    last = model.scheduler.timesteps[-1].expand(2)
+    clean = lambda m: eps - last[:, None, None, None] / 1000 * m.velocity(eps, last, [""])
+    with torch.no_grad():
+        wanted = 7.0 * (clean(model) - clean(model.reference())).square().mean()
+        assert method._integrity(model, b)[0].item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert last[0] < 3 < 20 <= 1000 * model.settings.sigma_floor and wanted > 0
 
 
 @pytest.mark.parametrize(
