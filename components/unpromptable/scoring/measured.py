@@ -37,7 +37,7 @@ def measure(
         values |= of_metric(metric, experiment, evidence, folder / FOLDER / f"{metric.name}.json", keys)
     return {
         **values,
-        "labels": metric_networks.LABELS[experiment.networks.name],
+        "labels": metric_networks.labels(experiment.networks),
         "surrogates": manifests["surrogates"]["distances"],
         "seconds": {"edit": manifests["surrogates"]["seconds"], "sample": manifests["after"]["seconds"]},
         "inputs": {f"{n}/{k}": v for n, made in manifests.items() for k, v in made["sha256"].items()},
