@@ -9,7 +9,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 include images/base.env
 
-.PHONY: demo hotfix paper lint test test-slow bench bench-gpu ui compile lock images pin
+.PHONY: demo hotfix paper lint test test-slow test-registry bench bench-gpu ui compile lock images pin
 demo: $(VENV)/.installed
 	$(RUN) -m pipelines local pipelines/experiments/demo.yaml --out $(OUT)
 
@@ -32,6 +32,9 @@ test: $(VENV)/.installed # ~/go/bin is where the line about helm puts it
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow
+
+test-registry: $(VENV)/.installed # fetches packages of PyPI once, into ~/.cache/unpromptable-ci
+	$(RUN) -m pytest -q -m registry
 
 bench: $(VENV)/.installed # ratios into runs/bench.json and runs/bench.png; see tests/benchmarks
 	for file in $(filter-out %/paired.py %/networks.py %/memory.py,$(wildcard tests/benchmarks/*.py)) tests/benchmarks/paired.py; do $(RUN) $$file || exit 1; done
@@ -60,8 +63,8 @@ COMPILE := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-e
 CUDA := torch torchvision triton $(shell sed -n 's/^\(nvidia[a-z0-9-]*\|cuda-[a-z]*\)==.*/\1/p' requirements.lock)
 LOCKS := images/locks
 lock: # needs uv; hashes for every file, no index addresses. The images take the versions of the first lock.
-	$(COMPILE) pyproject.toml --extra kfp --extra server --extra cluster-server --extra s3 --extra test --extra lint -o requirements.lock
-	$(COMPILE) pyproject.toml --extra tracking --extra s3 -c requirements.lock $(foreach p,$(CUDA),--no-emit-package $(p)) -o $(LOCKS)/steps.lock
+	$(COMPILE) pyproject.toml --extra kfp --extra server --extra cluster-server --extra onnx --extra s3 --extra test --extra lint -o requirements.lock
+	$(COMPILE) pyproject.toml --extra tracking --extra onnx --extra s3 -c requirements.lock $(foreach p,$(CUDA),--no-emit-package $(p)) -o $(LOCKS)/steps.lock
 	printf 'torch\ntorchvision\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/torch.lock
 	echo kfp==2.17.0 | $(COMPILE) --no-deps - -o $(LOCKS)/kfp.lock
 	echo setuptools wheel | tr ' ' '\n' | $(COMPILE) - -o $(LOCKS)/build.lock

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_onnx
 import torch
 
 from unpromptable.editing.engine import EditContext
@@ -120,6 +121,14 @@ def evidence(**change):
         "prompts": ("flag of Laos", "flag of Peru"),
     }
     return Evidence(**{**given, **change})
+
+
+def metric(name):
+    """The metric as tests measure in seconds; one that asks for a network gets a small one."""
+    given = dict(plugins.find("metric", name).small)
+    if "model" in settings_of("metric", name):
+        given = {"model": str(small_onnx.shared()), **given}
+    return plugins.make("metric", name, given)
 
 
 def settings_of(kind, name):

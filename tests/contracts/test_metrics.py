@@ -13,8 +13,7 @@ from . import small
 
 
 def measure(name, evidence):
-    metric = plugins.make("metric", name, dict(plugins.find("metric", name).small))
-    return metric.measure(evidence, metric_networks.load("miniature"))
+    return small.metric(name).measure(evidence, metric_networks.load("miniature"))
 
 
 @pytest.fixture(scope="module")
@@ -57,4 +56,4 @@ def test_names_of_values_suit_every_tracking_server_and_are_no_other_metrics(fou
 @small.choices("metric")
 def test_its_file_says_what_it_is_and_the_files_that_it_reads_are_there(name):
     assert len(plugins.says("metric", name)) > 10
-    assert all(f.is_file() for f in plugins.make("metric", name).files())
+    assert all(f.is_file() for f in small.metric(name).files())

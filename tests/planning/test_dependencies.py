@@ -62,6 +62,8 @@ SHARED = {
     "networks.name": ("paper", DATA, DATA),
     "networks.folder": ("elsewhere", NOTHING, NOTHING),  # what it holds counts
     "networks.sscd_sha256": ("a" * 64, DATA, DATA),  # of a file that may lie elsewhere
+    "networks.sscd": ("onnx", DATA, DATA),
+    "networks.features": ("alexnet", MEASURED, MEASURED),
     "remember.source": ("model", DATA, DATA),
     "remember.images": (9, NOTHING, DATA),
     "remember.first_seed": (2_000_000, NOTHING, DATA),
@@ -132,6 +134,9 @@ WORDS = {
     "sdedit.strength": 0.5,
     "paint.folder": "flags",
     "relearn.updates": 200,
+    "identity.mean": (127.5, 127.5, 127.5),
+    "identity.deviation": (127.5, 127.5, 127.5),
+    "identity.channels": "bgr",
     "relearn.every": 10,
     "likelihood.tolerance": 1e-4,
     "sscd_worst.times": (100, 200),

@@ -44,6 +44,13 @@ def test_another_file_than_the_pinned_one_is_refused_with_both_digests(folder):
     assert pinned.content(Path(folder, pinned.SSCD), PIN) == PROGRAM
 
 
+def test_the_onnx_form_is_no_program_and_needs_a_folder_but_no_digest(tmp_path):
+    assert pinned.fault(Networks("paper", str(tmp_path), sscd="onnx")) == ""
+    with pytest.raises(ValueError, match="networks.sscd is onnx, but networks.folder is not given"):
+        Networks("paper", sscd="onnx")
+    assert Networks("miniature", sscd="onnx").name == "miniature"  # the setting is of another network
+
+
 @pytest.mark.parametrize("pin", ["a" * 63, "a" * 65, "g" * 64, "sha256:" + "a" * 64])
 def test_a_digest_has_64_hexadecimal_digits(pin):
     with pytest.raises(ValueError, match="networks.sscd_sha256 is .*; give the 64 hexadecimal digits"):
@@ -70,10 +77,15 @@ def test_nothing_else_that_is_loaded_can_run_code():
                 name, given = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
                 unsafe = name == "torch.load" and given.get("weights_only") != "True"
                 unsafe |= name in ("torch.jit.load", "torch.hub.load", "torch.package.PackageImporter")
-                unsafe |= name.startswith(("pickle.", "joblib.", "dill.", "onnx"))
+                unsafe |= name.startswith(("pickle.", "joblib.", "dill.", "onnx.", "onnxruntime."))
                 unsafe |= "custom_pipeline" in given or given.get("allow_pickle", "False") != "False"
                 unsafe |= given.get("trust_remote_code", "False") != "False"
                 found |= {(path.name, name)} if unsafe else set()
+            if isinstance(node, ast.ClassDef) and "pickle.Unpickler" in map(ast.unparse, node.bases):
+                found.add((path.name, node.name))
     # an error that a process of the step's own is about to send to its parent, tried before it is sent
     own = {("crew.py", "pickle.loads"), ("crew.py", "pickle.dumps")}
+    # one that reads arrays alone, and networks of operators that onnxruntime itself knows
+    own |= {("registries.py", "Arrays")}
+    own |= {("onnx_files.py", f"onnxruntime.{name}") for name in ("SessionOptions", "InferenceSession")}
     assert found - own == {("metric_networks.py", "torch.jit.load")}

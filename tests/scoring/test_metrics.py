@@ -4,14 +4,17 @@ detector does.
 
 import dataclasses
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
+import small_onnx
 import torch
 
 from unpromptable.miniature import flags, portraits
 from unpromptable.models import published as weights
-from unpromptable.planning import plugins
+from unpromptable.planning import pinned, plugins
+from unpromptable.planning.settings import Networks
 from unpromptable.pretraining import descriptor as descriptor_training
 from unpromptable.pretraining import flag_descriptor as flags_training
 from unpromptable.sampling import chains
@@ -166,6 +169,62 @@ def test_the_papers_networks_load_from_a_folder_and_give_the_right_shapes(publis
         and networks.features(a).shape == (2, 2048)
     )
     assert networks.labels["sscd"].startswith("SSCD")
+
+
+def test_the_onnx_form_of_sscd_sees_levels_of_the_size_that_the_program_sees(published, unverified):
+    """Its means of 8 x 8 pixels against those of the program's input, mean and deviation taken back."""
+    small_onnx.written(published / pinned.SSCD_ONNX, size=None, levels=True, last=True)
+    networks = metric_networks.of(Networks("paper", str(published), sscd="onnx", features="alexnet"))
+    shown = metric_networks.prepare_sscd(metric_networks.unit(images(2, 96)))
+    mean, deviation = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    levels = (255 * (shown * deviation + mean)).round()
+    wanted = torch.nn.functional.avg_pool2d(levels, 8).flatten(1)
+    torch.testing.assert_close(networks.descriptor(images(2, 96)), wanted)
+    assert networks.labels == {
+        "sscd": "SSCD (disc_mixup as int8 ONNX)",
+        "lpips": "LPIPS (AlexNet, v0.1)",
+        "fid": "Fréchet distance by the last layer of LPIPS's AlexNet, not FID",
+    }
+
+
+def test_alexnets_features_are_means_of_its_last_layer_and_need_no_inception(published, unverified, tmp_path):
+    import torchvision
+
+    for name in ("alexnet-owt-7be5be79.pth", "sscd_disc_mixup.torchscript.pt"):
+        shutil.copy(published / name, tmp_path / name)
+    pin = hashlib.sha256((tmp_path / "sscd_disc_mixup.torchscript.pt").read_bytes()).hexdigest()
+    given = lambda **change: metric_networks.of(Networks("paper", str(tmp_path), pin, **change))
+    networks, x = given(features="alexnet"), images(2, 300)
+    alex = torchvision.models.alexnet(weights=None).eval()
+    alex.load_state_dict(torch.load(published / "alexnet-owt-7be5be79.pth"))
+    u = metric_networks.resized(metric_networks.unit(x), [224, 224])
+    # LPIPS's own constants, which are ImageNet's to three digits
+    shift, scale = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
+    )
+    with torch.no_grad():
+        wanted = alex.features[:12]((2 * u - 1 - shift) / scale).mean((2, 3))
+    torch.testing.assert_close(networks.features(x), wanted)
+    with pytest.raises(FileNotFoundError, match="pt_inception"):
+        given()
+    identities = {given(features="alexnet").weights, metric_networks.load("paper", published, pin).weights}
+    assert len(identities) == 2
+
+
+def test_the_trunk_out_of_a_package_gives_the_distances_of_torchvisions_file(published, unverified, tmp_path):
+    from safetensors.torch import save_file
+
+    state = torch.load(published / "alexnet-owt-7be5be79.pth")
+    save_file({k: v for k, v in state.items() if k.startswith("features")}, tmp_path / weights.TRUNK)
+    a, b = metric_networks.unit(images(2, 64)), metric_networks.unit(images(2, 64, 1))
+    ours, theirs = (metric_networks._lpips(folder).eval() for folder in (tmp_path, published))
+    with torch.no_grad():
+        assert torch.equal(ours(a, b, normalize=True), theirs(a, b, normalize=True))
+    (tmp_path / weights.TRUNK).unlink()
+    with pytest.raises(FileNotFoundError, match="or put lpips_alexnet_trunk.safetensors there by python -m"):
+        metric_networks._lpips(tmp_path)
 
 
 def test_sscd_input_has_its_short_side_at_288_and_imagenet_statistics():

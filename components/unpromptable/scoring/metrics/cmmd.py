@@ -23,8 +23,8 @@ class Metric(protocols.Metric):
     """1000 times the unbiased squared MMD of unit embeddings under exp(-|x-y|^2 / (2 * 10^2)).
 
     Of any ONNX file's embeddings, so it is CMMD where the file is the image tower of CLIP ViT-L/14@336. A
-    mean over blocks of images, which are what n counts; the interval is over them. CMMD's own code also pairs each
-    image with itself, which adds to a value of few images; here one may be below 0.
+    mean over blocks of images, which are what n counts; the interval is over them. CMMD's own code also pairs
+    each image with itself, which adds to a value of few images; here one may be below 0.
     """
 
     model: str = ""  # the ONNX file
@@ -52,8 +52,8 @@ class Metric(protocols.Metric):
         }
 
     def files(self) -> list[Path]:
-        """The network. Raises FileNotFoundError where it is not there."""
-        return [onnx_files.file(self.model, "cmmd.model")] if self.model else []
+        """The network. Raises ValueError where none is named, FileNotFoundError where it is not there."""
+        return [onnx_files.file(self.model, "cmmd.model")]
 
 
 def blocks(a: np.ndarray, b: np.ndarray, block: int, paired: bool = False) -> np.ndarray:

@@ -45,8 +45,8 @@ class Metric(protocols.Metric):
         }
 
     def files(self) -> list[Path]:
-        """The network. Raises FileNotFoundError where it is not there."""
-        return [onnx_files.file(self.model, "fd_dinov2.model")] if self.model else []
+        """The network. Raises ValueError where none is named, FileNotFoundError where it is not there."""
+        return [onnx_files.file(self.model, "fd_dinov2.model")]
 
 
 def _features(which: str, network: onnx_files.Network, evidence, networks) -> np.ndarray:

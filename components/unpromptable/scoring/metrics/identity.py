@@ -30,11 +30,8 @@ class Metric(protocols.Metric):
     size: int = 0  # pixels a side, for a file that leaves it open
 
     def __post_init__(self):
-        if min(self.deviation) <= 0 or not np.isfinite([*self.mean, *self.deviation]).all():
-            raise ValueError(
-                f"identity: mean is {self.mean}, deviation {self.deviation}; give three finite numbers each,"
-                " deviations above 0"
-            )
+        if min(self.deviation) <= 0:
+            raise ValueError(f"identity.deviation is {self.deviation}; give three numbers above 0")
         if self.channels not in ("rgb", "bgr") or self.size < 0:
             raise ValueError(
                 f"identity: channels are {self.channels!r} (rgb or bgr), size {self.size} (0, or the side)"
@@ -59,5 +56,5 @@ class Metric(protocols.Metric):
         return {key: over_targets(values) for key, values in found.items()}
 
     def files(self) -> list[Path]:
-        """The recogniser. Raises FileNotFoundError where it is not there."""
-        return [onnx_files.file(self.model, "identity.model")] if self.model else []
+        """The recogniser. Raises ValueError where none is named, FileNotFoundError where it is not there."""
+        return [onnx_files.file(self.model, "identity.model")]
