@@ -17,9 +17,10 @@ def table(rows: Sequence[Row], paper: Sequence[dict[str, Any]]) -> Any:
 
     lines = groups.collect(rows, paper)
     grouped = groups.grouped(lines)
-    ours = " (ours; not the paper's SSCD, LPIPS or Inception)" if rows[0].networks != "paper" else ""
+    seen = next(("; ".join(r.labels.values()) for r in rows if r.labels), "none of them measured")
+    what = seen if rows[0].networks == "paper" else "ours; not the paper's SSCD, LPIPS or Inception"
     over = "mean over targets ± half the 95 % interval over them; single cells are in the report"
-    shown = Table(title=f"Metric networks: {rows[0].networks}{ours}", caption=over if grouped else None)
+    shown = Table(title=f"Metric networks: {rows[0].networks} ({what})", caption=over if grouped else None)
     for name in ("Method", *(c.title for c in verdict.COLUMNS), "targets" if grouped else "n"):
         shown.add_column(name, justify="left" if name == "Method" else "right")
     for line in lines:
