@@ -18,6 +18,7 @@ from . import reading
 from .validation import CONFIG
 
 SEEDS = 1 << 32  # a seed has 32 bits
+MADE = "make one by python -m unpromptable.models.registries FOLDER"
 
 Steps = Annotated[int, Field(gt=0, le=10_000)]
 Updates = Annotated[int, Field(gt=0, le=100_000_000)]
@@ -154,20 +155,15 @@ class Networks:
     folder: str = ""  # where the paper's weight files lie; empty looks in torch hub's cache and fetches
     # SHA-256 of SSCD's file, which is a program: the paper's networks run only the one that was checked
     sscd_sha256: str = ""
-    # the file of the paper's SSCD: its publisher's TorchScript, a program, or its int8 ONNX form in `folder`,
-    # which is data and needs no digest
+    # onnx: its int8 form in `folder`, which is data and needs no digest
     sscd: Literal["torchscript", "onnx"] = "torchscript"
-    # whose features the paper's Fréchet distances and KID compare: Inception's, or, where that is not at
-    # hand, those of the last layer of LPIPS's AlexNet, which make another distance than FID
+    # of the paper's FIDs and KID; LPIPS's AlexNet, where Inception is not to be had, makes another distance
     features: Literal["inception", "alexnet"] = "inception"
 
     def __post_init__(self) -> None:
         reading.check_path("networks.folder", self.folder or ".")
         if self.name == "paper" and self.sscd == "onnx" and not self.folder:
-            raise ValueError(
-                "networks.sscd is onnx, but networks.folder is not given, where that file lies; make a folder"
-                " by python -m unpromptable.models.registries FOLDER and name it"
-            )
+            raise ValueError(f"networks.sscd is onnx, but networks.folder is not given; {MADE} and name it")
         if self.sscd_sha256 and not re.fullmatch("[0-9a-fA-F]{64}", self.sscd_sha256):
             raise ValueError(
                 f"networks.sscd_sha256 is {reading.shown(self.sscd_sha256)}; give the 64 hexadecimal digits"

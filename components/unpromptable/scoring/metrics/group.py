@@ -111,7 +111,8 @@ class Metric(protocols.Metric):
         counts, g = np.bincount(index), np.random.default_rng(self.seed)
         largest = [(np.bincount(index, g.permutation(values)) / counts).max() for _ in range(SHUFFLES)]
         low, high = np.quantile(largest, [0.025, 0.975])
-        return Estimate(float(np.mean(largest)), float(low), float(high), len(large))
+        mean = float(np.mean(largest))  # of one group all are the same but for rounding
+        return Estimate(mean, min(mean, float(low)), max(mean, float(high)), len(large))
 
 
 def _prefix(name: str) -> str:
