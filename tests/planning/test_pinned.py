@@ -46,7 +46,7 @@ def test_another_file_than_the_pinned_one_is_refused_with_both_digests(folder):
 
 def test_the_onnx_form_is_no_program_and_needs_a_folder_but_no_digest(tmp_path):
     assert pinned.fault(Networks("paper", str(tmp_path), sscd="onnx")) == ""
-    with pytest.raises(ValueError, match="networks.sscd is onnx, but networks.folder is not given"):
+    with pytest.raises(ValueError, match="networks.sscd is onnx, but networks.folder, where that file lies"):
         Networks("paper", sscd="onnx")
     assert Networks("miniature", sscd="onnx").name == "miniature"  # the setting is of another network
 

@@ -18,7 +18,6 @@ from . import reading
 from .validation import CONFIG
 
 SEEDS = 1 << 32  # a seed has 32 bits
-MADE = "make one by python -m unpromptable.models.registries FOLDER"
 
 Steps = Annotated[int, Field(gt=0, le=10_000)]
 Updates = Annotated[int, Field(gt=0, le=100_000_000)]
@@ -155,15 +154,13 @@ class Networks:
     folder: str = ""  # where the paper's weight files lie; empty looks in torch hub's cache and fetches
     # SHA-256 of SSCD's file, which is a program: the paper's networks run only the one that was checked
     sscd_sha256: str = ""
-    # onnx: its int8 form in `folder`, which is data and needs no digest
-    sscd: Literal["torchscript", "onnx"] = "torchscript"
-    # of the paper's FIDs and KID; LPIPS's AlexNet, where Inception is not to be had, makes another distance
-    features: Literal["inception", "alexnet"] = "inception"
+    sscd: Literal["torchscript", "onnx"] = "torchscript"  # onnx: int8, in `folder`; data, needs no digest
+    features: Literal["inception", "alexnet"] = "inception"  # of FID and KID; LPIPS's AlexNet makes no FID
 
     def __post_init__(self) -> None:
         reading.check_path("networks.folder", self.folder or ".")
         if self.name == "paper" and self.sscd == "onnx" and not self.folder:
-            raise ValueError(f"networks.sscd is onnx, but networks.folder is not given; {MADE} and name it")
+            raise ValueError("networks.sscd is onnx, but networks.folder, where that file lies, is not given")
         if self.sscd_sha256 and not re.fullmatch("[0-9a-fA-F]{64}", self.sscd_sha256):
             raise ValueError(
                 f"networks.sscd_sha256 is {reading.shown(self.sscd_sha256)}; give the 64 hexadecimal digits"
