@@ -134,7 +134,6 @@ WORDS = {
     "sdedit.strength": 0.5,
     "paint.folder": "flags",
     "relearn.updates": 200,
-    "lookalike.below": 0.1,
     "identity.mean": (127.5, 127.5, 127.5),
     "identity.deviation": (127.5, 127.5, 127.5),
     "identity.channels": "bgr",
