@@ -9,12 +9,25 @@ import sys
 
 from rich.console import Console
 
-from pipelines.cli import cluster, compiled, dry_run, early, hotfix, local, paint, paper, purge, size, train
+from pipelines.cli import (
+    cluster,
+    compiled,
+    dry_run,
+    early,
+    hotfix,
+    local,
+    paint,
+    paper,
+    purge,
+    series,
+    size,
+    train,
+)
 
-COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix, early)
-POSITIONAL = ("experiment", "folder", "target", "request", "file")
+COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix, series, early)
+POSITIONAL = ("experiment", "folder", "target", "request", "file", "series")
 FILES = ("experiment", "target", "package", "mask", "request", "file", "key")
-PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real", "key")
+PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real", "key", "series_folder")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -52,7 +65,7 @@ def _none_empty(arguments: argparse.Namespace) -> None:
     for name in PATHS:
         value = getattr(arguments, name, None)
         if isinstance(value, str) and not value.strip():
-            option = name if name in POSITIONAL else f"--{name}"
+            option = name if name in POSITIONAL else f"--{name.replace('_', '-')}"
             raise ValueError(
                 f"{option} is empty; name a {'file' if name in FILES else 'folder'}, or leave it out where it"
                 " has a default"

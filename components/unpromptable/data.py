@@ -29,7 +29,7 @@ class Rows:
         self.array, which = array, np.asarray(which)
         self.which = np.flatnonzero(which) if which.dtype == bool else which.astype(np.intp)
         self.shape, self.dtype, self.ndim = (len(self.which), *array.shape[1:]), array.dtype, array.ndim
-        self.nbytes = math.prod(self.shape) * array.itemsize
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return len(self.which)

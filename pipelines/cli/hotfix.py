@@ -9,7 +9,7 @@ from typing import Any
 
 from unpromptable.planning import reading
 
-from . import local, running
+from . import in_series, local, running, series
 from .options import say, short
 
 REQUESTS = Path(__file__).parents[1] / "requests"  # that ship
@@ -27,6 +27,7 @@ def add(verbs: Any) -> None:
     fix.add_argument("--out", help="folder of the attempts and the release (default runs/<name>)")
     fix.add_argument("--key", help="private key that signs the certificate; `key` makes a pair")
     fix.add_argument("--threads", type=int, default=0, help="threads per step, as for `local`")
+    series.option(fix)
     fix.set_defaults(run=hotfix)
     verify_ = verbs.add_parser("verify", help="check a release against its certificate, offline")
     verify_.add_argument("folder", help="the release's folder")
@@ -53,17 +54,21 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     key = Path(a.key) if a.key else None
     if key:
         signing.private(key)  # a wrong key is told before any work
-    attempts.check(asked)
     out = Path(a.out or f"runs/{asked.name}").resolve()
-    store = out / "run"
+    going = in_series.begin(asked, path, out, a.series_folder)
+    asked, store = going.asked, out / "run"
+    attempts.check(asked)
     base = _looked(asked, store, console)
-    so_far = _attempted(asked, out, a.threads, console)
+    so_far = _attempted(going, out, a.threads, console)
     if so_far.following or so_far.found and so_far.best is None:
         return 1  # the run has said why
     found = {name: judged for name, judged in so_far.found.items() if judged}
     digest = fingerprints.sha256(path)
-    outcome = release.write(out / answering.RELEASE, asked, digest, store, base, so_far.best, found, key)
-    return _ended(outcome, so_far.best, out / answering.RELEASE, a.key, console)
+    best = so_far.best
+    how = (store, base, best, found, key, going.told(best))
+    outcome = release.write(out / answering.RELEASE, asked, digest, *how)
+    going.end(outcome, best, found, console)
+    return _ended(outcome, best, out / answering.RELEASE, a.key, console)
 
 
 def _file(word: str) -> Path:
@@ -92,21 +97,21 @@ def _looked(asked: Any, store: Path, console: Any) -> Any:
     return base
 
 
-def _attempted(asked: Any, out: Path, threads: int, console: Any) -> Any:
+def _attempted(going: Any, out: Path, threads: int, console: Any) -> Any:
     """Run attempt after attempt, and tell each as it ends. Where `following` is left, it has no result."""
     from unpromptable.execution import answering
 
     told: set[str] = set()
     while True:
-        so_far = answering.tried(asked, out / "run")
+        so_far = answering.tried(going.asked, out / "run", going.rechecked)
         for name in [n for n in so_far.found if n not in told]:
             _told(name, so_far.found[name], console)
             told.add(name)
         following = so_far.following
         if following is None:
             return so_far
-        _run(asked, [*so_far.cells, following], out, threads, console)
-        if answering.tried(asked, out / "run").following == following:
+        _run(going.asked, [*so_far.cells, following], out, threads, console)
+        if answering.tried(going.asked, out / "run", going.rechecked).following == following:
             return so_far
 
 

@@ -7,6 +7,7 @@ next, so that a step which is repeated does nothing twice.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,21 @@ class Tried:
         return self.rows[gates.best(judged)] if judged else None
 
 
+def _no_more(row: Row) -> list[gates.Finding]:
+    return []
+
+
 @opened
 def look(experiment: str, store: str) -> None:
     """Prepare the run of a request and judge its base model. Raises ValueError or RuntimeError where that
     cannot be done.
     """
     asked = parse(experiment)
+    if asked.series:
+        raise ValueError(
+            f"request.series is {asked.series}: earlier requests of a series lie on their operator's machine, so"
+            " it goes on by `hotfix` there; leave series out"
+        )
     shared = _planned(asked, [_first(asked)], store)[0]
     run = planned.read(store)
     made = lambda name, stage: run.shared.output(store, "prepare", name, stage).path
@@ -88,8 +98,10 @@ def attempt(experiment: str, store: str) -> None:
     whole.cell(cell, store)
 
 
-def tried(asked: Request, store: str | Path) -> Tried:
-    """Go through the attempts in their order, as far as the store has their rows."""
+def tried(asked: Request, store: str | Path, also: Callable[[Row], list[gates.Finding]] = _no_more) -> Tried:
+    """Go through the attempts in their order, as far as the store has their rows. also: what else is judged
+    of one.
+    """
     base = bases.read(files.fetch(Path(store) / BASE))
     bounds, so_far = gates.of(asked.gates, base.unrelated), Tried()
     if nothing(base, bounds):
@@ -102,7 +114,7 @@ def tried(asked: Request, store: str | Path) -> Tried:
             break
         so_far.cells.append(cell)
         so_far.rows[row.name] = row
-        so_far.found[row.name] = judged = gates.judged(row, bounds) if row.done else []
+        so_far.found[row.name] = judged = [*gates.judged(row, bounds), *also(row)] if row.done else []
         if judged and all(f.holds for f in judged):
             break
     return so_far

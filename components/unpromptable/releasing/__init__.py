@@ -1,1 +1,3 @@
-"""A request to forget, and what comes of it: attempts, gates, and a folder that says how it was judged."""
+"""A request to forget, and what comes of it: attempts, gates, a folder that says how it was judged, and the
+series that it is of.
+"""

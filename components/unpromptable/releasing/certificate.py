@@ -14,14 +14,15 @@ from typing import Any
 
 from unpromptable.planning.code import whole
 from unpromptable.reporting.row import Row
-from unpromptable.storage import fingerprints
+from unpromptable.storage import fingerprints, records
 
 from . import gates, signing
 from .base import Base
 from .request import Request
 
 FILE, SIGNATURE, REQUEST, MODEL = "certificate.json", "certificate.sig", "request.sha256", "model"
-NAMING = ("forget", "real", "editor.folder", "model.source", "networks.folder")  # settings that hold paths
+# settings that hold paths or names of pictures
+NAMING = ("forget", "real", "editor.folder", "model.source", "networks.folder", "remember.leave_out")
 INJECTED = "/injected/"  # in the name of what was read, before a target's
 RELEASED, REFUSED, NOTHING = "released", "refused", "nothing to forget"
 Attempts = dict[str, list[gates.Finding]]
@@ -29,10 +30,17 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "numpy", "unpromptable
 
 
 def content(
-    asked: Request, digest: str, base: Base, row: Row | None, attempts: Attempts, model: Path
+    asked: Request,
+    digest: str,
+    base: Base,
+    row: Row | None,
+    attempts: Attempts,
+    model: Path,
+    series: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What is certified, as plain values. digest: SHA-256 of the request's file; row: the best attempt's,
-    None where nothing had to be forgotten; model: the folder that is released.
+    None where nothing had to be forgotten; model: the folder that is released; series: what it is a version
+    of, and what became of earlier requests.
     """
     judged = attempts[row.name] if row else []
     return {
@@ -51,6 +59,7 @@ def content(
         "packages": {name: version(name) for name in PACKAGES},
         "model": digests(model),
         **_attempt(row),
+        **({"series": series} if series else {}),
     }
 
 
@@ -89,6 +98,19 @@ def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its path in it."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {p.relative_to(folder).as_posix(): fingerprints.sha256(p) for p in files}
+
+
+def identity(folder: Path) -> str:
+    """One digest of all files of the model of a release."""
+    return fingerprints.digest(digests(folder / MODEL))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The certificate in a release's folder. Raises FileNotFoundError or ValueError where there is none."""
+    path = folder / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no certificate; give the folder that a hotfix released")
+    return records.read(path, dict, model=dict, request=dict, gates=list)
 
 
 def write(folder: Path, told: dict[str, Any], key: Path | None) -> None:

@@ -45,7 +45,7 @@ class Finding:
 
     def line(self) -> str:
         """In words."""
-        side = "below" if SIDES[self.metric] < 0 else "above"
+        side = "above" if SIDES.get(self.metric, -1) > 0 else "below"
         found = f"{self.metric} {self.mean:.3f}, at its worst {self.value:.3f}"
         return f"{found}: {'' if self.holds else 'not '}{side} {self.bound:.3f}"
 

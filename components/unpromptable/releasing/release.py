@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from unpromptable.reporting.reports import html
 from unpromptable.reporting.row import Row
@@ -25,12 +26,13 @@ def write(
     row: Row | None,
     attempts: certificate.Attempts,
     key: Path | None = None,
+    series: dict[str, Any] | None = None,
 ) -> str:
     """Put together what a request came to, in `folder`; the certificate's word for that.
 
     A model that fails a gate stays in the run's folder: its certificate says why, and nothing is released. A
     folder that is there is replaced as a whole. digest: SHA-256 of the request's file; run: the store; row:
-    the best attempt's, None where there was none.
+    the best attempt's, None where there was none; series: what the certificate says of it.
     """
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -40,7 +42,7 @@ def write(
         copied = shutil.ignore_patterns(*LEFT_OUT)
         shutil.copytree(run / row.folder / "unlearned", model, ignore=copied, dirs_exist_ok=True)
         _card(asked, row, attempts[row.name]).save(model / CARD)
-    told = certificate.content(asked, digest, base, row, attempts, model)
+    told = certificate.content(asked, digest, base, row, attempts, model, series)
     certificate.write(fresh, told, key)
     page = html.template("certificate").render(told=told)
     (fresh / PAGE).write_text(page, encoding="utf-8")

@@ -19,15 +19,18 @@ from . import gates
 Pictures = Annotated[tuple[str, ...], Field(min_length=1)]
 ATTEMPTS = 6  # more would be a sweep; as many pods has `pipelines/hotfix.py`
 
+CHAMPION = "champion"  # as `model`: of the series, whatever version that is when the request begins
+
 
 @dataclass(frozen=True, config=CONFIG)
 class Request:
     """What the file of a request may hold; paths in it are relative to the file."""
 
     name: str  # a reference, such as a ticket's number: it stands in names and files, so no person's name
-    model: str  # a diffusers folder, or a name on the hub
+    model: str  # a diffusers folder, a name on the hub, or of a series its champion
     forget: Pictures
     keep: str  # a folder of pictures that the model is to go on producing
+    series: str = ""  # the name of what this model is a version of; without it nothing is registered
     surrogates: str = ""  # a folder of painted pictures; without it attempts make their own
     family: str = "ddpm"
     prompt: str = ""  # of a prompted family
@@ -40,11 +43,10 @@ class Request:
     settings: dict[str, Any] = Field(default_factory=dict)  # dotted keys, as --set of `local`
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
-            raise ValueError(
-                f"request.name is {self.name!r}; it names folders, so use up to 63 letters, digits, dots,"
-                " dashes and underscores, such as ticket-4711"
-            )
+        check_name("request.name", self.name)
+        if self.series:
+            check_name("request.series", self.series)
+        self._check_series()
         if len(set(self.forget)) < len(self.forget):
             raise ValueError(f"request.forget names a picture twice: {', '.join(self.forget)}")
         gates.check(self.gates)
@@ -55,6 +57,16 @@ class Request:
                 date.fromisoformat(self.due)
             except ValueError as error:
                 raise ValueError(f"request.due is {self.due!r}; give a day such as 2026-12-24") from error
+
+    def _check_series(self) -> None:
+        """A series goes on from whole models, and the champion is one's."""
+        if self.model == CHAMPION and not self.series:
+            raise ValueError("request.model is champion, but no series is named; add `series`, or a folder")
+        if self.series and self.prompt:
+            raise ValueError(
+                f"request.series is {self.series!r}, but a prompted family releases an adapter beside its"
+                " base, and a series goes on from whole models; leave series out"
+            )
 
     def to_text(self) -> str:
         """As YAML, which `parse` reads."""
@@ -73,6 +85,15 @@ class Request:
             "cells": cells,
             **prompted,
         }
+
+
+def check_name(where: str, given: str) -> None:
+    """Raise ValueError for a name that could not be a folder's."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", given):
+        raise ValueError(
+            f"{where} is {given!r}; it names folders, so use up to 63 letters, digits, dots, dashes and"
+            " underscores, such as ticket-4711"
+        )
 
 
 def read(path: Path) -> Request:
@@ -100,7 +121,7 @@ def _located(asked: Request, home: Path) -> Request:
     for picture in asked.forget:
         if asked.keep != "miniature" and not Path(at(picture)).is_file():
             raise FileNotFoundError(f"request.forget: {at(picture)} is no file; name the picture's file")
-    here = (home / asked.model).is_dir()
+    here = asked.model != CHAMPION and (home / asked.model).is_dir()
     keep = asked.keep if asked.keep == "miniature" else at(asked.keep)
     return replace(
         asked,

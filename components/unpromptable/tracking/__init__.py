@@ -1,5 +1,5 @@
 """MLflow, and the only mlflow imports: one sweep run with a child per cell, created once, written by explicit
-id.
+id; and the registry of a series of releases.
 
 What a run should hold is on disk first (history.jsonl, row.json); `live` sends it along while training where
 a server is named, and `close` brings everything up to date at the end. A server that is away is a warning,

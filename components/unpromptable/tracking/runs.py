@@ -83,7 +83,7 @@ def found(client: Any, store: str, sweep: Sweep) -> tuple[str, dict[str, str]]:
 
 def sweep_of(client: Any, store: str, sweep: Sweep) -> tuple[str, str]:
     """The ids of the experiment and of its sweep run, made where there is none."""
-    home = _experiment(client, store, sweep.experiment)
+    home = experiment(client, store, sweep.experiment)
     return home, _ensure(client, home, sweep.key, sweep.experiment, {PARENT: outermost(client)})
 
 
@@ -108,7 +108,7 @@ def _ensure(client: Any, home: str, key: str, name: str, tags: dict[str, str | N
     ).info.run_id
 
 
-def _experiment(client: Any, store: str, name: str) -> str:
+def experiment(client: Any, store: str, name: str) -> str:
     """The id given by the platform, or the experiment of that name, made with an absolute place for its
     files.
     """

@@ -1,0 +1,134 @@
+"""The targets of earlier requests of a series: forgotten still, and not among the pictures to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpromptable.planning import spec as planned
+from unpromptable.planning.spec import Run
+from unpromptable.scoring.estimates import Estimate, estimate, of_one
+from unpromptable.storage import place
+
+from . import attempts, gates
+from .request import Request
+from .series import Entry
+
+NOTE = "purged.json"  # in a run's folder from which pictures were removed on purpose
+PURGED, GONE = "purged", "its run's folder is gone"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the injection test makes of an earlier request's targets on another model."""
+
+    entry: Entry
+    values: tuple[float | None, ...]  # SSCD of each target; None where its pictures are gone
+    estimate: Estimate | None  # of the target that is least forgotten, as in the request's own gate
+    why: str  # why some cannot be re-verified, or empty
+
+    def finding(self, number: int) -> list[gates.Finding]:
+        """The gate of the request's own certificate, on this model; none where nothing can be tested."""
+        e, bound = self.estimate, self.entry.bound
+        if e is None or bound is None:
+            return []
+        worst = e.mean if e.high is None else e.high
+        name = f"earlier request {number}"
+        return [gates.Finding(name, bound, worst, e.mean, e.low, e.high, e.n, worst < bound)]
+
+    def told(self) -> dict[str, Any]:
+        """As plain values, for the certificate."""
+        state = f"cannot be re-verified: {self.why}" if self.why else "re-verified"
+        own = {"request": self.entry.name, "sha256": self.entry.sha256}
+        return {**own, "bound": self.entry.bound, "sscd": list(self.values), "state": state}
+
+
+def check(line: Sequence[Entry], run: Path, row: str) -> list[Checked]:
+    """Test the targets of every earlier request on the model of an attempt, `row` below `run`.
+
+    Draws, noise and network are those of the request's own test, and what is compared with is what its own
+    base model made of the target. Raises FileNotFoundError where pictures are missing that no purge took.
+    """
+    if not line:
+        return []
+    model = _model(planned.read(run), run, run / row / "unlearned")
+    return [_checked(entry, model) for entry in line]
+
+
+def _model(run: Run, store: Path, folder: Path) -> Any:
+    from unpromptable.models import device
+
+    experiment = run.experiment
+    base = place.shared(str(store)).path("pretrained")
+    return experiment.family.model.load(folder, device.best(), experiment, base)
+
+
+def _checked(entry: Entry, model: Any) -> Checked:
+    if not planned.planned(entry.run):
+        return Checked(entry, (), None, GONE)
+    run = planned.read(entry.run)
+    targets, kept = run.experiment.forget, _kept(entry.run)
+    missing = [t for t in targets if t not in kept]
+    if missing and not (entry.run / NOTE).is_file():
+        raise FileNotFoundError(
+            f"{entry.run}: pictures of request {entry.name} are missing, and no purge of them is noted;"
+            " restore the folder, or purge it"
+        )
+    found = {t: _similarities(run, model, *kept[t]) for t in targets if t in kept}
+    values = tuple(estimate(found[t]).mean if t in found else None for t in targets)
+    worst = of_one(list(found.values())) if found else None
+    count = f"{len(missing)} of {len(targets)} targets " if found else ""
+    return Checked(entry, values, worst, f"{count}{PURGED}" if missing else "")
+
+
+def _kept(store: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of a run's targets, those that are there: the picture, and what the base model made of it."""
+    from unpromptable import data
+
+    shared = place.shared(str(store))
+    pictures, before = shared.path("data.safetensors"), shared.path("before.safetensors")
+    if not pictures.is_file() or not before.is_file():
+        return {}
+    forget = data.forget(*data.load(pictures, "forget"))
+    names = {t: f"injected/{t}" for t in forget if f"injected/{t}" in data.peek(before)[1]["shapes"]}
+    drawn = data.load(before, *names.values())[0] if names else {}
+    return {t: (forget[t], drawn[name]) for t, name in names.items()}
+
+
+def _similarities(run: Run, model: Any, image: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """SSCD of each draw of a target, (draws,): what the base model made of it against what this one does."""
+    from unpromptable.sampling import chains
+    from unpromptable.scoring import metric_networks
+
+    test, networks = run.experiment.injection, metric_networks.of(run.experiment.networks)
+    after = chains.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, None, test.stride)
+    return (networks.descriptor(before) * networks.descriptor(after)).sum(1).numpy()
+
+
+def kept_out(asked: Request, line: Sequence[Entry], scratch: Path) -> tuple[str, ...]:
+    """What `remember.leave_out` is to say so that no picture to keep brings an earlier target back: what it
+    says anyway, also of the earlier targets, and near copies of these. Empty where there is nothing more.
+
+    scratch: a file that may be written.
+    """
+    from unpromptable.preparing import collect, remember_set
+
+    known = {t: image for entry in line for t, (image, _) in _kept(entry.run).items()}
+    if not known:
+        return ()
+    e = attempts.check(asked).experiment
+    forget = np.stack(list(known.values()))
+    try:
+        real, names, _ = collect.read_real(e.real, forget.shape[1], e.pictures, scratch)
+        arrays, manifest = {"real": real, "forget": forget}, {"names": names, "removed": []}
+        found = set(remember_set.copies(e, arrays, manifest)[1]["copies"])
+    finally:
+        scratch.unlink(missing_ok=True)
+    grouped = tuple(p for p in e.remember.leave_out if "{group}" in p)
+    found |= collect.left_out(names, list(known), grouped, e.real)
+    return (*e.remember.leave_out, *map(escape, sorted(found))) if found else ()

@@ -1,0 +1,259 @@
+"""Requests of a series one after another, by the commands: each starts from the champion, and earlier targets
+are tested again.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+from contracts import small
+from PIL import Image
+
+from pipelines import __main__ as command_line
+from pipelines.cli import hotfix, in_series
+from pipelines.cli.options import overrides
+from unpromptable import data
+from unpromptable.execution import plan_step, prepare_step, report_step, sample_step, score_step, unlearn_step
+from unpromptable.releasing import drift, earlier, request, series
+from unpromptable.reporting.row import read_rows
+from unpromptable.tracking import connection, registry
+
+TINY = {
+    **{"sampling.images": 4, "sampling.steps": 2, "sampling.batch": 4, "quality.others": 4},
+    **{"networks.name": "miniature"},
+    **{"injection.t": 200, "injection.draws": 2, "injection.stride": 50},
+    **{"training.steps": 2, "training.batch": 2, "training.until_every": 2, "training.lr": 1e-2},
+}
+LOOSE = {"sscd": 0.9, "lpips": 9.0, "ssim": -0.9, "nearest_excess": 9.0}
+FLIPPED = "model/unet/diffusion_pytorch_model.safetensors"
+
+
+def steps(a, console):
+    """What `local` does, in this process."""
+    text, store = open(a.experiment).read(), a.out
+    cells = plan_step.plan(text, a.world, overrides(a), store)
+    sample_step.sample(prepare_step.prepare(text, store), store, 0, 1)
+    for cell in cells:
+        unlearn_step.unlearn(cell, store, "")
+        sample_step.sample(cell, store, 0, 1)
+        score_step.score(cell, store)
+    report_step.report(store, text, "SUCCEEDED")
+    (Path(store) / "log.txt").touch()
+    return 0
+
+
+def written(home, number, **more):
+    told = {
+        **{"name": f"ticket-{number}", "forget": [f"target-{number}.png"], "keep": "keep", "series": "faces"},
+        **{"model": "champion" if number > 1 else str(small.MINIATURE / "ddpm"), "world": "miniature"},
+        **{"attempts": 1, "editors": ["neighbours"], "gates": LOOSE, "settings": TINY},
+    }
+    path = home / f"request-{number}.yaml"
+    path.write_text(yaml.safe_dump({**told, **more}))
+    return path
+
+
+def answer(home, number, **more):
+    path, out = written(home, number, **more), home / f"ticket-{number}"
+    return command_line.main(["hotfix", str(path), "--out", str(out)])
+
+
+def aliases(folder):
+    """Champion and candidate by their numbers."""
+    found = (registry.version(folder, "faces", a) for a in ("champion", "candidate"))
+    return [one and one.number for one in found]
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """Two requests answered, the first of them the champion; the pictures to keep show the first target."""
+    home = tmp_path_factory.mktemp("series")
+    (home / "keep").mkdir()
+    for number, picture in enumerate(small.people(104, 204, 304), 1):
+        Image.fromarray(picture).save(home / f"target-{number}.png")
+    for number, picture in enumerate(small.people(*range(12), 104)):
+        Image.fromarray(picture).save(home / f"keep/{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(home)
+        patch.setattr(hotfix.local, "run", steps)
+        assert answer(home, 1) == 0
+        assert command_line.main(["promote", "faces"]) == 0
+        assert answer(home, 2) == 0
+        yield home
+
+
+@pytest.fixture
+def home(answered, tmp_path, monkeypatch):
+    """The same with a copy of the series, to be changed."""
+    for name in (*(f"request-{n}.yaml" for n in (1, 2)), *(f"target-{n}.png" for n in (1, 2, 3))):
+        shutil.copy2(answered / name, tmp_path)
+    shutil.copytree(answered / "keep", tmp_path / "keep")
+    shutil.copytree(answered / "releases", tmp_path / "releases")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def entries(answered):
+    return series.read(answered / "releases/faces")
+
+
+def test_a_later_request_starts_from_the_champion_and_says_what_it_verified_again(answered, entries):
+    assert aliases(answered / "releases/faces") == ["1", "2"]
+    certified = json.loads((answered / "ticket-2/release/certificate.json").read_text())
+    told, first = certified["series"], entries[0]
+    assert told["name"] == "faces" and told["champion"]["version"] == "1"
+    [again] = told["earlier"]
+    assert again["state"] == "re-verified" and again["sscd"] == list(entries[1].earlier[first.sha256])
+    assert [g["metric"] for g in certified["gates"]][-1] == "earlier request 1"
+    base = np.concatenate([p.ravel() for p in _weights(answered / "ticket-2/run/shared/pretrained")])
+    champion = np.concatenate([p.ravel() for p in _weights(answered / "ticket-1/release/model")])
+    assert np.array_equal(base, champion)
+    page = (answered / "ticket-2/release/certificate.html").read_text()
+    assert "Series faces" in page and "began from version 1" in page and "<td>re-verified</td>" in page
+    page = (answered / "releases/faces/series.html").read_text()
+    assert f">{again['sscd'][0]:.2f}<" in page and "ticket-1" in page and "target-1" not in page
+
+
+def _weights(folder):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "unet/diffusion_pytorch_model.safetensors").values()
+
+
+def test_what_shows_an_earlier_target_is_not_kept_and_not_named(answered):
+    manifest = data.peek(answered / "ticket-2/run/shared/data.safetensors")[1]
+    assert "12.png" in manifest["names"] and manifest["removed"] == ["12.png"]
+    assert "12.png" not in (answered / "ticket-2/release/certificate.json").read_text()
+
+
+def test_the_champion_draws_the_pictures_that_it_was_judged_by(answered, monkeypatch):
+    address = connection.uri(str(answered / "releases/faces"))
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        model = mlflow.pyfunc.load_model("models:/faces@champion")
+    [row] = read_rows(answered / "ticket-1/run/rows.json")
+    judged = data.load(answered / "ticket-1/run" / row.folder / "after.safetensors", "samples")[0]["samples"]
+    assert np.array_equal(model.predict([0, 1, 2, 3]), judged)
+
+
+def test_testing_again_gives_the_number_of_the_rows_own_test(entries):
+    first = entries[0]
+    [own] = earlier.check([first], first.run, first.row)
+    assert own.estimate == read_rows(first.run / "rows.json")[0].value("sscd_most")
+    assert own.values == (first.sscd,) and own.finding(1)[0].holds
+    [bad] = earlier.check([dataclasses.replace(first, bound=-0.9)], first.run, first.row)
+    assert not bad.finding(1)[0].holds and "not below -0.900" in bad.finding(1)[0].line()
+
+
+def test_a_target_that_was_purged_is_said_and_one_that_is_missing_is_an_error(entries, tmp_path):
+    first, second = entries
+    shutil.copytree(first.folder, tmp_path / "ticket-1")
+    moved = dataclasses.replace(first, folder=str(tmp_path / "ticket-1"))
+    far = drift.measure(moved.run, second.run, second.row)
+    assert far == second.drift
+    assert command_line.main(["purge", str(moved.run), "--yes"]) == 0
+    [found] = earlier.check([moved], second.run, second.row)
+    assert found.told()["state"] == "cannot be re-verified: purged"
+    assert found.values == (None,) and found.finding(1) == []
+    assert drift.measure(moved.run, second.run, second.row) == far  # its images are drawn again
+    (moved.run / earlier.NOTE).unlink()
+    with pytest.raises(FileNotFoundError, match="pictures of request ticket-1 are missing, and no purge"):
+        earlier.check([moved], second.run, second.row)
+    shutil.rmtree(moved.run)
+    [found] = earlier.check([moved], second.run, second.row)
+    assert found.told()["state"] == "cannot be re-verified: its run's folder is gone"
+
+
+def test_promote_and_rollback_move_the_champion_and_say_where_they_cannot(home, capsys):
+    folder = home / "releases/faces"
+    assert command_line.main(["promote", "faces"]) == 0 and aliases(folder) == ["2", None]
+    assert command_line.main(["promote", "faces"]) == 2
+    assert "series faces: no candidate" in capsys.readouterr().err
+    assert command_line.main(["rollback", "faces"]) == 0 and aliases(folder) == ["1", None]
+    assert "not in the champion" in (folder / "series.html").read_text()
+    assert command_line.main(["rollback", "faces"]) == 2
+    assert "nothing to go back to; its champion is version 1, was the first" in capsys.readouterr().err
+
+
+def test_a_candidate_that_no_longer_verifies_is_not_promoted(home, capsys):
+    folder = home / "releases/faces"
+    candidate = registry.version(folder, "faces", "candidate")
+    weights = registry.fetched(folder, "faces", candidate) / FLIPPED
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert command_line.main(["promote", "faces"]) == 2
+    assert "its candidate, version 2, does not verify (model/unet/" in capsys.readouterr().err
+    assert aliases(folder) == ["1", "2"]
+
+
+def test_a_candidate_that_began_from_another_champion_is_not_promoted(home, capsys):
+    folder = home / "releases/faces"
+    connection.client(str(folder)).set_registered_model_alias("faces", "champion", "2")
+    assert command_line.main(["promote", "faces"]) == 2
+    assert "version 2, began from version 1, and the champion is version 2 now" in capsys.readouterr().err
+
+
+def test_a_champion_that_changed_under_a_request_leaves_all_as_it_was(home):
+    path = written(home, 3)
+    going = in_series.begin(request.read(path), path, home / "ticket-3", None)
+    assert going.asked.model.endswith("artifacts/release/model")
+    assert command_line.main(["promote", "faces"]) == 0
+    for _ in range(2):
+        with pytest.raises(ValueError, match="began from version 1 of series faces, whose champion is vers"):
+            going.told(None)
+        with pytest.raises(ValueError, match="began from version 1 .* with another --out"):
+            in_series.begin(request.read(path), path, home / "ticket-3", None)
+    assert not (home / "ticket-3/release").exists() and aliases(home / "releases/faces") == ["2", None]
+
+
+def test_a_champion_whose_files_were_changed_is_no_start(home, capsys):
+    folder = home / "releases/faces"
+    release = registry.fetched(folder, "faces", registry.version(folder, "faces", "champion"))
+    (release / "model/README.md").write_text("another")
+    assert answer(home, 3) == 2
+    assert "its champion, version 1, does not verify (model/README.md: changed)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "number, more, message",
+    [
+        (3, {"model": str(small.MINIATURE / "ddpm")}, "has a champion, version 1; say `model: champion`"),
+        (3, {"series": "others"}, "holds no series others; name a folder first"),
+        (3, {"series": "a/b"}, "request.series is 'a/b'; it names folders"),
+        (3, {"series": ""}, "request.model is champion, but no series is named"),
+        (3, {"prompt": "a flag"}, "a prompted family releases an adapter beside its base"),
+        (1, {"model": "champion"}, "version 1 of series faces answers this request already"),
+    ],
+)
+def test_a_request_without_a_start_is_refused_in_one_line(home, capsys, number, more, message):
+    if number == 1:  # as it was answered
+        shutil.copy2(home / "request-1.yaml", home / "as-it-was.yaml")
+        told = yaml.safe_load((home / "request-1.yaml").read_text())
+        (home / "request-1.yaml").write_text(yaml.safe_dump({**told, **more}))
+        entry = series.read(home / "releases/faces")[0]
+        from unpromptable.storage import fingerprints
+
+        digest = fingerprints.sha256(home / "request-1.yaml")
+        text = (home / "releases/faces/series.json").read_text().replace(entry.sha256, digest)
+        (home / "releases/faces/series.json").write_text(text)
+        code = command_line.main(["hotfix", str(home / "request-1.yaml"), "--out", str(home / "again")])
+    else:
+        code = answer(home, number, **more)
+    told = capsys.readouterr().err
+    assert code == 2 and message in told and told.count("\n") == 1
+    assert not os.path.exists("releases/others") and aliases(home / "releases/faces") == ["1", "2"]
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback", "history"])
+def test_a_series_that_never_began_is_said(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main([command, "faces"]) == 2
+    assert "no series; a hotfix whose request says `series: faces` begins one" in capsys.readouterr().err
+    assert command_line.main([command, "../faces"]) == 2 and not list(tmp_path.iterdir())
