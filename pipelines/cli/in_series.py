@@ -66,7 +66,7 @@ class Going:
 
     def told(self, row: Row | None) -> dict[str, Any]:
         """What the certificate says of the series. Raises ValueError where its champion is another now."""
-        now, model = commands.champion(self.home, self.asked.series)
+        now, model = commands.champion(self.home, self.name)
         was = self.champion.number if self.champion else ""
         number = now.number if now else ""
         if (number, model) != (was, self.base):

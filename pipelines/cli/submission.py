@@ -80,6 +80,7 @@ def _answered(path: Path) -> tuple[str, Any]:
     from unpromptable.releasing import attempts, request
 
     asked = request.parse(reading.file(path), str(path))
+    request.check_alone(asked)
     given = {"keep": [asked.keep], "surrogates": [asked.surrogates], "forget": asked.forget}
     for name, paths in given.items() if asked.keep != "miniature" else ():
         for one in paths:

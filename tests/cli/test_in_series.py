@@ -251,6 +251,12 @@ def test_a_request_without_a_start_is_refused_in_one_line(home, capsys, number, 
     assert not os.path.exists("releases/others") and aliases(home / "releases/faces") == ["1", "2"]
 
 
+def test_a_request_of_a_series_is_not_submitted(home, capsys):
+    path = written(home, 3, forget=["/store/a.png"], keep="/store/keep", model="/store/model")
+    assert command_line.main(["submit", str(path)]) == 2
+    assert "the targets of earlier requests lie on their operator's machine" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["promote", "rollback", "history"])
 def test_a_series_that_never_began_is_said(tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,7 @@ from unpromptable.planning import spec as planned
 from unpromptable.releasing import attempts, certificate, gates, release
 from unpromptable.releasing import base as bases
 from unpromptable.releasing.base import Base
-from unpromptable.releasing.request import Request, parse
+from unpromptable.releasing.request import Request, check_alone, parse
 from unpromptable.reporting import rows
 from unpromptable.reporting.row import Row
 from unpromptable.storage import files, once
@@ -55,11 +55,7 @@ def look(experiment: str, store: str) -> None:
     cannot be done.
     """
     asked = parse(experiment)
-    if asked.series:
-        raise ValueError(
-            f"request.series is {asked.series}: earlier requests of a series lie on their operator's machine, so"
-            " it goes on by `hotfix` there; leave series out"
-        )
+    check_alone(asked)
     shared = _planned(asked, [_first(asked)], store)[0]
     run = planned.read(store)
     made = lambda name, stage: run.shared.output(store, "prepare", name, stage).path

@@ -96,6 +96,15 @@ def check_name(where: str, given: str) -> None:
         )
 
 
+def check_alone(asked: Request) -> None:
+    """Raise ValueError for a request of a series, where the series' folder is out of reach."""
+    if asked.series:
+        raise ValueError(
+            f"request.series is {asked.series!r}, but the targets of earlier requests lie on their operator's"
+            " machine; answer it there by `hotfix`, or leave series out"
+        )
+
+
 def read(path: Path) -> Request:
     """The request in a file. Raises ValueError or FileNotFoundError, one line that says what is wrong."""
     if not path.is_file():
