@@ -103,10 +103,10 @@ def tried(**sscd):
 
 def test_an_editor_is_tried_ever_more_strongly_and_then_the_next(asked):
     name = lambda **sscd: (attempts.following(asked, tried(**sscd)) or {}).get("name")
-    assert name() == "lookalike x1" and name(lookalike_x1=0.6) == "lookalike x4"
-    one = {"lookalike_x1": 0.6, "lookalike_x4": 0.5, "lookalike_x10": 0.45}
-    assert name(**one) == "neighbours x1" and name(**one, neighbours_x1=0.5) == "neighbours x4"
-    two = {**one, "neighbours_x1": 0.5, "neighbours_x4": 0.5, "neighbours_x10": 0.5}
+    assert name() == "lookalike x1" and name(lookalike_x1=0.6) == "lookalike x2"
+    one = {"lookalike_x1": 0.6, "lookalike_x2": 0.5, "lookalike_x4": 0.45}
+    assert name(**one) == "neighbours x1" and name(**one, neighbours_x1=0.5) == "neighbours x2"
+    two = {**one, "neighbours_x1": 0.5, "neighbours_x2": 0.5, "neighbours_x4": 0.5}
     assert attempts.following(asked, tried(**two)) is None  # six were allowed
     all_ = dataclasses.replace(asked, editors=("lookalike",))
     assert attempts.following(all_, tried(**one)) is None

@@ -15,7 +15,8 @@ def judge(cell: Cell, experiment: Experiment, model: Any, forget: Any) -> Callab
     """(model, number of the target) -> mean SSCD of the target denoised before and after, by coarse chains.
 
     None where the cell does not stop early. model: as it is before any update; it denoises every target
-    once, here. forget: (F, H, W, 3). With several targets only the present one is tested.
+    once, here. forget: (F, H, W, 3). Of several targets the present one is tested; where training goes back
+    to earlier ones (`training.revisit`), the one of all so far that is least forgotten.
     """
     from unpromptable.sampling import chains
     from unpromptable.scoring import metric_networks
@@ -30,4 +31,7 @@ def judge(cell: Cell, experiment: Experiment, model: Any, forget: Any) -> Callab
         return networks.descriptor(chains.inject(now, forget[which], test.t, *drawn))
 
     before = [denoised(model, which) for which in range(len(forget))]
-    return lambda now, which: float((denoised(now, which) * before[which]).sum(1).mean())
+    similar = lambda now, which: float((denoised(now, which) * before[which]).sum(1).mean())
+    if not cell.training.revisit:
+        return similar
+    return lambda now, which: max(similar(now, earlier) for earlier in range(which + 1))

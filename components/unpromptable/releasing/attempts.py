@@ -12,10 +12,9 @@ from . import gates
 from .request import Request
 
 EDITORS = ("lookalike", "neighbours", "remember", "sdedit")  # that need no hands, the most promising first
-STRENGTHS = (1, 4, 10)  # times the world's beta, the weight of forgetting per thousandth
+STRENGTHS = (1, 2, 4)  # times the world's beta, the weight of forgetting per thousandth
 BETA = {"miniature": 1e-4, "paper": 5e-5}  # of the worlds
 STEPS = {"miniature": 400, "paper": 600}  # updates that a target may take; most take fewer
-LARGEST = 1e-3  # beta above which lambda(t) would be negative
 UNTIL = 0.9  # share of the gate on SSCD at which a training ends, so that the finer test also holds
 REVISIT = 0.5  # of a batch, so that earlier targets stay gone while later ones are forgotten
 
@@ -53,7 +52,7 @@ def _cell(asked: Request, editor: dict[str, Any], strength: int) -> dict[str, An
     several = {"revisit": REVISIT} if len(asked.forget) > 1 else {}
     return {
         "name": _name(editor, strength),
-        "method": {"name": "surrogate", "beta": min(BETA[asked.world] * strength, LARGEST)},
+        "method": {"name": "surrogate", "beta": BETA[asked.world] * strength, "remember": "base"},
         "editor": editor,
         "training": {"steps": STEPS[asked.world], "until": round(until * UNTIL, 4), **several},
     }
