@@ -27,3 +27,13 @@ def test_an_untouched_model_is_like_itself_and_a_broken_one_is_not(model):
 def test_nothing_is_tested_where_no_training_ends_early(model):
     cell = dataclasses.replace(CELL, training=Training(steps=4))
     assert gate.judge(cell, small.experiment("ddpm"), model, small.people(104)) is None
+
+
+def test_where_earlier_targets_are_gone_back_to_the_least_forgotten_of_all_so_far_is_told(model):
+    targets, e = small.people(104, 4), small.experiment("ddpm")
+    of = lambda training: gate.judge(dataclasses.replace(CELL, training=training), e, model, targets)
+    one, all_ = of(Training(steps=4, until=0.4)), of(Training(steps=4, until=0.4, revisit=0.5))
+    changed = small.stir(model, 0.05)
+    alone = [one(changed, which) for which in (0, 1)]
+    assert alone[0] != pytest.approx(alone[1], abs=1e-3)
+    assert all_(changed, 1) == pytest.approx(max(alone)) and all_(changed, 0) == pytest.approx(alone[0])
