@@ -19,15 +19,16 @@ from pipelines.cli import (
     paint,
     paper,
     purge,
+    review,
     series,
     size,
     train,
 )
 
-COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix, series, early)
+COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix, review, series, early)
 POSITIONAL = ("experiment", "folder", "target", "request", "file", "series")
 FILES = ("experiment", "target", "package", "mask", "request", "file", "key")
-PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real", "key", "series_folder")
+PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real", "key", "series_folder", "model", "keep")
 
 
 def main(words: list[str] | None = None) -> int:

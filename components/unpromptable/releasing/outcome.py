@@ -1,0 +1,91 @@
+"""What a request came to, as a person looks at it: every attempt's gates, and pictures before and after."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpromptable import data
+from unpromptable.reporting import veil
+from unpromptable.reporting.row import read_rows
+
+from . import certificate, gates
+
+SHOWN, SIDE = 4, 512  # draws in a picture, and the pixels a side to which it grows
+MEANS = {
+    "sscd": "likeness to the picture of what is drawn from its noise",
+    "sscd_worst": "the same, of the one draw that is most like it",
+    "nearest": "likeness to the picture of the nearest sample of all",
+    "lpips": "change of other pictures",
+    "ssim": "likeness of other pictures to what they were",
+    "fid_pre": "distance of all samples from those before",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same draws before and after, two pictures of one size, uint8 (H, W, 3)."""
+
+    title: str
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished request: whether there is a release, of which attempt, and what was judged."""
+
+    released: bool
+    attempt: str
+    findings: dict[str, list[gates.Finding]]  # by attempt
+    pairs: tuple[Pair, ...]
+
+
+def read(folder: Path, how: str = "show") -> Outcome:
+    """What lies in a request's folder. how: what is seen of the targets, see `reporting.veil`.
+
+    Raises FileNotFoundError where no certificate lies there.
+    """
+    path = folder / "release" / certificate.FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no certificate, so the request was not answered")
+    told = json.loads(path.read_bytes())
+    findings = {name: _findings(found) for name, found in told["attempts"].items()}
+    pairs = _pairs(folder / "run", told["attempt"], how)
+    return Outcome(told["released"], told["attempt"], findings, pairs)
+
+
+def _findings(told: list[dict[str, Any]]) -> list[gates.Finding]:
+    return [gates.Finding(**one) for one in told]
+
+
+def _pairs(run: Path, attempt: str, how: str) -> tuple[Pair, ...]:
+    """The draws of each target, and samples of no target; none where a purge took the pictures."""
+    [row] = [r for r in read_rows(run / "rows.json") if r.name == attempt]
+    before, after = run / "shared" / "before.safetensors", run / row.folder / "after.safetensors"
+    if not before.is_file() or not after.is_file():
+        return ()
+    pairs = [("samples", "Other pictures, drawn from the same seeds", "show")]
+    if how != "omit":
+        names = [s.target for s in row.surrogates]
+        titles = [(f"injected/{t}", f"Drawn from the noise of picture {n}") for n, t in enumerate(names, 1)]
+        pairs = [(*one, how) for one in titles if data.peek(after, one[0])[0] is not None] + pairs
+    drawn = lambda path, name, kind: _grid(veil.veiled(data.first(path, name, SHOWN), kind))
+    return tuple(Pair(title, *(drawn(path, name, k) for path in (before, after))) for name, title, k in pairs)
+
+
+def _grid(images: np.ndarray) -> np.ndarray:
+    """Pictures (N, H, W, 3) in two columns, small ones enlarged by whole pixels."""
+    rows = [np.concatenate([*images[k : k + 2]], 1) for k in range(0, len(images) - len(images) % 2, 2)]
+    grid = np.concatenate(rows, 0) if rows else images[0]
+    factor = max(1, SIDE // grid.shape[1])
+    return grid.repeat(factor, 0).repeat(factor, 1)
+
+
+def means(metric: str) -> str:
+    """A gate's number in words."""
+    return MEANS.get(metric, metric)
