@@ -63,7 +63,7 @@ COMPILE := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-e
 CUDA := torch torchvision triton $(shell sed -n 's/^\(nvidia[a-z0-9-]*\|cuda-[a-z]*\)==.*/\1/p' requirements.lock)
 LOCKS := images/locks
 lock: # needs uv; hashes for every file, no index addresses. The images take the versions of the first lock.
-	$(COMPILE) pyproject.toml --extra kfp --extra server --extra cluster-server --extra onnx --extra s3 --extra test --extra lint -o requirements.lock
+	$(COMPILE) pyproject.toml --extra kfp --extra server --extra cluster-server --extra onnx --extra s3 --extra review --extra test --extra lint -o requirements.lock
 	$(COMPILE) pyproject.toml --extra tracking --extra onnx --extra s3 -c requirements.lock $(foreach p,$(CUDA),--no-emit-package $(p)) -o $(LOCKS)/steps.lock
 	printf 'torch\ntorchvision\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/torch.lock
 	echo kfp==2.17.0 | $(COMPILE) --no-deps - -o $(LOCKS)/kfp.lock
@@ -77,7 +77,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	[ $$room -ge $(SPACE) ] || { echo "installing takes up to $(SPACE) GB in $(CURDIR), most of it PyTorch and its GPU libraries; $$room GB are free: make room, or clone onto a larger disk" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	mkdir -p $(VENV)/tmp
-	TMPDIR=$(abspath $(VENV))/tmp $(RUN) -m pip install --quiet --require-hashes -r requirements.lock
+	TMPDIR=$(abspath $(VENV))/tmp $(RUN) -m pip install --quiet --no-deps --require-hashes -r requirements.lock # all of them: uv resolved it
 	rm -rf $(VENV)/tmp
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

@@ -30,7 +30,7 @@ FAST = {
         "injection.t": 20,
     },
 }
-GATES = {"sscd": 0.9999, "lpips": 9, "ssim": -0.9, "nearest": 0.999}
+GATES = {"sscd": 0.9995, "lpips": 9, "ssim": -0.9, "nearest_excess": 9}
 
 
 def pictures(folder):

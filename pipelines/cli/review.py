@@ -110,7 +110,7 @@ def _policy(a: argparse.Namespace) -> Any:
     key = Path(a.key).resolve() if a.key else None
     if key:
         signing.private(key)
-    bounds = {**gates.DEFAULTS, **{k: _bound(k, v) for k, v in map(override, a.gate)}}
+    bounds = {k: _bound(k, v) for k, v in map(override, a.gate)}
     gates.check(bounds)
     return Policy(a.model, a.keep, Path(a.out).resolve(), a.world, bounds, overrides(a), key)
 

@@ -15,14 +15,16 @@ import numpy as np
 
 from unpromptable.editing import brush, painting
 from unpromptable.planning import reading
-from unpromptable.releasing import attempts, certificate, decision, gates, outcome, release, request
+from unpromptable.releasing import attempts, certificate, decision, outcome, release, request
 from unpromptable.storage import files
 
 from .work import Work
 
 AT_ONCE = 4  # pictures of one request
 REFUSED = 3  # the exit code of `hotfix` where no attempt passes
-State = Literal["idle", "working", "stopped", "failed", "refused", "released", "approved", "rejected"]
+State = Literal[
+    "idle", "working", "stopped", "failed", "refused", "nothing", "released", "approved", "rejected"
+]
 UNDECIDED = ("working", "released")  # while one of these, no other request begins
 
 
@@ -34,7 +36,7 @@ class Policy:
     keep: str
     out: Path
     world: str = "miniature"
-    gates: dict[str, float] = field(default_factory=lambda: dict(gates.DEFAULTS))
+    gates: dict[str, float] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
     key: Path | None = None
 
@@ -51,7 +53,7 @@ class Asked:
     name: str
     pictures: Sequence[np.ndarray]
     strokes: Sequence[Sequence[np.ndarray]] = ()
-    attempts: int = 4
+    attempts: int = 6
     due: str = ""
 
 
@@ -80,7 +82,9 @@ class Desk:
             return "approved" if decided["decision"] == decision.APPROVED else "rejected"
         if self.work.stopped:
             return "stopped"
-        return "released" if code == 0 else "refused" if code == REFUSED else "failed"
+        if code:
+            return "refused" if code == REFUSED else "failed"
+        return "nothing" if outcome.came_to(self.folder) == certificate.NOTHING else "released"
 
     def owns(self, window: str) -> bool:
         """Whether this window works at the request of now. One whose window was closed goes to the next."""

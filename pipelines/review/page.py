@@ -21,7 +21,15 @@ from .desk import AT_ONCE, UNDECIDED, Asked, Desk
 EVERY = 1.0  # seconds between two looks at the work
 LARGEST = "64mb"  # of an uploaded file
 FONTS = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")  # of the reader's own machine
-COLOURS = ["#c08a5e", "#8d5a3b", "#f1c9a5", "#3b2a20", "#808080", "#ffffff", "#000000"]
+COLOURS: list[str | tuple[str, float]] = [
+    "#c08a5e",
+    "#8d5a3b",
+    "#f1c9a5",
+    "#3b2a20",
+    "#808080",
+    "#ffffff",
+    "#000000",
+]
 CSS = """
 #gates {width: 100%; border-collapse: collapse} #gates td, #gates th {text-align: left; padding: .3em .6em}
 #gates .holds td:last-child {color: #15803d} #gates .fails td:last-child {color: #b91c1c; font-weight: 600}
@@ -59,7 +67,7 @@ class Page:
             with gr.Column(scale=1):
                 self.name = gr.Textbox(label="Reference, never a person's name", placeholder="ticket-4711")
                 self.due = gr.Textbox(label="Due, if there is a day", placeholder="2026-12-24")
-                self.attempts = gr.Slider(1, 12, 4, step=1, label="Attempts at most")
+                self.attempts = gr.Slider(1, 12, 6, step=1, label="Attempts at most")
             self.files = gr.File(
                 label=f"Pictures to forget, at most {AT_ONCE}",
                 file_count="multiple",
@@ -67,8 +75,12 @@ class Page:
                 elem_id="drop",
                 scale=2,
             )
-        tools = {"brush": gr.Brush(default_size=40, colors=COLOURS), "transforms": (), "sources": ()}
-        look = {
+        tools: dict[str, Any] = {
+            "brush": gr.Brush(default_size=40, colors=COLOURS),
+            "transforms": (),
+            "sources": (),
+        }
+        look: dict[str, Any] = {
             "layers": False,
             "visible": False,
             "type": "numpy",
@@ -182,7 +194,7 @@ class Page:
     def compared(self, request: gr.Request) -> list[Any]:
         """The gates and the pictures, once a request of this window is answered."""
         state, mine = self.desk.state(), self.desk.owns(_window(request))
-        if not mine or state not in ("refused", "released", "approved"):
+        if not mine or state not in ("refused", "nothing", "released", "approved"):
             return [gr.update(visible=False), *[gr.skip()] * (len(self.sliders) + 4)]
         found = self.desk.outcome()
         pairs = [gr.update(value=(p.before, p.after), label=p.title, visible=True) for p in found.pairs]
@@ -204,7 +216,11 @@ def _opened(files: list[str] | None) -> list[np.ndarray]:
     """The dropped pictures as they are seen, cut to squares, uint8 (H, W, 3)."""
     if len(files or ()) > AT_ONCE:
         raise ValueError(f"{len(files or ())} pictures were dropped; at most {AT_ONCE} are one request")
-    return [painting.open_target(file, "", 0) for file in files or ()]
+    try:
+        return [painting.open_target(file, "", 0) for file in files or ()]
+    except ValueError as error:
+        home = next(Path(f).parent for f in files or () if str(error).startswith(f))
+        raise ValueError(str(error).removeprefix(f"{home}/")) from error
 
 
 @contextmanager

@@ -15,6 +15,8 @@ SAYS: dict[State, str] = {
     "failed": "**{name}** failed. The last lines below say why; nothing was released.",
     "refused": "**{name}**: no attempt passes every gate, so nothing was released. Paint over the picture, or"
     " allow more attempts.",
+    "nothing": "**{name}**: the model does not bring the picture back, so there is nothing to forget. The"
+    " certificate says so.",
     "released": "**{name}** passes every gate. Compare, then approve or reject it.",
     "approved": "**{name}** is approved. The model and its certificate lie in `{folder}`.",
     "rejected": "**{name}** was rejected, and its release removed. Nothing of it is released.",

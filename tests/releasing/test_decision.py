@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_releases import asked, flip, released, row  # noqa: F401
+from test_releases import BASE, BOUNDS, asked, flip, released, row  # noqa: F401
 
 from unpromptable.releasing import certificate, decision, gates, release
 from unpromptable.storage import fingerprints
@@ -33,9 +33,9 @@ def test_a_release_of_another_key_is_not_approved(released):
 
 def test_what_no_gate_let_pass_is_not_approved(tmp_path, asked):
     bad = row(sscd=0.8)
-    found = {bad.name: gates.judged(bad, asked.gates)}
-    how = (tmp_path / "request.yaml", tmp_path / "run", bad, found, None)
-    assert not release.write(tmp_path / "release", asked, *how)
+    found = {bad.name: gates.judged(bad, BOUNDS)}
+    how = (tmp_path / "request.yaml", tmp_path / "run", BASE, bad, found, None)
+    assert release.write(tmp_path / "release", asked, *how) == certificate.REFUSED
     with pytest.raises(ValueError, match="nothing to approve"):
         decision.approve(tmp_path / "release", None)
 

@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from test_releases import asked, released, row  # noqa: F401
+from test_releases import BASE, BOUNDS, asked, released, row  # noqa: F401
 
 from unpromptable import data
-from unpromptable.releasing import gates, outcome
+from unpromptable.releasing import certificate, gates, outcome, release
 from unpromptable.reporting.row import Surrogate, write_rows
 
 TARGET = "pictures/person-a.png"
@@ -27,10 +27,10 @@ def answered(released):
     return released
 
 
-def test_the_gates_are_those_of_the_certificate(answered, asked):
+def test_the_gates_are_those_of_the_certificate(answered):
     found = outcome.read(answered)
-    assert found.released and found.attempt == "neighbours x1"
-    assert found.findings == {"neighbours x1": gates.judged(row(), asked.gates)}
+    assert found.outcome == certificate.RELEASED and found.attempt == "neighbours x1"
+    assert found.findings == {"neighbours x1": gates.judged(row(), BOUNDS)}
 
 
 def test_targets_and_other_pictures_are_compared_draw_by_draw_and_no_target_is_named(answered):
@@ -54,7 +54,13 @@ def test_draws_of_a_target_stay_veiled_where_the_report_veils_them(answered):
 
 def test_a_certificate_is_enough_when_the_pictures_are_gone(answered):
     shutil.rmtree(answered / "run/shared")
-    assert outcome.read(answered).pairs == () and outcome.read(answered).released
+    assert outcome.read(answered).pairs == () and outcome.read(answered).outcome == certificate.RELEASED
     shutil.rmtree(answered / "release")
     with pytest.raises(FileNotFoundError, match="no certificate"):
         outcome.read(answered)
+
+
+def test_where_nothing_had_to_be_forgotten_nothing_is_compared(tmp_path, asked):
+    how = (tmp_path / "request.yaml", tmp_path / "run", BASE, None, {}, None)
+    assert release.write(tmp_path / "release", asked, *how) == certificate.NOTHING
+    assert outcome.read(tmp_path) == outcome.Outcome(certificate.NOTHING, "", {}, ())

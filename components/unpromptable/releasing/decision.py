@@ -23,8 +23,8 @@ def approve(release: Path, public: Path | None) -> Path:
     nothing was released, or it is not as it was certified.
     """
     wrong = certificate.verify(release, public)
-    if not json.loads((release / certificate.FILE).read_bytes())["released"]:
-        raise ValueError(f"{release}: no attempt passed every gate, so there is nothing to approve")
+    if json.loads((release / certificate.FILE).read_bytes())["outcome"] != certificate.RELEASED:
+        raise ValueError(f"{release}: it holds no model, so there is nothing to approve")
     if wrong:
         raise ValueError(f"{release}: not as it was certified ({wrong[0]}); nothing was approved")
     return _write(release / FILE, APPROVED, release)

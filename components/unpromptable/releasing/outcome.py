@@ -20,6 +20,7 @@ MEANS = {
     "sscd": "likeness to the picture of what is drawn from its noise",
     "sscd_worst": "the same, of the one draw that is most like it",
     "nearest": "likeness to the picture of the nearest sample of all",
+    "nearest_excess": "that of the nearest sample, above that of the nearest picture to keep",
     "lpips": "change of other pictures",
     "ssim": "likeness of other pictures to what they were",
     "fid_pre": "distance of all samples from those before",
@@ -37,10 +38,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished request: whether there is a release, of which attempt, and what was judged."""
+    """A finished request: what it came to (`certificate.RELEASED` ...), the best attempt, what was judged."""
 
-    released: bool
-    attempt: str
+    outcome: str
+    attempt: str  # empty where nothing had to be forgotten
     findings: dict[str, list[gates.Finding]]  # by attempt
     pairs: tuple[Pair, ...]
 
@@ -50,13 +51,22 @@ def read(folder: Path, how: str = "show") -> Outcome:
 
     Raises FileNotFoundError where no certificate lies there.
     """
+    told = _told(folder)
+    findings = {name: _findings(found) for name, found in told["attempts"].items()}
+    pairs = _pairs(folder / "run", told["attempt"], how)
+    return Outcome(told["outcome"], told["attempt"], findings, pairs)
+
+
+def came_to(folder: Path) -> str:
+    """What a request came to (`certificate.RELEASED` ...), without its numbers and pictures."""
+    return str(_told(folder)["outcome"])
+
+
+def _told(folder: Path) -> dict[str, Any]:
     path = folder / "release" / certificate.FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no certificate, so the request was not answered")
-    told = json.loads(path.read_bytes())
-    findings = {name: _findings(found) for name, found in told["attempts"].items()}
-    pairs = _pairs(folder / "run", told["attempt"], how)
-    return Outcome(told["released"], told["attempt"], findings, pairs)
+    return dict(json.loads(path.read_bytes()))
 
 
 def _findings(told: list[dict[str, Any]]) -> list[gates.Finding]:
@@ -64,7 +74,9 @@ def _findings(told: list[dict[str, Any]]) -> list[gates.Finding]:
 
 
 def _pairs(run: Path, attempt: str, how: str) -> tuple[Pair, ...]:
-    """The draws of each target, and samples of no target; none where a purge took the pictures."""
+    """The draws of each target, and samples of none; empty where nothing was drawn, or all was purged."""
+    if not attempt:
+        return ()
     [row] = [r for r in read_rows(run / "rows.json") if r.name == attempt]
     before, after = run / "shared" / "before.safetensors", run / row.folder / "after.safetensors"
     if not before.is_file() or not after.is_file():
