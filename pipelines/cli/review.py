@@ -30,6 +30,8 @@ def add(verbs: Any) -> None:
     one.add_argument("--out", default="runs/review", help="folder of the requests (default runs/review)")
     one.add_argument("--key", help="private key that signs the certificates; `key` makes a pair")
     one.add_argument("--world", default="paper", help="whose hyperparameters hold: paper or miniature")
+    one.add_argument("--family", default="ddpm", help="the model's family: ddpm or sd3 (default ddpm)")
+    one.add_argument("--prompt", default="", help="of a prompted family")
     one.add_argument("--gate", action="append", default=[], metavar="METRIC=BOUND", help=GATE)
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for `local`")
     one.add_argument("--host", default="127.0.0.1", help="address to listen on; another one needs a token")
@@ -112,7 +114,8 @@ def _policy(a: argparse.Namespace) -> Any:
         signing.private(key)
     bounds = {k: _bound(k, v) for k, v in map(override, a.gate)}
     gates.check(bounds)
-    return Policy(a.model, a.keep, Path(a.out).resolve(), a.world, bounds, overrides(a), key)
+    where = (a.model, a.keep, Path(a.out).resolve())
+    return Policy(*where, a.world, a.family, a.prompt, bounds, overrides(a), key)
 
 
 def _bound(metric: str, value: object) -> float:

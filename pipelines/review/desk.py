@@ -36,6 +36,8 @@ class Policy:
     keep: str
     out: Path
     world: str = "miniature"
+    family: str = "ddpm"
+    prompt: str = ""  # of a prompted family
     gates: dict[str, float] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
     key: Path | None = None
@@ -205,12 +207,13 @@ def _request(policy: Policy, asked: Asked) -> dict[str, Any]:
         "model": os.path.abspath(policy.model) if os.path.isdir(policy.model) else policy.model,
         "forget": [f"pictures/picture-{n}.png" for n in range(1, len(asked.pictures) + 1)],
         "keep": os.path.abspath(policy.keep),
+        "family": policy.family,
         "world": policy.world,
         "gates": policy.gates,
         "attempts": asked.attempts,
         "settings": policy.settings,
     }
-    return {**known, **({"due": asked.due} if asked.due else {})}
+    return {**known, **{k: v for k, v in (("due", asked.due), ("prompt", policy.prompt)) if v}}
 
 
 def _painted(asked: Asked) -> list[np.ndarray]:

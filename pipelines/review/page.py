@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,8 +220,8 @@ def _opened(files: list[str] | None) -> list[np.ndarray]:
     try:
         return [painting.open_target(file, "", 0) for file in files or ()]
     except ValueError as error:
-        home = next(Path(f).parent for f in files or () if str(error).startswith(f))
-        raise ValueError(str(error).removeprefix(f"{home}/")) from error
+        homes = "|".join(re.escape(f"{Path(file).parent}/") for file in files or ())
+        raise ValueError(re.sub(homes, "", str(error))) from error
 
 
 @contextmanager
