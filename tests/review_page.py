@@ -62,7 +62,7 @@ class Outside:
     def environment(self):
         address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), address)
-        return {**proxies, **{k.lower(): v for k, v in proxies.items()}, "NO_PROXY": "127.0.0.1,localhost"}
+        return {**proxies, **{k.lower(): v for k, v in proxies.items()}}
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def review(a: argparse.Namespace, console: Any) -> int:
     policy = _policy(a)
     policy.out.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.umask(0o077)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in running.TOLD[1:]:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with running.alone(policy.out):
         _serve(policy, _fresh(policy.out / UPLOADS), a.host, a.port, token, console)
@@ -62,6 +62,8 @@ def _serve(policy: Any, uploads: Path, host: str, port: int, token: str, console
     """What is uploaded lies in a folder of this user alone, and goes with the page."""
     from pipelines.review.desk import Desk
 
+    for name in ("NO_PROXY", "no_proxy"):  # the page asks itself whether it is there
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), host)))
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
     tempfile.tempdir = str(uploads)
     desk = Desk(policy)
@@ -73,6 +75,7 @@ def _serve(policy: Any, uploads: Path, host: str, port: int, token: str, console
             say(console, f"stop     with Ctrl-C; the requests lie in {short(policy.out)}")
             Event().wait()
     finally:
+        running.end_in_peace()
         desk.close()
         tempfile.tempdir = None
         shutil.rmtree(uploads)
@@ -89,9 +92,9 @@ def _fresh(uploads: Path) -> Path:
 def _token(host: str, token: str) -> str:
     """The token to ask for. Raises ValueError where the page could be reached from elsewhere without one."""
     try:
-        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        here = host == "localhost" or ipaddress.IPv4Address(host).is_loopback
     except ValueError as error:
-        raise ValueError(f"--host {host}: give an IP address, such as 127.0.0.1 or 0.0.0.0") from error
+        raise ValueError(f"--host {host}: give an IPv4 address, such as 127.0.0.1 or 0.0.0.0") from error
     if not here and not token:
         raise ValueError(
             f"--host {host} can be reached from other machines: set {TOKEN} to at least {SHORTEST}"

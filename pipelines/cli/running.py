@@ -77,14 +77,14 @@ def drive(
             found = watch(child)
         finally:
             if child.poll() is None:
-                _end_in_peace()
+                end_in_peace()
                 say(STOPPED)
             _end(child.pid)
             child.wait()
     return child.returncode, found
 
 
-def _end_in_peace() -> None:
+def end_in_peace() -> None:
     """Ignore a second word to end, which comes too late and would only break the ending."""
     for number in TOLD:
         signal.signal(number, signal.SIG_IGN)

@@ -235,9 +235,8 @@ def served(desk: Desk, temporary: Path, host: str, port: int, token: str) -> Ite
     if token:
         asked = {"auth": lambda _, given: hmac.compare_digest(given.encode(), token.encode())}
         asked["auth_message"] = "Any name, and the token of this page as the password."
-    hosts = (
-        [host, "localhost"] if not token else ["*"]
-    )  # a site elsewhere that points its name here gets nothing
+    # without a token, a site elsewhere that points its own name here gets nothing
+    hosts = ["*"] if token else [host, "localhost"]
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Closed)]
     theme = gr.themes.Default(font=FONTS[0], font_mono=FONTS[1])
     off: dict[str, Any] = {"share": False, "ssr_mode": False, "pwa": False, "mcp_server": False}

@@ -34,7 +34,7 @@ def test_a_release_of_another_key_is_not_approved(released):
 def test_what_no_gate_let_pass_is_not_approved(tmp_path, asked):
     bad = row(sscd=0.8)
     found = {bad.name: gates.judged(bad, BOUNDS)}
-    how = (tmp_path / "request.yaml", tmp_path / "run", BASE, bad, found, None)
+    how = ("1" * 64, tmp_path / "run", BASE, bad, found, None)
     assert release.write(tmp_path / "release", asked, *how) == certificate.REFUSED
     with pytest.raises(ValueError, match="nothing to approve"):
         decision.approve(tmp_path / "release", None)

@@ -61,6 +61,6 @@ def test_a_certificate_is_enough_when_the_pictures_are_gone(answered):
 
 
 def test_where_nothing_had_to_be_forgotten_nothing_is_compared(tmp_path, asked):
-    how = (tmp_path / "request.yaml", tmp_path / "run", BASE, None, {}, None)
+    how = ("1" * 64, tmp_path / "run", BASE, None, {}, None)
     assert release.write(tmp_path / "release", asked, *how) == certificate.NOTHING
     assert outcome.read(tmp_path) == outcome.Outcome(certificate.NOTHING, "", {}, ())
