@@ -50,10 +50,10 @@ def review(a: argparse.Namespace, console: Any) -> int:
     token = _token(a.host, a.token or os.environ.get(TOKEN, ""))
     policy = _policy(a)
     policy.out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.umask(0o077)
-    for number in running.TOLD[1:]:
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with running.alone(policy.out):
+        os.umask(0o077)
+        for number in running.TOLD[1:]:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
         _serve(policy, _fresh(policy.out / UPLOADS), a.host, a.port, token, console)
     return 0
 
