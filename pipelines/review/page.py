@@ -20,6 +20,7 @@ from . import words
 from .desk import AT_ONCE, UNDECIDED, Asked, Desk
 
 EVERY = 1.0  # seconds between two looks at the work
+SHOWN = 14  # of the lines that it said last
 LARGEST = "64mb"  # of an uploaded file
 FONTS = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")  # of the reader's own machine
 COLOURS: list[str | tuple[str, float]] = [
@@ -32,7 +33,8 @@ COLOURS: list[str | tuple[str, float]] = [
     "#000000",
 ]
 CSS = """
-#gates {width: 100%; border-collapse: collapse} #gates td, #gates th {text-align: left; padding: .3em .6em}
+#gates {width: 100%; border-collapse: collapse} #gates td, #gates th {text-align: left; padding: .35em .6em}
+#gates td, #gates th {border: 0; border-bottom: 1px solid #d6d3d1}
 #gates .holds td:last-child {color: #15803d} #gates .fails td:last-child {color: #b91c1c; font-weight: 600}
 #status {padding: .6em 1em; border-left: 4px solid #f97316; background: #fff7ed; color: #1c1917}
 #log textarea {font-family: ui-monospace, monospace; font-size: .8em}
@@ -98,7 +100,9 @@ class Page:
         with gr.Row():
             self.start = gr.Button("Start", variant="primary", elem_id="start")
             self.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
-        self.log = gr.Textbox(label="What it does", lines=12, max_lines=12, visible=False, elem_id="log")
+        self.log = gr.Textbox(
+            label="What it said last", lines=SHOWN, max_lines=SHOWN, visible=False, elem_id="log"
+        )
 
     def _show(self) -> None:
         with gr.Column(visible=False, elem_id="results") as self.results:
@@ -182,7 +186,7 @@ class Page:
             state, mine = "idle", True  # what another window has done with is no matter of this one
         working = mine and state == "working"
         said = words.SAYS[state].format(name=desk.name, folder=desk.folder / "release")
-        lines = "\n".join(desk.work.said) if desk.work and mine else ""
+        lines = "\n".join(list(desk.work.said)[-SHOWN:]) if desk.work and mine else ""
         return [
             said if mine else desk.elsewhere(),
             gr.update(value=lines, visible=bool(lines) and state != "idle"),
@@ -198,7 +202,10 @@ class Page:
         if not mine or state not in ("refused", "nothing", "released", "approved"):
             return [gr.update(visible=False), *[gr.skip()] * (len(self.sliders) + 4)]
         found = self.desk.outcome()
-        pairs = [gr.update(value=(p.before, p.after), label=p.title, visible=True) for p in found.pairs]
+        pairs = [
+            gr.update(value=(p.before, p.after), label=f"{p.title}: before, after", visible=True)
+            for p in found.pairs
+        ]
         none = [gr.update(value=None, visible=False)] * (len(self.sliders) - len(pairs))
         decide = gr.update(interactive=state == "released")
         file = gr.update(value=str(self.desk.certificate(self.temporary)))

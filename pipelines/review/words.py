@@ -29,7 +29,7 @@ def table(found: outcome.Outcome) -> str:
     rows = [
         f"<tr class='{'holds' if f.holds else 'fails'}'><td>{escape(name) if not k else ''}</td>"
         f"<td>{escape(outcome.means(f.metric))}</td><td>{f.mean:.3f}</td><td>{f.value:.3f}</td>"
-        f"<td>{side(f.metric)} {f.bound:.3f}</td><td>{'holds' if f.holds else 'does not hold'}</td></tr>"
+        f"<td>{side(f.metric)} {f.bound:g}</td><td>{'holds' if f.holds else 'does not hold'}</td></tr>"
         for name, findings in found.findings.items()
         for k, f in enumerate(findings)
     ]
