@@ -94,8 +94,11 @@ def served(folder, *more, token=""):
         yield f"http://127.0.0.1:{port}/", process, outside.asked
     finally:
         process.terminate()
-        process.wait(60)
-        outside.socket.close()
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            outside.socket.close()
 
 
 def _wait(address, process, log):
