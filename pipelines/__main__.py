@@ -25,7 +25,21 @@ from pipelines.cli import (
     train,
 )
 
-COMMANDS = (local, dry_run, size, paper, cluster, compiled, train, paint, purge, hotfix, review, series, early)
+COMMANDS = (
+    local,
+    dry_run,
+    size,
+    paper,
+    cluster,
+    compiled,
+    train,
+    paint,
+    purge,
+    hotfix,
+    review,
+    series,
+    early,
+)
 POSITIONAL = ("experiment", "folder", "target", "request", "file", "series")
 FILES = ("experiment", "target", "package", "mask", "request", "file", "key")
 PATHS = (*POSITIONAL, "out", "package", "store", "mask", "real", "key", "series_folder", "model", "keep")

@@ -25,7 +25,7 @@ SAYS: dict[State, str] = {
 
 def table(found: outcome.Outcome) -> str:
     """The gates of every attempt as a table of HTML."""
-    side = lambda metric: "below" if gates.SIDES[metric] < 0 else "above"
+    side = lambda metric: "below" if gates.SIDES.get(metric, -1) < 0 else "above"
     rows = [
         f"<tr class='{'holds' if f.holds else 'fails'}'><td>{escape(name) if not k else ''}</td>"
         f"<td>{escape(outcome.means(f.metric))}</td><td>{f.mean:.3f}</td><td>{f.value:.3f}</td>"
