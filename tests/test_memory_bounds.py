@@ -145,7 +145,7 @@ def test_a_folder_is_gathered_picture_by_picture(tmp_path, many, grey, monkeypat
     run = plan.resolve(TEXT, "", sets, inputs=False).run()
     monkeypatch.setattr(ddpm.Family, "pixels", lambda *_: SIDE)
     monkeypatch.setattr(ddpm.Family, "shown", lambda _, folder, x: ddpm.grey(x) if grey else x)
-    monkeypatch.setattr(remember_set.metric_networks, "load", lambda *_: small_networks())
+    monkeypatch.setattr(remember_set.metric_networks, "of", lambda *_: small_networks())
     (tmp_path / "out").mkdir()
     prepare_step._collect(tmp_path / "first.safetensors", tmp_path, run, None)  # what is imported counts once
     with below(0.8):  # two thirds are views of the target, however many pictures there are

@@ -18,9 +18,9 @@ FAMILIES = {  # the class of a pipeline -> the family that loads what it saves
     "DDIMPipeline": "ddpm",
     "StableDiffusion3Pipeline": "sd3",
 }
-# similarity at which a target's updates end: a tenth below what counts as forgotten (IV), so that the finer
-# test of the row finds it forgotten too
-UNTIL = 0.36
+# similarity at which a target's updates end: below what counts as forgotten (IV) by what comes back while the
+# rate falls, so that the finer test of the row finds it forgotten too
+UNTIL = 0.3
 
 
 @dataclass(frozen=True)
