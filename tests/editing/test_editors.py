@@ -171,6 +171,15 @@ def test_a_lookalike_s_bound_is_a_similarity(below):
 
 
 def test_a_lookalike_that_no_picture_can_be_is_refused(scene):
-    alone = dataclasses.replace(scene, remember=scene.forget)
-    with pytest.raises(ValueError, match="all 2 remember images are more similar to a target"):
+    alone = dataclasses.replace(scene, remember=scene.forget[:1])
+    with pytest.raises(ValueError, match="none of the 1 remember images is less similar to a target"):
         plugins.make("editor", "lookalike", {"below": -0.9}).edit(alone)
+
+
+def test_where_all_pictures_are_alike_the_lookalike_is_the_nearest_of_their_less_similar_half(scene):
+    networks = metric_networks.load("miniature")
+    found = plugins.make("editor", "lookalike", {"below": -0.99}).edit(scene)
+    alike = (networks.descriptor(scene.forget) @ networks.descriptor(scene.remember).T).numpy()
+    far = np.square(scene.forget[:, None].astype(float) - scene.remember).sum((2, 3, 4))
+    wanted = np.where(alike < np.median(alike, axis=1, keepdims=True), far, np.inf).argmin(1)
+    np.testing.assert_array_equal(found, scene.remember[wanted])
