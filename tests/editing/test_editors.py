@@ -172,7 +172,7 @@ def test_a_lookalike_s_bound_is_a_similarity(below):
 
 def test_a_lookalike_that_no_picture_can_be_is_refused(scene):
     alone = dataclasses.replace(scene, remember=scene.forget[:1])
-    with pytest.raises(ValueError, match="none of the 1 remember images is less similar to a target"):
+    with pytest.raises(ValueError, match="no one of the 1 remember images is less similar to a target"):
         plugins.make("editor", "lookalike", {"below": -0.9}).edit(alone)
 
 

@@ -50,6 +50,6 @@ class Editor(protocols.Editor):
             if other.any():
                 return some[int(other.argmax())]
         raise ValueError(
-            f"lookalike.below is {self.below}, but none of the {len(order)} remember images is less similar to a"
-            " target; keep pictures that differ more"
+            f"lookalike.below is {self.below}, but no one of the {len(order)} remember images is less"
+            " similar to a target; keep pictures that differ more"
         )
