@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from unpromptable.editing import brush, painting
+from unpromptable.releasing.request import ATTEMPTS
 
 from . import words
 from .desk import AT_ONCE, UNDECIDED, Asked, Desk
@@ -70,7 +71,7 @@ class Page:
             with gr.Column(scale=1):
                 self.name = gr.Textbox(label="Reference, never a person's name", placeholder="ticket-4711")
                 self.due = gr.Textbox(label="Due, if there is a day", placeholder="2026-12-24")
-                self.attempts = gr.Slider(1, 12, 6, step=1, label="Attempts at most")
+                self.attempts = gr.Slider(1, ATTEMPTS, ATTEMPTS, step=1, label="Attempts at most")
             self.files = gr.File(
                 label=f"Pictures to forget, at most {AT_ONCE}",
                 file_count="multiple",

@@ -42,6 +42,17 @@ def elsewhere(tab, address):
     return [one for one in tab.requested if not one.startswith((address, "data:", "blob:"))]
 
 
+def test_the_page_offers_as_many_attempts_as_a_request_may_have(tmp_path):
+    from types import SimpleNamespace
+
+    from pipelines.review import page
+    from unpromptable.releasing import request
+
+    made = page.Page(SimpleNamespace(policy=None), tmp_path)
+    made.blocks()
+    assert (made.attempts.minimum, made.attempts.maximum) == (1, request.ATTEMPTS)
+
+
 def test_the_page_opens_once_works_in_one_window_and_leaves_nothing(tmp_path):
     picture = review_page.pictures(tmp_path)
     with review_page.served(tmp_path) as (address, process, outside), browser.Browser(tmp_path / "b") as b:
