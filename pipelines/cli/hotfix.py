@@ -62,8 +62,7 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     so_far = _attempted(going, out, a.threads, console)
     if so_far.following or so_far.found and so_far.best is None:
         return 1  # the run has said why
-    found = {name: judged for name, judged in so_far.found.items() if judged}
-    digest = fingerprints.sha256(path)
+    digest, found = fingerprints.sha256(path), so_far.judged
     best = so_far.best
     how = (store, base, best, found, key, going.told(best))
     outcome = release.write(out / answering.RELEASE, asked, digest, *how)
@@ -101,9 +100,9 @@ def _attempted(going: Any, out: Path, threads: int, console: Any) -> Any:
     """Run attempt after attempt, and tell each as it ends. Where `following` is left, it has no result."""
     from unpromptable.execution import answering
 
-    told: set[str] = set()
+    tried = lambda: answering.tried(going.asked, out / "run", going.rechecked)
+    told, so_far = set[str](), tried()
     while True:
-        so_far = answering.tried(going.asked, out / "run", going.rechecked)
         for name in [n for n in so_far.found if n not in told]:
             _told(name, so_far.found[name], console)
             told.add(name)
@@ -111,7 +110,8 @@ def _attempted(going: Any, out: Path, threads: int, console: Any) -> Any:
         if following is None:
             return so_far
         _run(going.asked, [*so_far.cells, following], out, threads, console)
-        if answering.tried(going.asked, out / "run", going.rechecked).following == following:
+        so_far = tried()
+        if so_far.following == following:
             return so_far
 
 

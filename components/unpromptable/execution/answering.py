@@ -39,10 +39,14 @@ class Tried:
     following: dict[str, Any] | None = None  # the next one; None where one passes, or no more is tried
 
     @property
+    def judged(self) -> certificate.Attempts:
+        """What the gates said of those that have a result."""
+        return {name: found for name, found in self.found.items() if found}
+
+    @property
     def best(self) -> Row | None:
         """The row of the one that is released or shown; None where none has a result."""
-        judged = {name: found for name, found in self.found.items() if found}
-        return self.rows[gates.best(judged)] if judged else None
+        return self.rows[gates.best(judged)] if (judged := self.judged) else None
 
 
 def _no_more(row: Row) -> list[gates.Finding]:
@@ -56,19 +60,13 @@ def look(experiment: str, store: str) -> None:
     """
     asked = parse(experiment)
     check_alone(asked)
-    shared = _planned(asked, [_first(asked)], store)[0]
+    shared = _planned(asked, [attempts.first(asked)], store)[0]
     run = planned.read(store)
     made = lambda name, stage: run.shared.output(store, "prepare", name, stage).path
     base = bases.look(run.experiment, made("data.safetensors", "data"), made("pretrained", "pretrained"))
     files.write_text(Path(store) / BASE, bases.told(base))
     words = "request %s: %s is prepared; what the base makes of a target is up to %.3f like it"
     log.info(words, asked.name, shared, base.ceiling.mean)
-
-
-def _first(asked: Request) -> dict[str, Any]:
-    first = attempts.following(asked, {})
-    assert first is not None  # a budget is at least 1
-    return first
 
 
 def _planned(asked: Request, cells: list[dict[str, Any]], store: str) -> tuple[str, str]:
@@ -132,10 +130,9 @@ def conclude(experiment: str, store: str, digest: str, summary: str, page: str) 
     so_far, base = tried(asked, store), bases.read(files.fetch(root / BASE))
     if so_far.found and so_far.best is None:
         raise RuntimeError(f"request {asked.name}: {next(iter(so_far.rows.values())).error}")
-    found = {name: judged for name, judged in so_far.found.items() if judged}
     if so_far.best:
         files.fetch(root / so_far.best.folder / "unlearned")
-    outcome = release.write(root / RELEASE, asked, digest, root, base, so_far.best, found)
+    outcome = release.write(root / RELEASE, asked, digest, root, base, so_far.best, so_far.judged)
     files.publish(root / RELEASE)
     files.write_text(Path(summary), f"**{asked.name}: {outcome}**\n")
     files.deliver(root / RELEASE / release.PAGE, page)

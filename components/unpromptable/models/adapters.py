@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unpromptable.planning.stages import ADAPTER
 from unpromptable.storage import fingerprints
 
 from . import checkpoints, tensors
 from .tensors import finite
 
 NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
-WEIGHTS = "pytorch_lora_weights.safetensors"
 
 
 def attach(network, rank: int, alpha: float, targets: tuple[str, ...], seed: int) -> None:
@@ -109,7 +109,7 @@ def load(network, folder: Path, base: str) -> None:
             f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was"
             " trained on"
         )
-    restore(network, {k.removeprefix("transformer."): v for k, v in tensors.read(folder / WEIGHTS).items()})
+    restore(network, {k.removeprefix("transformer."): v for k, v in tensors.read(folder / ADAPTER).items()})
 
 
 def identity(folder: Path) -> str:

@@ -24,6 +24,13 @@ UNTIL = 0.75
 REVISIT = 0.5  # of a batch, so that earlier targets stay gone while later ones are forgotten
 
 
+def first(asked: Request) -> dict[str, Any]:
+    """The cell that is tried first."""
+    cell = following(asked, {})
+    assert cell is not None  # a budget is at least 1
+    return cell
+
+
 def following(asked: Request, tried: Mapping[str, list[gates.Finding]]) -> dict[str, Any] | None:
     """The next cell to try, as the YAML of an experiment has it; None where the budget or the ideas end.
 
@@ -68,6 +75,4 @@ def check(asked: Request, inputs: bool = True) -> plan.Plan:
 
     inputs: look at its files; without, they are of another machine.
     """
-    first = following(asked, {})
-    assert first is not None  # a budget is at least 1
-    return plan.resolve(reading.write(asked.experiment([first])), asked.world, asked.settings, inputs)
+    return plan.resolve(reading.write(asked.experiment([first(asked)])), asked.world, asked.settings, inputs)

@@ -107,10 +107,14 @@ def identity(folder: Path) -> str:
 
 def read(folder: Path) -> dict[str, Any]:
     """The certificate in a release's folder. Raises FileNotFoundError or ValueError where there is none."""
+    return records.read(_there(folder), dict, model=dict, request=dict, gates=list)
+
+
+def _there(folder: Path) -> Path:
     path = folder / FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no certificate; give the folder that a hotfix released")
-    return records.read(path, dict, model=dict, request=dict, gates=list)
+    return path
 
 
 def write(folder: Path, told: dict[str, Any], key: Path | None) -> None:
@@ -133,9 +137,7 @@ def verify(folder: Path, key: Path | None, request: Path | None = None) -> list[
     if it is to be the one that was answered. Raises FileNotFoundError or ValueError where there is no
     certificate.
     """
-    path = folder / FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no certificate; give the folder that a hotfix released")
+    path = _there(folder)
     text = path.read_bytes()
     wrong = _signature(folder, key, text)
     try:
