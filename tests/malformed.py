@@ -4,6 +4,7 @@ memory of a laptop, nothing written outside of its folder, nothing run.
 
 import copy
 import json
+import logging
 import os
 import random
 import resource
@@ -11,6 +12,8 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 SECONDS, MEMORY, LONGEST = (
     20,
@@ -49,6 +52,9 @@ NASTY = [
 ACTS = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
 RUNS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+MALFORMED = int(os.environ.get("UNPROMPTABLE_MALFORMED", "400"))  # inputs of all kinds together
+SHARES = {"experiments": 0.42, "pictures": 0.42, "models": 0.06, "records": 0.1}
+FIRST = int(os.environ.get("UNPROMPTABLE_MALFORMED_FIRST", "0"))  # the number of the first input
 _watched: dict = {}  # while an input is read: the folder, and what was done outside of it
 
 
@@ -213,3 +219,51 @@ def outside(room: Path) -> dict[str, object]:
         if (room / "given") not in (p, *p.parents)
         for s in [p.lstat()]
     }
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """A folder with another beside it, which nobody may touch."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    logging.disable(logging.CRITICAL)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "kept.txt").write_text("kept")
+    (tmp_path / "given").mkdir()
+    monkeypatch.chdir(tmp_path / "given")
+    yield tmp_path
+    logging.disable(logging.NOTSET)
+
+
+def tried(kind, room, make):
+    """What went wrong, by the input's number. make: of a chance, the calls that read the spoilt input."""
+    before, wrong = outside(room), {}
+    for number in range(FIRST, FIRST + max(1, round(MALFORMED * SHARES[kind]))):
+        for what, call in make(Chance(kind, number)):
+            if said := fault(call, room / "given"):
+                wrong[f"{number} {what}"] = said
+        if outside(room) != before:
+            wrong[f"{number} outside"] = str(set(outside(room).items()) ^ set(before.items()))
+            before = outside(room)
+    return wrong
+
+
+def told(wrong):
+    """Every fault once, with how many there are like it."""
+    kinds = {}
+    for number, text in wrong.items():
+        kinds.setdefault(f"{number.partition(' ')[2]}: {text.partition(': ')[0]}", []).append(
+            f"{number}: {text}"
+        )
+    return "\n" + "\n".join(f"{len(of)} x {kind}\n    " + "\n    ".join(of[:6]) for kind, of in kinds.items())
+
+
+def with_header(chance, path):
+    """The weights under another header: sizes, names, kinds and places that lie."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    head, body = json.loads(content[8 : 8 + size]), content[8 + size :]
+    text = (
+        json.dumps(chance.spoilt(head)).encode() if chance.random() < 0.8 else b"{" * chance.choice([1, DEEP])
+    )
+    length = len(text) if chance.random() < 0.8 else chance.choice([0, 1, 2**40, 2**63, 2**64 - 1])
+    path.write_bytes(length.to_bytes(8, "little") + text + body)

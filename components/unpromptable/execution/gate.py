@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from unpromptable.planning.experiment import Cell, Experiment
@@ -24,12 +25,9 @@ def judge(cell: Cell, experiment: Experiment, model: Any, forget: Any) -> Callab
     if not cell.training.until:
         return None
     networks = metric_networks.of(experiment.networks)
-    test, stride = experiment.injection, max(experiment.injection.stride, cell.training.until_stride)
-
-    def denoised(now: Any, which: int) -> Any:
-        drawn = (test.draws, test.seed + SEED, test.siss_compat, None, stride)
-        return networks.descriptor(chains.inject(now, forget[which], test.t, *drawn))
-
+    asked = experiment.injection
+    test = replace(asked, seed=asked.seed + SEED, stride=max(asked.stride, cell.training.until_stride))
+    denoised = lambda now, which: networks.descriptor(chains.injected(now, forget[which], test))
     before = [denoised(model, which) for which in range(len(forget))]
     similar = lambda now, which: float((denoised(now, which) * before[which]).sum(1).mean())
     if not cell.training.revisit:

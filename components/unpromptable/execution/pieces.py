@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from unpromptable.planning.experiment import Experiment
@@ -60,9 +61,7 @@ def draw(model: Any, e: Experiment, piece: Piece, image: Any, tell: Callable[[in
     from unpromptable.sampling import chains
 
     if piece.target:
-        test = e.injection
-        how = (test.t, piece.count, test.seed, test.siss_compat, tell, test.stride, piece.first)
-        return chains.inject(model, image, *how)
+        return chains.injected(model, image, replace(e.injection, draws=piece.count), tell, piece.first)
     prompts = e.other_prompts if piece.array == "others" else ()
     return chains.sample(model, e.sampling, piece.first, piece.count, tell, prompts)[0]
 

@@ -57,10 +57,7 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
     networks, device = metric_networks.of(experiment.networks), devices.best()
     targets = networks.descriptor(arrays["forget"])
     model = experiment.family.model.load(pretrained, device, experiment)
-    test = experiment.injection
-    shown = lambda image: chains.inject(
-        model, image, test.t, test.draws, test.seed, test.siss_compat, stride=test.stride
-    )
+    shown = lambda image: chains.injected(model, image, experiment.injection)
     ceilings = [
         estimate((networks.descriptor(shown(f)) @ z).numpy()) for f, z in zip(arrays["forget"], targets)
     ]

@@ -105,8 +105,8 @@ def _similarities(run: Run, model: Any, image: np.ndarray, before: np.ndarray) -
     from unpromptable.sampling import chains
     from unpromptable.scoring import metric_networks
 
-    test, networks = run.experiment.injection, metric_networks.of(run.experiment.networks)
-    after = chains.inject(model, image, test.t, test.draws, test.seed, test.siss_compat, None, test.stride)
+    networks = metric_networks.of(run.experiment.networks)
+    after = chains.injected(model, image, run.experiment.injection)
     return (networks.descriptor(before) * networks.descriptor(after)).sum(1).numpy()
 
 

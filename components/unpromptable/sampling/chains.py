@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unpromptable import equations
-from unpromptable.planning.settings import Sampling
+from unpromptable.planning.settings import Injection, Sampling
 
 # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last
 # bit
@@ -145,6 +145,12 @@ def inject(
         for start in range(0, draws, DRAWS)
     ]
     return np.concatenate(parts)[:draws]
+
+
+def injected(model, image: np.ndarray, test: Injection, progress=None, first: int = 0) -> np.ndarray:
+    """`inject` as an experiment's settings ask: uint8 (test.draws, H, W, 3)."""
+    how = (test.t, test.draws, test.seed, test.siss_compat, progress, test.stride, first)
+    return inject(model, image, *how)
 
 
 def _denoised(
