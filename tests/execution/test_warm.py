@@ -82,3 +82,40 @@ def test_what_is_left_of_a_server_does_not_stop_a_step(left, steps, tmp_path, mo
             "{" if left == "a note that is no JSON" else json.dumps({"socket": f"{tmp_path}/socket"})
         )
     assert steps.step("demo/a", str(tmp_path), "")["pid"] == os.getpid()
+
+
+TURN = """
+import sys, time
+from pathlib import Path
+from unpromptable.execution import warm_server
+warm_server.device.best = lambda: sys.argv[2]
+folder = Path(sys.argv[1])
+with warm_server.turn(folder / "turn"):
+    (folder / sys.argv[3]).write_text("")
+    until = time.monotonic() + float(sys.argv[4])
+    while not (folder / sys.argv[5]).exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    sys.exit(int((folder / sys.argv[5]).exists()))
+"""
+
+
+@pytest.mark.parametrize(("device", "wait", "met"), [("cuda", "2", [0, 1]), ("cpu", "60", [1, 1])])
+def test_steps_take_turns_with_a_gpu_and_with_processors_do_not(tmp_path, device, wait, met):
+    """Each waits inside for the other's sign: with a GPU the first waits in vain."""
+    names = ("one", "other")
+    both = [
+        subprocess.Popen([sys.executable, "-c", TURN, str(tmp_path), device, mine, wait, theirs])
+        for mine, theirs in (names, names[::-1])
+    ]
+    assert sorted(process.wait(timeout=120) for process in both) == met
+
+
+def test_a_step_that_is_killed_gives_its_turn_back(tmp_path):
+    told = [sys.executable, "-c", TURN, str(tmp_path), "cuda"]
+    holding = subprocess.Popen([*told, "held", "600", "never"])
+    until = time.monotonic() + 60
+    while not (tmp_path / "held").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    holding.kill()
+    holding.wait()
+    assert subprocess.run([*told, "next", "0", "held"], timeout=120).returncode == 1

@@ -1,7 +1,11 @@
-"""One process that has imported the heavy libraries and forks for every step of a local run."""
+"""One process that has imported the heavy libraries and forks for every step of a local run.
+
+Where the machine has a GPU, steps take turns with it, since it may not hold the networks of two.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import logging
@@ -9,10 +13,13 @@ import signal
 import socketserver
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from unpromptable.execution import warm_client
 from unpromptable.execution.warm_client import FILE
+from unpromptable.models import device
 from unpromptable.storage import attempts
 
 
@@ -51,10 +58,23 @@ class _Handler(socketserver.StreamRequestHandler):
         warm_client.inside = True
         call = json.loads(self.rfile.readline())
         attempt = attempts.Attempt(**call["attempt"])
-        told = attempts.answer(
-            getattr(importlib.import_module(call["module"]), call["function"]), call["args"], attempt
-        )
+        step = getattr(importlib.import_module(call["module"]), call["function"])
+        with turn(Path(self.server.server_address).with_name("turn")):
+            told = attempts.answer(step, call["args"], attempt)
         self.wfile.write(json.dumps(told).encode() + b"\n")
+
+
+@contextmanager
+def turn(file: Path) -> Iterator[None]:
+    """Inside, no other process that asks with this file is inside, where there is a GPU. One that ends, in
+    whatever way, is out.
+    """
+    if device.best() == "cpu":
+        yield
+        return
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 if __name__ == "__main__":
