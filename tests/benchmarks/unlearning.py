@@ -41,13 +41,14 @@ def update(model, batch):
     from unpromptable.planning.settings import Training
     from unpromptable.unlearning import training
     from unpromptable.unlearning.methods.surrogate import Method
+    from unpromptable.unlearning.noting import Noting
 
     settings, method = Training(), Method()
-    optimizer = training._optimizer(model, settings)
+    optimizer, noting = training._optimizer(model, settings), Noting(method, 1)
 
     def one() -> None:
         method.update(model, batch)
-        training._descend(model, optimizer, settings, settings.lr)
+        training._descend(model, optimizer, settings, noting)
 
     return one
 
