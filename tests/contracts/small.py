@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import fields
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -124,11 +128,22 @@ def evidence(**change):
 
 
 def metric(name):
-    """The metric as tests measure in seconds; one that asks for a network gets a small one."""
+    """The metric as tests measure in seconds; one that asks for a network or a model gets a small one."""
     given = dict(plugins.find("metric", name).small)
     if "model" in settings_of("metric", name):
         given = {"model": str(small_onnx.shared()), **given}
+    if name == "retrained":
+        given = {"folder": str(retrained()), **given}
     return plugins.make("metric", name, given)
+
+
+@cache
+def retrained():
+    """The folder of another model of the miniature's kind."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    stir(load("ddpm", MINIATURE / "ddpm")).save(folder / "ddpm")
+    return folder / "ddpm"
 
 
 def settings_of(kind, name):

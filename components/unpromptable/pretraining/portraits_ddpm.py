@@ -1,11 +1,13 @@
 """Train the miniature world's DDPM again: `python -m unpromptable.pretraining.portraits_ddpm --out
-FOLDER`.
+FOLDER`. With `--without` some people, the reference of the metric retrained.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+
+import numpy as np
 
 from unpromptable.miniature import portraits
 from unpromptable.storage import files
@@ -16,14 +18,39 @@ from .ddpm import Pretraining, pretrain
 SETTINGS = Pretraining(steps=10_000, channels=(16, 32, 64))
 
 
-def main() -> None:
+def without(people: list[str]) -> np.ndarray:
+    """The training set without any picture of these people, uint8 (N, 32, 32, 3). Raises ValueError for one
+    who is not in it.
+    """
+    images, names = portraits.training_set()
+    person = [name.partition("-")[0] for name in names]
+    if unknown := [p for p in people if p not in person]:
+        raise ValueError(
+            f"--without {unknown[0]}: no person of the training set; give some of {person[0]} to {person[-1]}"
+        )
+    return images[~np.isin(person, people)]
+
+
+def main(words: list[str] | None = None) -> None:
     """Draw the portraits and train; a stopped training continues."""
     parser = argparse.ArgumentParser(description="Train the miniature base model again.")
     parser.add_argument("--out", type=files.named, required=True)
-    out = parser.parse_args().out
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="PERSON",
+        help="people of whom no picture is trained on, such as 0004: what the model would be, had it never"
+        " seen them",
+    )
+    asked = parser.parse_args(words)
     logging.basicConfig(level="INFO", format="%(message)s")
-    images, _ = portraits.training_set()
-    pretrain(images, out, SETTINGS, progress=lambda k, n, text: logging.info("step %d/%d  %s", k, n, text))
+    try:
+        images = without(asked.without)
+    except ValueError as error:
+        parser.error(str(error))
+    told = lambda k, n, text: logging.info("step %d/%d  %s", k, n, text)
+    pretrain(images, asked.out, SETTINGS, progress=told)
 
 
 if __name__ == "__main__":

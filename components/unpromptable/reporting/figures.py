@@ -18,7 +18,12 @@ CURVES = (  # of a history, with their titles
     ("cosine", "cosine of the two gradients"),
     ("conflict", "share of conflicting updates"),
 )
-PLOTS = ("curves", "forgetting", "tradeoff")  # the files of `figures` that hold numbers and no pictures
+PLOTS = (
+    "curves",
+    "forgetting",
+    "relearning",
+    "tradeoff",
+)  # the files of `figures` that hold numbers and no pictures
 INK, GRID, BLUE, RED = "#444", "#ddd", "#2563eb", "#dc2626"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from unpromptable import data, protocols
 from unpromptable.planning import cost, plugins
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, pareto, pictures, tables, took
+from unpromptable.reporting import figures, groups, pareto, pictures, relearning, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.reporting.veil import veiled
 from unpromptable.scoring import verdict
@@ -172,7 +172,8 @@ def _beyond(experiment: Experiment, done: Sequence[Row]) -> list[Beyond]:
     shown = {c.metric for c in verdict.COLUMNS} | {"wrong", "lpips_kept"}
     names = [m.name for m in experiment.metrics if m.name not in shown]
     keys = [k for r in done[:1] for k in r.means()]
-    mine = lambda name: tuple(k for k in keys if k == name or k.startswith(f"{name}_"))
+    drawn = relearning.POINT.fullmatch  # a curve, which is shown as one
+    mine = lambda name: tuple(k for k in keys if (k == name or k.startswith(f"{name}_")) and not drawn(k))
     return [Beyond(plugins.says("metric", name), mine(name)) for name in names]
 
 
@@ -191,7 +192,8 @@ def _pictures(
     """The plots, and the pictures of targets, surrogates and models."""
     how = experiment.report.pictures
     curves = figures.curves_plot(store, rows, lines, folder) if rows else None
-    shown = {"curves": embedded(curves) if curves else None}
+    again = relearning.plot(folder, lines)
+    shown = {"curves": curves and embedded(curves), "relearned": again and embedded(again)}
     none = {"comparison": (), "surrogates": pictures.Surrogates()}
     if not figures.finished(rows):
         return {**shown, "plots": (), **none}

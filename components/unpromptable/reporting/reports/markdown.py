@@ -11,7 +11,7 @@ from typing import Any
 from unpromptable import protocols
 from unpromptable.planning import cost
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, pareto, tables, took
+from unpromptable.reporting import figures, groups, pareto, relearning, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
@@ -45,8 +45,10 @@ def page(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -
     if groups.grouped(lines):
         text += ["", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
     if done:
-        plots = [plot(store / "figures", lines).stem for plot in (pareto.plot, figures.forgetting_plot)]
-        text += [x for stem in plots for x in ("", f"![{stem}](figures/{stem}.png)")]
+        drawn = [
+            plot(store / "figures", lines) for plot in (pareto.plot, figures.forgetting_plot, relearning.plot)
+        ]
+        text += [x for plot in drawn if plot for x in ("", f"![{plot.stem}](figures/{plot.stem}.png)")]
     text += ["", *(f"- {words(f'{r.name}: {r.stopped}')}." for r in rows if r.stopped)]
     text += _took(store, lines)
     doubts = tables.doubts(done)

@@ -1,5 +1,5 @@
-"""Relearning: how many updates on a few other pictures of the person bring the target back; what is truly
-gone takes long.
+"""Relearning: how many updates on a few other pictures, of the person or of others, bring the target back;
+what is truly gone takes long.
 
 Beyond the paper. The updates are plain training (Eq. 2) with the cell's optimiser.
 """
@@ -19,6 +19,9 @@ from unpromptable.sampling import chains
 from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 from unpromptable.scoring.verdict import THRESHOLD
 
+SOURCES = ("person", "unrelated", "target")
+POOL = 512  # unrelated pictures that are drawn from
+
 
 @dataclass(frozen=True)
 class Metric(protocols.Metric):
@@ -27,9 +30,12 @@ class Metric(protocols.Metric):
     """
 
     small: ClassVar[Mapping[str, Any]] = {"updates": 2, "every": 1, "draws": 2}
+    # person, other pictures of it; unrelated, images to keep of nobody's targets; target, the picture itself
+    source: str = "person"
     # of other pictures of the person; empty takes the real images whose names begin like the target's, 0004-0
     # for 0004-3
     folder: str = ""
+    curve: bool = False  # go on to the end where it is back, and tell the similarity at every look
     updates: int = 100  # at most
     every: int = 20  # updates between two looks
     draws: int = 8  # noise draws per look
@@ -42,17 +48,26 @@ class Metric(protocols.Metric):
                 f"relearn: updates {self.updates}, every {self.every}, draws {self.draws}, lr {self.lr};"
                 " every must divide updates, and none may be below 1 but lr, which may be 0"
             )
+        if self.source not in SOURCES:
+            raise ValueError(f"relearn.source: no {self.source!r}; choose from {', '.join(SOURCES)}")
+        if self.folder and self.source != "person":
+            raise ValueError(f"relearn.folder holds pictures of the person; leave it out for {self.source}")
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
-        """relearn: updates until SSCD is 0.4 or more, `updates` where it never is; relearn_sscd: the SSCD it
-        ends with; relearn_least: the updates of the target that comes back first.
+        """relearn: updates until SSCD is 0.4 or more, `updates` where it never is; relearn_sscd: the SSCD
+        there; relearn_least: the updates of the target that comes back first. With curve relearn_sscd_at_N:
+        the SSCD after N updates.
         """
-        found = [self._target(evidence, networks, t) for t in evidence.forget]
-        steps, ends = np.array(found).T[..., None]
+        looks = [self._target(evidence, networks, t) for t in evidence.forget]
+        back = [next((k for k, a in enumerate(seen) if a >= THRESHOLD), len(seen) - 1) for seen in looks]
+        steps = [np.array([float(k * self.every)]) for k in back]
+        at = lambda places: over_targets([np.array([seen[k]]) for seen, k in zip(looks, places)])
+        curve = range(0, self.updates + 1, self.every) if self.curve else ()
         return {
-            "relearn": over_targets(list(steps)),
-            "relearn_sscd": over_targets(list(ends)),
-            "relearn_least": of_one(list(steps), least=True),
+            "relearn": over_targets(steps),
+            "relearn_sscd": at(back),
+            "relearn_least": of_one(steps, least=True),
+            **{f"relearn_sscd_at_{n}": at([n // self.every] * len(looks)) for n in curve},
         }
 
     def files(self) -> list[Path]:
@@ -61,12 +76,11 @@ class Metric(protocols.Metric):
         """
         return list(pictures.find(self.folder, True, "relearn.folder").files) if self.folder else []
 
-    def _target(self, evidence, networks, target: str) -> tuple[float, float]:
-        model, wanted = (
-            evidence.model("after"),
-            networks.descriptor(evidence.injected_before[target][: self.draws]),
-        )
-        pictures, settings = self._pictures(evidence, target), evidence.training
+    def _target(self, evidence, networks, target: str) -> list[float]:
+        """The SSCD at every look, until the target is back, or to the end."""
+        model, looks = evidence.model("after"), []
+        wanted = networks.descriptor(evidence.injected_before[target][: self.draws])
+        shown, settings = self._pictures(evidence, target), evidence.training
         optimizer = torch.optim.AdamW(
             model.trained(),
             lr=self.lr or settings.lr,
@@ -76,22 +90,19 @@ class Metric(protocols.Metric):
         )
         for done in range(0, self.updates + 1):
             if done % self.every == 0:
-                test = evidence.injection
-                seen = chains.inject(
-                    model,
-                    evidence.forget[target],
-                    test.t,
-                    len(wanted),
-                    test.seed,
-                    test.siss_compat,
-                    stride=test.stride,
-                )
-                alike = float((networks.descriptor(seen) * wanted).sum(1).mean())
-                if alike >= THRESHOLD:
+                seen = self._tested(model, evidence, target, len(wanted))
+                looks.append(float((networks.descriptor(seen) * wanted).sum(1).mean()))
+                if looks[-1] >= THRESHOLD and not self.curve:
                     break
             if done < self.updates:
-                self._update(model, optimizer, pictures, done, settings)
-        return float(done), alike
+                self._update(model, optimizer, shown, done, settings)
+        return looks
+
+    def _tested(self, model, evidence, target: str, draws: int) -> np.ndarray:
+        """The injection test's pictures, (draws, H, W, 3)."""
+        test = evidence.injection
+        told = (test.t, draws, test.seed, test.siss_compat)
+        return chains.inject(model, evidence.forget[target], *told, stride=test.stride)
 
     def _update(self, model, optimizer, pictures: np.ndarray, step: int, settings) -> None:
         g = chains.generator(self.seed, step, 3)
@@ -107,21 +118,44 @@ class Metric(protocols.Metric):
         optimizer.zero_grad(set_to_none=True)
 
     def _pictures(self, evidence, target: str) -> np.ndarray:
-        """Other pictures of the person, (K, H, W, 3). Raises ValueError where there are none."""
+        """What is trained on, (K, H, W, 3). Raises ValueError where there is none."""
+        own = {
+            "target": lambda: evidence.forget[target][None],
+            "unrelated": lambda: self._unrelated(evidence),
+        }
+        return own[self.source]() if self.source in own else self._person(evidence, target)
+
+    def _person(self, evidence, target: str) -> np.ndarray:
+        """Other pictures of the person."""
         if self.folder:
             how, size = evidence.pictures, evidence.real.shape[1]
             return pictures.read_folder(
                 self.folder, size, how.links, how.background, "relearn.folder", how.max_pixels
             )[0]
-        person = target.rpartition("-")[0]
-        mine = [
-            i
-            for i, n in enumerate(evidence.names)
-            if person and n.rpartition("-")[0] == person and n not in evidence.forget
-        ]
-        if not mine:
+        if not (mine := _others(evidence, target)):
             raise ValueError(
                 f"relearn: no other picture of {target} among the real images; name a folder of some as"
                 " relearn.folder"
             )
         return evidence.real[mine]
+
+    def _unrelated(self, evidence) -> np.ndarray:
+        """Some of the images to keep, or of the real ones, that are no picture of any target's person."""
+        pool = evidence.real if evidence.remember is None else evidence.remember
+        shown = pool[np.sort(np.random.default_rng(self.seed).permutation(len(pool))[:POOL])]
+        mine = [evidence.real[i] for t in evidence.forget for i in _others(evidence, t)]
+        theirs = {picture.tobytes() for picture in (*mine, *evidence.forget.values())}
+        kept = [i for i, picture in enumerate(shown) if picture.tobytes() not in theirs]
+        if not kept:
+            raise ValueError("relearn.source is unrelated, but every image to keep is of a target's person")
+        return shown[kept]
+
+
+def _others(evidence, target: str) -> list[int]:
+    """The places of other pictures of the target's person among the real images, by their names."""
+    person = target.rpartition("-")[0]
+    return [
+        i
+        for i, n in enumerate(evidence.names)
+        if person and n.rpartition("-")[0] == person and n not in evidence.forget
+    ]
