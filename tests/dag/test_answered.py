@@ -1,6 +1,7 @@
 """The DAG of a request to forget under kfp's local runner: from the request's text to a signed release."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -49,7 +50,9 @@ def test_a_request_becomes_a_release_that_verifies_once_it_is_signed(tmp_path):
     release, public = tmp_path / "store" / "release", tmp_path / "operator.pub"
     assert said("key", key).returncode == 0
     unsigned = said("verify", release, "--key", public)
-    assert unsigned.returncode == 1 and "signature" in unsigned.stdout + unsigned.stderr
+    assert unsigned.returncode == 1 and "certificate.sig: missing" in unsigned.stdout
     assert said("sign", release, "--key", key).returncode == 0
     verified = said("verify", release, "--key", public)
-    assert verified.returncode == 0 and "released" in verified.stdout, verified.stdout + verified.stderr
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    certified = json.loads((release / "certificate.json").read_text())
+    assert certified["outcome"] == "released" and certified["request"]["sha256"] == digest
