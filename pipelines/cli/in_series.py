@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unpromptable.tracking.registry import Version
 
 BEGAN = "began.json"  # in a request's folder: the series and the champion that it began from
+HELD = "held.safetensors"  # in its run, while it is answered: what earlier requests forgot
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Going:
         from unpromptable.releasing import certificate, series
 
         passes = outcome == certificate.RELEASED
+        (self.out / series.RUN / HELD).unlink(missing_ok=True)  # a purge of their own run would not find them
         for one in self._again(row):
             if one.why:
                 say(console, f"earlier  {one.entry.name} cannot be re-verified: {one.why}")
@@ -142,7 +144,7 @@ def begin(asked: Request, path: Path, out: Path, given: str | None) -> Alone | G
     """Where a request starts from: of a series the champion's folder, with what shows earlier targets left
     out of the pictures to keep. given: the series' folder. Raises ValueError where there is no such start.
     """
-    from unpromptable.releasing import certificate, earlier
+    from unpromptable.releasing import attempts, certificate, earlier, series
 
     if not asked.series:
         return Alone(asked)
@@ -155,9 +157,12 @@ def begin(asked: Request, path: Path, out: Path, given: str | None) -> Alone | G
         model, base = str(release / certificate.MODEL), certificate.identity(release)
     asked = replace(asked, series="", model=model)
     _pinned(out, name, champion, base)
-    left = earlier.kept_out(asked, line, out / ".keep")
-    if left:
-        asked = replace(asked, settings={**asked.settings, "remember.leave_out": list(left)})
+    sets: dict[str, Any] = {}
+    if left := earlier.kept_out(asked, line, out / ".keep"):
+        sets["remember.leave_out"] = list(left)
+    if earlier.hold(line, held := out / series.RUN / HELD):
+        sets |= {"training.held": str(held), "training.revisit": attempts.REVISIT}
+    asked = replace(asked, settings={**asked.settings, **sets})
     return Going(asked, name, path, out, folder, champion, base, line)
 
 

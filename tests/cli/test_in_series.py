@@ -20,9 +20,11 @@ from pipelines.cli import hotfix, in_series
 from pipelines.cli.options import overrides
 from unpromptable import data
 from unpromptable.execution import plan_step, prepare_step, report_step, sample_step, score_step, unlearn_step
-from unpromptable.releasing import drift, earlier, request, series
+from unpromptable.planning import spec as planned
+from unpromptable.releasing import attempts, drift, earlier, request, series
 from unpromptable.reporting.row import read_rows
 from unpromptable.tracking import connection, registry
+from unpromptable.unlearning import held
 
 TINY = {
     **{"sampling.images": 4, "sampling.steps": 2, "sampling.batch": 4, "quality.others": 4},
@@ -120,6 +122,26 @@ def test_a_later_request_starts_from_the_champion_and_says_what_it_verified_agai
     assert "Series faces" in page and "began from version 1" in page and "<td>re-verified</td>" in page
     page = (answered / "releases/faces/series.html").read_text()
     assert f">{again['sscd'][0]:.2f}<" in page and "ticket-1" in page and "target-1" not in page
+
+
+def test_a_later_request_goes_back_to_what_earlier_ones_forgot_and_leaves_no_copy_of_it(answered, entries):
+    one, later = (planned.read(e.run).cells[0].cell.training for e in entries)
+    assert (one.held, one.revisit) == ("", 0) and later.revisit == attempts.REVISIT
+    assert not Path(later.held).exists()
+    assert earlier.hold(entries[:1], Path(later.held))
+    try:
+        found = held.read(later.held, small.people(104))
+        np.testing.assert_array_equal(found.forget, small.people(104))
+        trained = data.load(entries[0].run / entries[0].row / "surrogates.safetensors")[0]["images"]
+        np.testing.assert_array_equal(found.surrogates, trained)
+    finally:
+        Path(later.held).unlink()
+
+
+def test_nothing_is_held_of_a_request_whose_pictures_were_purged(entries, tmp_path):
+    gone = dataclasses.replace(entries[0], folder=str(tmp_path / "gone"))
+    assert not earlier.hold([gone], tmp_path / "held.safetensors")
+    assert not (tmp_path / "held.safetensors").exists()
 
 
 def _weights(folder):

@@ -106,6 +106,7 @@ OF_A_CELL = {
     "training.cooldown": (0.5, TRAINED),
     "training.revisit": (0.5, TRAINED),
     "training.others": (0.5, TRAINED),
+    "training.held": ("elsewhere", NOTHING),  # what it holds counts
     "training.save_every": (7, NOTHING),
     "training.until": (0.4, TRAINED),
     "training.until_every": (7, NOTHING),  # without `until` nothing reads them

@@ -115,3 +115,19 @@ def test_what_ships_is_named_as_the_package_has_it_wherever_that_lies(tmp_path, 
     here = inputs.stamp(file)
     monkeypatch.setattr(inputs, "PACKAGE", elsewhere)
     assert inputs.stamp(elsewhere / "miniature" / file.relative_to(SHIPPED)) == here
+
+
+def test_what_was_forgotten_before_counts_by_what_it_holds_and_has_to_be_there_and_read(here):
+    for name, held in (("a", b"one"), ("b", b"one"), ("c", b"other")):
+        (here / name).write_bytes(held)
+    text = TEXT.format(real=here / "real", painted=here / "painted")
+
+    def key(name, revisit=0.5):
+        sets = {"training.held": str(here / name), "training.revisit": revisit}
+        return plan.resolve(text, "miniature", sets).run().cells[0].keys["unlearned"]
+
+    assert key("a") == key("b") != key("c")
+    with pytest.raises(FileNotFoundError, match="training.held: .*nothing is no file"):
+        key("nothing")
+    with pytest.raises(ValueError, match="no batch goes back to it while training.revisit is 0"):
+        key("a", 0)

@@ -85,7 +85,7 @@ def _learner(member: Member, cell: str, store: str) -> Callable:
         with together.group(*member) if member.number > 1 else nullcontext():
             writes, folder = together.first(), path.parent / "training"
             # the others hear what the first finds
-            asked = gate.judge(spec.cell, run.experiment, model, images.forget) if writes else None
+            asked = gate.judge(spec.cell, run.experiment, model, images) if writes else None
             told = tell if writes else None
             summary = training.unlearn(spec.cell, model, images, folder, told, asked)
             if writes:

@@ -266,6 +266,7 @@ class Training:
     # share of a batch's forget images that are earlier targets, so that these stay forgotten; 0 is the
     # paper's plain sequence
     revisit: ShareBelow1 = 0.0
+    held: str = ""  # a file of targets forgotten before (`unlearning.held`), which `revisit` goes back to too
     # share of a batch's remember images that are outputs of `remember.prompts`, under those prompts; 0 is the
     # paper's, of the prompt alone
     others: Share = 0.0

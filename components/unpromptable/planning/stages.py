@@ -37,6 +37,7 @@ class Read:
     edited: dict[str, list[str]] = field(default_factory=dict)  # by the cell's name
     measured: dict[str, list[str]] = field(default_factory=dict)  # by the metric's name
     given: dict[str, list[str]] = field(default_factory=dict)  # models from elsewhere, by the cell's name
+    held: dict[str, str] = field(default_factory=dict)  # what was forgotten before, by the cell's name
 
 
 def _once(stage: Callable[[Stages, Cell], str]) -> Callable[[Stages, Cell], str]:
@@ -134,9 +135,10 @@ class Stages:
             return fingerprints.digest([self.base, cell.forget, self.read.given.get(cell.name)])
         method, until = cell.method.made, cell.training.until
         # a stopped run that continues from a state ends with the numbers of an unbroken one
-        left_out = ("save_every",) if until else ("save_every", "until_every", "until_stride")
+        left_out = ("save_every", "held", *(() if until else ("until_every", "until_stride")))
         how = {k: v for k, v in asdict(cell.training).items() if k not in left_out}
         said = [cell.method.name, asdict(method), how, cell.forget, self._model("training")]
+        said += [self.read.held[cell.name]] if cell.name in self.read.held else []
         modules = ["unpromptable.unlearning.training", type(method).__module__]
         # a training that ends by the injection test also depends on what tests it
         testing = ["unpromptable.sampling.chains", "unpromptable.execution.gate"] if until else []
@@ -222,6 +224,7 @@ def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
         {c.name: _by(c.editor, c.forget, targets) for c in cells},
         {m.name: _by(m) for m in experiment.metrics},
         {c.name: _given(c, experiment) for c in cells if c.unlearned},
+        {c.name: _held(c) for c in cells if c.training.held},
     )
 
 
@@ -249,6 +252,20 @@ def _given(cell: Cell, experiment: Experiment) -> list[str]:
     if not experiment.family.prompted:
         experiment.family.check(folder, experiment)
     return fingerprints.tree(folder)
+
+
+def _held(cell: Cell) -> str:
+    """Identity of the file of what was forgotten before, wherever it lies. Raises where it is missing, or
+    never gone back to.
+    """
+    path, where = Path(cell.training.held), f"cell {cell.name}: training.held"
+    if not cell.training.revisit:
+        raise ValueError(
+            f"{where}: no batch goes back to it while training.revisit is 0; set it, such as to 0.5"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{where}: {path} is no file; name it, or leave it out")
+    return fingerprints.sha256(path)
 
 
 def _networks(experiment: Experiment) -> list[str]:

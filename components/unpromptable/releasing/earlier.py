@@ -110,6 +110,25 @@ def _similarities(run: Run, model: Any, image: np.ndarray, before: np.ndarray) -
     return (networks.descriptor(before) * networks.descriptor(after)).sum(1).numpy()
 
 
+def hold(line: Sequence[Entry], path: Path) -> bool:
+    """Write the targets of earlier requests, each with the surrogate that its release was trained to, as
+    `training.held` reads them; whether there is any whose pictures are there still.
+    """
+    from unpromptable import data
+    from unpromptable.unlearning import held
+
+    pairs: list[held.Held] = []
+    for entry in line:
+        known, surrogates = _kept(entry.run), entry.run / entry.row / "surrogates.safetensors"
+        if known and surrogates.is_file():
+            painted = dict(zip(planned.read(entry.run).experiment.forget, data.load(surrogates)[0]["images"]))
+            pairs += [held.Held(image, painted[t]) for t, (image, _) in known.items()]
+    if pairs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held.write(path, held.Held(*map(np.stack, zip(*pairs))))
+    return bool(pairs)
+
+
 def kept_out(asked: Request, line: Sequence[Entry], scratch: Path) -> tuple[str, ...]:
     """What `remember.leave_out` is to say so that no picture to keep brings an earlier target back: what it
     says anyway, also of the earlier targets, and near copies of these. Empty where there is nothing more.

@@ -101,8 +101,8 @@ def best(rows: Mapping[str, list[Finding]]) -> str:
 
 
 def keeps(found: list[Finding]) -> bool:
-    """Whether every gate on what is kept holds, whatever those on forgetting say."""
-    return all(f.holds for f in found if f.metric not in FORGETTING)
+    """Whether every gate on what is kept holds, whatever those on forgetting say, earlier requests' too."""
+    return all(f.holds for f in found if f.metric in SIDES and f.metric not in FORGETTING)
 
 
 def similarity(found: list[Finding]) -> float:

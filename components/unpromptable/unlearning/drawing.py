@@ -15,7 +15,9 @@ from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
 from unpromptable.sampling import seeds
 
+from . import held
 from .batch import Batch
+from .held import Held
 
 # generators of their own, so that these draws use up none of the others' numbers
 OTHER_TIMES, TARGETS, OTHERS = 1 << 40, 1 << 41, 1 << 42
@@ -23,8 +25,9 @@ OTHER_TIMES, TARGETS, OTHERS = 1 << 40, 1 << 41, 1 << 42
 
 @dataclass(frozen=True)
 class Images:
-    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (F, H, W, 3), and the
-    names. Those to remember are read when they are indexed.
+    """The uint8 arrays a cell trains on: remember (R, H, W, 3), forget and surrogates (E + F, H, W, 3), and
+    the names of the F. Those to remember are read when they are indexed. held: the E that come first were
+    forgotten before.
 
     others (O, H, W, 3): remember images of other prompts, and which prompt each is of.
     """
@@ -36,8 +39,9 @@ class Images:
     others: np.ndarray | None = None
     prompts: tuple[str, ...] = ()
     neighbours: np.ndarray | None = (
-        None  # (F, K, H, W, 3): remember images near each target, if it is led there
+        None  # (E + F, K, H, W, 3): remember images near each target, if it is led there
     )
+    held: int = 0
 
     @classmethod
     def load(cls, cell: Cell, data_path: str | Path, surrogates: str | Path) -> Images:
@@ -45,15 +49,25 @@ class Images:
         arrays, manifest = data.load(data_path)
         painted, _ = data.load(surrogates)
         order = [manifest["forget_names"].index(t) for t in cell.forget]
+        forget = arrays["forget"][order]
+        before = held.read(cell.training.held, forget)
         return cls(
             data.remember(arrays, manifest),
-            arrays["forget"][order],
-            painted["images"],
+            np.concatenate([before.forget, forget]),
+            np.concatenate([before.surrogates, painted["images"]]),
             cell.forget,
             arrays.get("remember_others"),
             tuple(manifest.get("remember_others_prompts", ())),
-            painted.get("neighbours"),
+            _neighbours(before, painted.get("neighbours")),
+            len(before.forget),
         )
+
+
+def _neighbours(before: Held, near: np.ndarray | None) -> np.ndarray | None:
+    """Those of all targets; what was forgotten before is led to its surrogate alone."""
+    if near is None:
+        return None
+    return np.concatenate([before.surrogates[:, None].repeat(near.shape[1], 1), near])
 
 
 def draw_batch(model, settings: Training, images: Images, which: int, step: int, redraws: bool) -> Batch:
@@ -67,7 +81,7 @@ def draw_batch(model, settings: Training, images: Images, which: int, step: int,
     times = lambda n, g: torch.randint(first, last + 1, (n,), generator=g).expand(size)
     t = times(1 if settings.timesteps == "shared" else size, g)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)
-    now = _targets(settings, which, step)
+    now = _targets(settings, images.held + which, step)
     forget = model.encoded(images.forget, now)
     surrogate = model.encoded(*((images.remember, pick()) if redraws else (images.surrogates, now)))
     other = times(size, seeds.of_update(settings.seed, step, OTHER_TIMES))
