@@ -1,5 +1,7 @@
 """A pipeline of diffusers forgets from Python, by the steps of a run; bad input is told before training."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from PIL import Image
 
 import unpromptable
 from unpromptable.pictures.given import written
+from unpromptable.planning import spec as planned
+from unpromptable.releasing import base
 
 TINY = {
     **{"sampling.images": 4, "sampling.steps": 2, "sampling.batch": 4, "networks.name": "miniature"},
@@ -44,7 +48,25 @@ def test_a_pipeline_forgets_in_one_call(pipe, tmp_path, untracked):
     assert (
         found.row.editor == "lookalike" and {"sscd", "lpips", "ssim", "fid_pre"} <= found.row.means().keys()
     )
-    assert found.gone == (found.row.value("sscd").mean < 0.4) and found.report().is_file()
+    assert found.bound >= 0.4 and found.gone == (found.row.value("sscd_most").mean < found.bound)
+    assert found.report().is_file()
+
+
+def test_a_target_is_gone_once_what_comes_of_it_is_as_unlike_as_another_picture(pipe, tmp_path, untracked):
+    """Where one picture to keep in a hundred is more like the target than 0.4, that is the bound."""
+    given = (pipe, small.people(104), small.people(*range(12)))
+    how = {"out": tmp_path, "world": "miniature", "settings": TINY}
+    found = unpromptable.forget(*given, **how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "QUANTILE", 1.0)
+        patch.setattr(base, "SAMPLE", 12)
+        near = base.unrelated(planned.read(tmp_path).experiment, tmp_path / "shared" / "data.safetensors")
+        patch.setattr(base, "unrelated", lambda *_: max(near, 0.4) + 0.2)
+        again = unpromptable.forget(*given, **how)
+    assert again.bound == pytest.approx(max(near, 0.4) + 0.2, abs=1e-3) and again.row == found.row
+    half = again.row.value("sscd_most").mean
+    assert dataclasses.replace(again, bound=half + 0.01).gone
+    assert not dataclasses.replace(again, bound=half).gone
 
 
 def test_a_painted_surrogate_is_the_one_that_is_used(pipe, tmp_path, untracked):

@@ -30,13 +30,14 @@ class Forgotten:
     pipe: Any  # a pipeline of the class that was given, with the new weights
     row: Row  # the numbers: `row.value("sscd").mean`, and `row.means()` for all
     store: Path  # the run's folder, which a second call with it goes on from
+    # SSCD below which a target is forgotten: the paper's 0.4, or where that is more, how like a target one
+    # in a hundred pictures to keep is, as among photographs of faces
+    bound: float
 
     @property
     def gone(self) -> bool:
-        """Whether the targets' mean SSCD is below the threshold."""
-        from unpromptable.scoring import verdict
-
-        return verdict.forgets(self.row)
+        """Whether the mean SSCD of every target is below the bound."""
+        return self.row.value("sscd_most").mean < self.bound
 
     def report(self) -> Path:
         """The page with pictures, curves and tables."""
@@ -72,7 +73,7 @@ def forget(
     base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL}}
     asked = _asked(pipe, targets, _kept(keep, given), prompt, given)
     row = _run({**asked, "base": base, "cells": [{"name": "Forgotten"}]}, world, dict(settings or {}), store)
-    return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store)
+    return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store, _bound(store))
 
 
 def evaluate(
@@ -98,7 +99,7 @@ def evaluate(
     cell = {"name": "Evaluated", "method": "naive", "editor": "flip", "unlearned": str(folder.resolve())}
     asked = _asked(before, written(images, given / "forget"), _kept(keep, given), prompt, given)
     row = _run({**asked, "cells": [cell]}, world, dict(settings or {}), store)
-    return Forgotten(after if folder != after else _fixed(before, folder), row, store)
+    return Forgotten(after if folder != after else _fixed(before, folder), row, store, _bound(store))
 
 
 def _asked(pipe: Any, targets: Sequence[Path], real: Path | str, prompt: str, given: Path) -> dict[str, Any]:
@@ -186,6 +187,16 @@ def _run(experiment: dict[str, Any], world: str, settings: dict[str, Any], store
     if not row.done:
         raise RuntimeError(f"forget: {row.error}; the run's folder is {store}")
     return row
+
+
+def _bound(store: Path) -> float:
+    """Of SSCD, as a request's gate has it."""
+    from unpromptable.planning import spec
+    from unpromptable.releasing import base, gates
+    from unpromptable.storage import place
+
+    pictures = place.shared(str(store)).path("data.safetensors")
+    return gates.of({}, base.unrelated(spec.read(store).experiment, pictures))["sscd"]
 
 
 def _fixed(pipe: Any, unlearned: Path) -> Any:

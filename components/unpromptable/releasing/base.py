@@ -61,18 +61,22 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
     ceilings = [
         estimate((networks.descriptor(shown(f)) @ z).numpy()) for f, z in zip(arrays["forget"], targets)
     ]
-    unrelated = _unrelated(data.remember(arrays, manifest), targets.numpy(), networks)
-    if unrelated >= USELESS:
+    others = unrelated(experiment, pictures)
+    if others >= USELESS:
         raise ValueError(
-            f"networks: one in a hundred pictures to keep is {unrelated:.2f} like a target by"
+            f"networks: one in a hundred pictures to keep is {others:.2f} like a target by"
             f" {networks.labels['sscd']}, so it cannot tell what is forgotten; choose other networks, or keep"
             " pictures that differ more"
         )
-    return Base(tuple(ceilings), unrelated, len(manifest.get("copies", ())))
+    return Base(tuple(ceilings), others, len(manifest.get("copies", ())))
 
 
-def _unrelated(remember, targets: np.ndarray, networks) -> float:
-    """The quantile over pictures, the largest of all targets."""
+def unrelated(experiment: Experiment, pictures: Path) -> float:
+    """The similarity to a target that one in a hundred pictures to keep exceeds, of all targets the largest.
+    pictures: as `look` takes it.
+    """
+    (arrays, manifest), networks = data.load(pictures), metric_networks.of(experiment.networks)
+    remember, targets = data.remember(arrays, manifest), networks.descriptor(arrays["forget"]).numpy()
     chosen = np.random.default_rng(0).permutation(len(remember))[:SAMPLE]
     near = networks.descriptor(remember[np.sort(chosen)]).numpy() @ targets.T
     return float(np.quantile(near, QUANTILE, axis=0).max())
