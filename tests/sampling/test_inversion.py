@@ -75,3 +75,26 @@ def test_models_of_one_kind_have_the_same_numbers_and_others_have_not(tiny):
     told = inversion.kind(tiny, (100, 400))
     assert told == inversion.kind(tiny.reference(), (100, 400)) and len(told) == 3 + 2 * 4
     assert told != inversion.kind(ddpm_small.model("v_prediction", "linear"), (100, 400))
+
+
+def test_a_flow_of_latents_comes_apart_too_and_a_seed_of_it_has_a_gradient(flag_model):
+    from unpromptable.miniature import flags
+    from unpromptable.planning import plugins
+    from unpromptable.scoring import metric_networks
+
+    x = torch.randn((2, *flag_model.noise_shape()), generator=torch.Generator().manual_seed(1))
+    t = inversion.at(flag_model, 400, 2)
+    with torch.no_grad():
+        clean, eps = inversion.parts(flag_model, x, t)
+        torch.testing.assert_close(equations.noisy(clean, eps, *flag_model.schedule(t)), x)
+        torch.testing.assert_close(eps - clean, flag_model.predict(x, t))
+    shown = flags.picture("japan", 5)[None]
+    search = plugins.make("metric", "latent", {"steps": 3, "refine": 3, "rate": 0.1})
+    alike, beyond = search._found(flag_model, shown, metric_networks.load("flags"))
+    plain, _ = plugins.make("metric", "latent", {"steps": 3, "refine": 0})._found(
+        flag_model, shown, metric_networks.load("flags")
+    )
+    assert alike[0] >= plain[0] and abs(beyond[0]) < 1000
+    known = plugins.make("metric", "membership", {"draws": 1, "others": 2, "secmi": 40})
+    found = known._known(flag_model, {"a": shown[0]}, shown[[0, 0]])
+    assert found == {"loss/a": [0.5, 0.5], "secmi/a": [0.5, 0.5]}

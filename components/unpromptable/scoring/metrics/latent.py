@@ -53,15 +53,16 @@ class Metric(protocols.Metric):
         """
         others = held_out.take(evidence, self.folder, self.others, "latent.folder")
         targets, asked = np.stack(list(evidence.forget.values())), [vars(self), identity(networks)]
-        of_base = lambda: {"": self._found(evidence.model("before"), targets, networks)[0].tolist()}
-        before, model = evidence.shared("latent", asked, of_base)[""], evidence.model("after")
+        of_base = lambda: self._found(evidence.model("before"), targets, networks)[0][:, None].tolist()
+        before = evidence.shared("latent", asked, lambda: dict(zip(evidence.forget, of_base())))
+        model = evidence.model("after")
         (alike, sigmas), (like_others, beyond_others) = (
             self._found(model, shown, networks) for shown in (targets, others)
         )
         each = lambda values: over_targets([np.array([v]) for v in values])
         return {
             "latent": each(alike),
-            "latent_before": each(before),
+            "latent_before": over_targets([np.array(before[t]) for t in evidence.forget]),
             "latent_other": estimate(like_others),
             "latent_sigmas": each(sigmas),
             "latent_sigmas_other": estimate(beyond_others),

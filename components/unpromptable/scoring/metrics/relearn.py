@@ -7,7 +7,7 @@ Beyond the paper. The updates are plain training (Eq. 2) with the cell's optimis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -81,6 +81,7 @@ class Metric(protocols.Metric):
         model, looks = evidence.model("after"), []
         wanted = networks.descriptor(evidence.injected_before[target][: self.draws])
         shown, settings = self._pictures(evidence, target), evidence.training
+        test = replace(evidence.injection, draws=len(wanted))
         optimizer = torch.optim.AdamW(
             model.trained(),
             lr=self.lr or settings.lr,
@@ -90,19 +91,13 @@ class Metric(protocols.Metric):
         )
         for done in range(0, self.updates + 1):
             if done % self.every == 0:
-                seen = self._tested(model, evidence, target, len(wanted))
+                seen = chains.injected(model, evidence.forget[target], test)
                 looks.append(float((networks.descriptor(seen) * wanted).sum(1).mean()))
                 if looks[-1] >= THRESHOLD and not self.curve:
                     break
             if done < self.updates:
                 self._update(model, optimizer, shown, done, settings)
         return looks
-
-    def _tested(self, model, evidence, target: str, draws: int) -> np.ndarray:
-        """The injection test's pictures, (draws, H, W, 3)."""
-        test = evidence.injection
-        told = (test.t, draws, test.seed, test.siss_compat)
-        return chains.inject(model, evidence.forget[target], *told, stride=test.stride)
 
     def _update(self, model, optimizer, pictures: np.ndarray, step: int, settings) -> None:
         g = chains.generator(self.seed, step, 3)

@@ -125,11 +125,11 @@ class Metric(protocols.Metric):
         return [np.array(seen[t]) for t in reference.forget]
 
     def _alike(self, reference, networks) -> dict[str, list[float]]:
-        model, test, found = reference.model("after"), reference.injection, {}
+        model, found = reference.model("after"), {}
         for target, image in reference.forget.items():
             wanted = networks.descriptor(reference.injected_before[target])
-            told = (test.t, len(wanted), test.seed, test.siss_compat)
-            seen = networks.descriptor(chains.inject(model, image, *told, stride=test.stride))
+            test = replace(reference.injection, draws=len(wanted))
+            seen = networks.descriptor(chains.injected(model, image, test))
             found[target] = (seen * wanted).sum(1).tolist()
         return found
 
