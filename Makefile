@@ -18,8 +18,8 @@ hotfix: $(VENV)/.installed # a request to forget two people, answered by a signe
 	$(RUN) -m pipelines hotfix two-people --out $(HOTFIX) --key $(HOTFIX)/operator.key
 	$(RUN) -m pipelines verify $(HOTFIX)/release --key $(HOTFIX)/operator.pub
 
-paper: $(VENV)/.installed
-	$(RUN) -m pipelines paper --out runs/paper
+paper: $(VENV)/.installed # FULL=1: six targets and more images, in runs/paper-full
+	$(RUN) -m pipelines paper $(if $(FULL),--full)
 
 lint: $(VENV)/.installed # style, layers, types
 	$(RUN) -m ruff check .

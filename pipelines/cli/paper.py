@@ -26,8 +26,8 @@ def add(verbs: Any) -> None:
     one.add_argument("--world", default="miniature", help="miniature or paper (default miniature)")
     one.add_argument(
         "--out",
-        default="runs/paper",
-        help="folder of the page; a subfolder per experiment (default runs/paper)",
+        default="",
+        help="folder of the page; a subfolder per experiment (default runs/paper, --full: runs/paper-full)",
     )
     one.add_argument(
         "--only",
@@ -43,6 +43,11 @@ def add(verbs: Any) -> None:
         metavar="KEY=VALUE",
         help="override a setting in every experiment",
     )
+    one.add_argument(
+        "--full",
+        action="store_true",
+        help="six targets instead of three, and more images where claims are open; stopped, it goes on",
+    )
     one.add_argument("--threads", type=int, default=0, help="threads per step, as for local")
     one.set_defaults(run=run)
 
@@ -50,6 +55,16 @@ def add(verbs: Any) -> None:
 def names() -> list[str]:
     """The experiments that ship, but those that are run on their own."""
     return sorted(p.stem for p in (HERE / "experiments").glob("*.yaml") if p.stem not in ALONE)
+
+
+def asked(a: argparse.Namespace, name: str, out: Path) -> argparse.Namespace:
+    """The words of `local` for one experiment; in full where it says what that is in this world."""
+    from unpromptable.planning import plan
+
+    full = ["full=true"] if a.full and plan.has_full(name, a.world) else []
+    return argparse.Namespace(
+        experiment=name, world=a.world, set=[*a.set, *full], out=str(out / name), threads=a.threads
+    )
 
 
 def run(a: argparse.Namespace, console: Console) -> int:
@@ -61,7 +76,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
     from unpromptable.paper import claims, overview, theory
     from unpromptable.planning import plan
 
-    known, out = names(), Path(a.out).resolve()
+    known, out = names(), Path(a.out or ("runs/paper-full" if a.full else "runs/paper")).resolve()
     wrong = [n for n in a.only if n not in known]
     if wrong:
         raise ValueError(f"--only {wrong[0]}: no such experiment; choose from {', '.join(known)}")
@@ -69,13 +84,9 @@ def run(a: argparse.Namespace, console: Console) -> int:
     codes = {"theory": theory.main(["--out", str(out / "theory")])}
     for name in a.only or known:
         began = time.monotonic()
-        reuse.bring(out, name, plan.resolve(name, a.world, overrides(a)), console)
-        codes[name] = local.run(
-            argparse.Namespace(
-                experiment=name, world=a.world, set=a.set, out=str(out / name), threads=a.threads
-            ),
-            console,
-        )
+        one = asked(a, name, out)
+        reuse.bring(out, name, plan.resolve(name, a.world, overrides(one)), console)
+        codes[name] = local.run(one, console)
         page, verdicts = overview.write(out, known, a.world)
         console.print(
             f"{name} took {(time.monotonic() - began) / 60:.1f} minutes", highlight=False, markup=False

@@ -19,9 +19,11 @@ def table(rows: Sequence[Row], paper: Sequence[dict[str, Any]]) -> Any:
     grouped = groups.grouped(lines)
     seen = next(("; ".join(r.labels.values()) for r in rows if r.labels), "none of them measured")
     what = seen if rows[0].networks == "paper" else "ours; not the paper's SSCD, LPIPS or Inception"
-    over = "mean over targets ± half the 95 % interval over them; single cells are in the report"
-    shown = Table(title=f"Metric networks: {rows[0].networks} ({what})", caption=over if grouped else None)
-    for name in ("Method", *(c.title for c in verdict.COLUMNS), "targets" if grouped else "n"):
+    over, interval = tables.spread(lines)
+    told = f"mean over {over} ± half the 95 % interval over {interval}; single cells are in the report"
+    shown = Table(title=f"Metric networks: {rows[0].networks} ({what})", caption=told if grouped else None)
+    of = "cells" if any(line.by_seed for line in lines) else "targets"
+    for name in ("Method", *(c.title for c in verdict.COLUMNS), of if grouped else "n"):
         shown.add_column(name, justify="left" if name == "Method" else "right")
     for line in lines:
         if line.ended and not line.done:

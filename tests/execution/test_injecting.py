@@ -1,6 +1,7 @@
 """With `sampling.when: forgets` the injection test comes first, and what does not forget is not sampled."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,7 +119,24 @@ def test_a_line_of_which_a_row_was_not_sampled_shows_the_mean_over_all_that_were
     assert line.error == "not sampled: does not forget, SSCD 0.50"
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "table5", "table6", "figure8", "demo"])
+def test_a_line_of_which_no_row_was_sampled_shows_the_mean_over_all_that_were_judged():
+    from finished_run import around, row
+
+    none = {"labels": {}, "surrogates": (), "seconds": {}, "status": "unsampled", "error": "not sampled"}
+    of = lambda t, sscd: row(f"Ours {t}", sscd, 0.1, group="Ours", settings={"forget": t}, **none)
+    (line,) = groups.collect(
+        [replace(of(t, v), metrics={"sscd": around(v)}) for t, v in (("a", 0.8), ("b", 1))]
+    )
+    assert line.status == "unsampled" and line.value("sscd").mean == pytest.approx(0.9)
+    assert line.value("sscd").n == 2 and line.each == {}
+
+
+def test_seeds_of_a_target_weigh_as_much_as_the_one_seed_of_another():
+    assert unsampled.of_line([("a", 0.2), ("b", 0.5), ("b", 0.7)]) == pytest.approx(0.4)
+    assert unsampled.reason([("a", 0.2), ("b", 0.5), ("b", 0.9)]).endswith("does not forget, SSCD 0.45")
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table5", "table6", "figure8", "demo", "equal"])
 def test_the_mates_of_a_cell_are_the_rows_of_its_line(name):
     run = plan.resolve(name, inputs=False).run()
     found = [

@@ -11,7 +11,7 @@ import pytest
 from finished_run import EXPERIMENT, row, store  # noqa: F401  (store is a fixture)
 from rich.console import Console
 
-from pipelines.cli import local, paper, reuse
+from pipelines.cli import local, options, paper, reuse
 from unpromptable.paper import overview, theory
 from unpromptable.planning import plan
 from unpromptable.planning.spec import Run, shared_spec
@@ -68,7 +68,7 @@ def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_fac
         return 1 if a.experiment == "table3" else 0
 
     monkeypatch.setattr(local, "run", run)
-    a = Namespace(world="miniature", out=str(out), only=["table3", "table4"], set=[], threads=0)
+    a = Namespace(world="miniature", out=str(out), only=["table3", "table4"], set=[], threads=0, full=False)
     assert paper.run(a, Console(quiet=True)) == 1 and ran == ["table3", "table4"]
     assert "Table IV" in (out / "overview.html").read_text()
     with pytest.raises(ValueError, match="--only tabel4: no such experiment; choose from figure8, table1"):
@@ -107,3 +107,50 @@ def test_a_cell_that_two_experiments_share_is_copied_with_its_marks_and_scored_a
     assert after.read_text() == "ours"
     reuse.bring(tmp_path, "table6", plan.resolve("table6", "miniature"), Console(quiet=True))
     assert not (tmp_path / "table6").exists()
+
+
+def planned(name, world="miniature", full=True, **more):
+    """The plan of one experiment as the command asks for it."""
+    a = Namespace(world=world, set=[f"{k}={v}" for k, v in more.items()], threads=0, full=full)
+    one = paper.asked(a, name, files.named("runs"))
+    return plan.resolve(one.experiment, one.world, options.overrides(one), inputs=False)
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "table5", "table6"])
+def test_in_full_every_line_has_six_targets(name):
+    found = planned(name)
+    lines = {}
+    for cell in found.cells:
+        lines.setdefault(cell.group or cell.name, set()).add(cell.forget)
+    usual = {c.group or c.name for c in planned(name, full=False).cells}
+    assert {len(of) for of in lines.values()} == {6} and set(lines) == usual
+    assert set(found.experiment.forget) == {t for of in lines.values() for (t,) in of}
+    some = planned(name, **{"training.steps": 7}).cells
+    assert {c.training.steps for c in some} == {7}
+
+
+def test_in_full_more_images_are_drawn_where_too_few_left_claims_open():
+    images = lambda name, full: planned(name, full=full).experiment.sampling.images
+    assert {n: (images(n, False), images(n, True)) for n in ("table3", "table4")} == dict.fromkeys(
+        ("table3", "table4"), (96, 256)
+    )
+
+
+def test_what_has_no_full_form_is_run_as_it_is():
+    assert planned("figure8") == planned("figure8", full=False)
+    assert planned("table1", "paper", real="/x").cells == planned("table1", "paper", False, real="/x").cells
+
+
+def test_in_full_the_page_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local, "run", lambda a, console: seen.append((a.out, a.set)) or 1)
+    for full in (False, True):
+        a = Namespace(world="miniature", out="", only=["table4"], set=[], threads=0, full=full)
+        assert paper.run(a, Console(quiet=True)) == 1
+    runs = tmp_path / "runs"
+    assert seen == [
+        (str(runs / "paper" / "table4"), []),
+        (str(runs / "paper-full" / "table4"), ["full=true"]),
+    ]
+    assert (runs / "paper-full" / "overview.html").is_file()

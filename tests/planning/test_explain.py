@@ -163,6 +163,12 @@ def test_targets_that_only_a_sweep_names_are_said_by_it():
     ]
 
 
+def test_targets_that_the_command_line_gives_a_sweep_are_said_by_it():
+    text = "name: t\ncells: [{editor: flip}]\nsweep: {forget: [[0004-3], [0012-3]]}\n"
+    said = [(s.value, s.layer) for s in explain(text, "", {"forget": [["0007-0"], ["0012-3"]]}, "forget")]
+    assert said == [(("0007-0",), "--set"), (("0012-3",), "--set")]
+
+
 @pytest.mark.parametrize(
     "key, words",
     [

@@ -90,6 +90,37 @@ def test_setting_a_swept_key_leaves_that_point_of_the_sweep_alone():
     ]
 
 
+def test_cells_that_differ_in_targets_and_training_seeds_are_one_group():
+    cells = [{"name": "Ours", "method": "surrogate"}]
+    swept = {"method.beta": [1e-5], "training.seed": [0, 1], "forget": [["0012-3"], ["0004-3"]]}
+    p = resolve(forget=[], cells=cells, sweep=swept)
+    assert [(c.name, c.group, c.training.seed) for c in p.cells] == [
+        ("Ours beta 1e-05, seed 0, 0012-3", "Ours beta 1e-05", 0),
+        ("Ours beta 1e-05, seed 1, 0012-3", "Ours beta 1e-05", 1),
+        ("Ours beta 1e-05, seed 0, 0004-3", "Ours beta 1e-05", 0),
+        ("Ours beta 1e-05, seed 1, 0004-3", "Ours beta 1e-05", 1),
+    ]
+    first = p.run().cells[0]
+    assert len(first.mates) == 3 and len({s.keys["decision"] for s in p.run().cells}) == 1
+    alone = resolve(cells=[{"method": "surrogate"}], sweep={"training.seed": [0, 1]})
+    assert [(c.name, c.group) for c in alone.cells] == [("seed 0", "surrogate"), ("seed 1", "surrogate")]
+
+
+def test_a_list_of_values_on_the_command_line_is_swept_in_place_of_the_experiments():
+    sweep = {"training.seed": [0, 1, 2], "forget": [["0012-3"], ["0004-3"], ["0007-0"]]}
+    sets = {"forget": [["0004-3"], ["0021-3"]], "training.seed": [1, 5]}
+    p = resolve(sets, forget=[], sweep=sweep, cells=[{"name": "Ours", "method": "surrogate"}])
+    assert [(c.training.seed, c.forget) for c in p.cells] == [
+        (1, ("0004-3",)),
+        (5, ("0004-3",)),
+        (1, ("0021-3",)),
+        (5, ("0021-3",)),
+    ]
+    assert p.targets() == p.experiment.forget == ("0004-3", "0021-3")
+    betas = resolve({"training.betas": [0.5, 0.9]}, sweep={"training.betas": [[0.1, 0.2], [0.3, 0.4]]})
+    assert {c.training.betas for c in betas.cells} == {(0.5, 0.9)}  # one value of a setting that is a list
+
+
 def test_what_an_experiment_says_of_the_chosen_world_lies_on_top(tmp_path):
     from PIL import Image
 

@@ -155,6 +155,7 @@ def test_what_changes_a_methods_settings_takes_their_origin_unless_it_says_one()
     assert of({"training.lr": 1e-6}, cells=one) == [""] == of({"method.mixture": 0.3}, cells=one)
     assert of(cells=[{"method": {"name": "siss", "mixture": 0.3}}]) == [""]
     assert of(cells=one, base={"training": {"steps": 3}}) == [""] == of(cells=one, sweep={"training.lr": [1]})
+    assert of({"training.seed": 3}, cells=one) == ["tuned on our stage"]  # a draw, and nothing tuned
     code = "as its code does"
     assert of(cells=[{"origin": code, "method": "siss", "training": {"steps": 3}}]) == [code]
     assert "cells 1.origin" in refused(cells=[{"origin": 3, "method": "siss"}])

@@ -1,15 +1,17 @@
 """Rows and lines: what a file holds is what is read from it, and written again, key by key."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from finished_run import failed, row
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from unpromptable.reporting import groups
+from unpromptable.reporting import groups, tables
 from unpromptable.reporting.row import Line, Row, Surrogate, read_rows, write_rows
-from unpromptable.scoring.estimates import Estimate
+from unpromptable.scoring.estimates import Estimate, students
 
 FINISHED = {
     "name": "Ours",
@@ -138,6 +140,47 @@ def test_a_line_is_the_mean_over_the_targets_that_finished():
     assert line.value("lpips").mean == pytest.approx(0.2) and line.each["b"]["lpips"] == 0.3
     assert line.value("lpips").high - 0.2 == pytest.approx(12.706 * 0.1, rel=1e-3)  # t(1) times s/sqrt(2)
     assert line.paper == {"name": "Ours", "lpips": 0.2} and alone.paper is None
+
+
+def seeded(target, seed, lpips, **given):
+    """A row of one target and training seed."""
+    told = {"forget": target, "training.seed": seed, "method": "surrogate"}
+    return row(f"Ours seed {seed}, {target}", 0.2, lpips, group="Ours", settings=told, **given)
+
+
+def test_a_line_over_targets_and_seeds_is_the_mean_over_targets_of_the_means_over_seeds():
+    """Targets 0.2 and 0.6, deviation 0.2 * sqrt(2); a has two seeds, b three."""
+    values = {("a", 0): 0.1, ("a", 1): 0.3, ("b", 0): 0.5, ("b", 1): 0.6, ("b", 2): 0.7}
+    (line,) = groups.collect([seeded(*where, lpips) for where, lpips in values.items()])
+    lpips = line.value("lpips")
+    assert (lpips.mean, lpips.n) == (pytest.approx(0.4), 2) and line.finished == 5
+    assert lpips.high - 0.4 == pytest.approx(12.706 * 0.2, rel=1e-3)
+    assert line.each["a"]["lpips"] == pytest.approx(0.2) and list(line.each) == ["a", "b"]
+    assert line.by_seed["b"]["2"]["lpips"] == 0.7 and list(line.by_seed["a"]) == ["0", "1"]
+    assert Line.from_json(json.loads(json.dumps(line.to_json()))) == line
+
+
+def test_one_seed_per_target_leaves_a_line_as_it_was():
+    (line,) = groups.collect([seeded("a", 0, 0.1), seeded("b", 0, 0.3), seeded("c", 0, 0.7)])
+    assert line.metrics["lpips"] == students(np.array([0.1, 0.3, 0.7]))
+    assert line.by_seed == {} and "by_seed" not in line.to_json()
+
+
+def test_seeds_of_a_single_target_are_a_line_with_an_interval_over_seeds():
+    (line,) = groups.collect([seeded("a", 0, 0.1), seeded("a", 1, 0.3)])
+    assert line.value("lpips").high - 0.2 == pytest.approx(12.706 * 0.1, rel=1e-3)
+    assert tables.spread([line]) == ("2 training seeds", "the training seeds of one target")
+    other = replace(seeded("b", 0, 0.0), status="failed", metrics={"lpips": None})
+    (two,) = groups.collect([seeded("a", 0, 0.1), seeded("a", 1, 0.3), other])
+    assert two.value("lpips") == Estimate(pytest.approx(0.2), None, None, 1)
+
+
+def test_what_a_line_is_over_is_said_in_words():
+    over = lambda *rows: tables.spread(groups.collect(rows))
+    one, other = seeded("a", 0, 0.1), seeded("b", 0, 0.3)
+    assert over(one, other) == ("2 targets", "them")
+    more = seeded("a", 1, 0.2), seeded("b", 1, 0.2)
+    assert over(one, other, *more) == ("2 targets of 2 training seeds each", "the targets")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 Where `sampling.when` is `forgets`, the first pod of a cell denoises its targets into a file of their own and
 judges them by the experiment's descriptor; the others wait for what it decides. Cells that make one line of a
-table, differing in their targets alone, are judged by their mean as that line is: the last of them that is
-judged knows it, and draws and scores those that were left out before where the line forgets after all.
+table, differing in targets and training seeds alone, are judged by their mean as that line is: the last of
+them that is judged knows it, and draws and scores those that were left out before where the line forgets
+after all.
 """
 
 from __future__ import annotations
@@ -81,15 +82,16 @@ def _judge(path: Path, run: Run, spec: Spec, store: str) -> None:
     keys = {"sscd": spec.keys["metric sscd"]}
     values = measured.of_metric(sscd, run.experiment, lambda: _evidence(run, spec, store), kept, keys)
     mates = [planned.one(store, mate)[1] for mate in spec.mates]
-    path.write_text(json.dumps(asdict(_decision(values["sscd"]["mean"], mates, store))))
+    path.write_text(json.dumps(asdict(_decision(spec.targets, values["sscd"]["mean"], mates, store))))
 
 
-def _decision(own: float, mates: list[Spec], store: str) -> Decision:
+def _decision(targets: tuple[str, ...], own: float, mates: list[Spec], store: str) -> Decision:
     """Draw what forgets; where all of the line are judged and it forgets, also what was left out of it."""
     judged = {m.folder: unsampled.judged(m, store) for m in mates}
     means = {folder: found["sscd"].mean for folder, found in judged.items() if found}
     missing = [m for m in mates if m.folder not in means and not once.noted(m.place(store))]
-    if missing or np.mean([own, *means.values()]) >= THRESHOLD:
+    of_mates = [(str(m.targets), means[m.folder]) for m in mates if m.folder in means]
+    if missing or unsampled.of_line([(str(targets), own), *of_mates]) >= THRESHOLD:
         return Decision(own < THRESHOLD)
     return Decision(True, tuple(folder for folder, mean in means.items() if mean >= THRESHOLD))
 

@@ -11,7 +11,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from unpromptable.reporting.row import read_rows
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, records
 
-from . import comparing
-from .comparing import Answer, Result, alike, better, rises
+from . import comparing, price
+from .comparing import Compared, Result, alike, better, rises
+from .price import Price
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 
@@ -66,6 +67,7 @@ class Verdict:
     claim: Claim
     answer: str
     numbers: str
+    needs: Price | None = None  # of an open one: what would decide it
 
 
 def read() -> dict[str, tuple[Claim, ...]]:
@@ -82,14 +84,17 @@ def judge(claim: Claim, rows: list[Result]) -> Verdict:
     wanted = [*claim.rows, *claim.than]
     missing = [n for n in wanted if n not in found or not found[n].has(claim.metrics)]
     if missing:
-        return Verdict(claim, OPEN, f"no result of {', '.join(missing)}")
+        said = ", ".join(missing)
+        return Verdict(claim, OPEN, f"no result of {said}", Price(f"a result of {said}"))
     done = [r for r in rows if r.has(claim.metrics)]
     answers = CHECKS[claim.check](claim, [found[n] for n in claim.rows], [found[n] for n in claim.than], done)
+    whole = comparing.all_of(answers)
     shown = done if claim.check in ("best", "worst", "front") else [found[n] for n in wanted]
     numbers = "; ".join(
         f"{m}: " + ", ".join(f"{r.name} {_extent(r, m)}" for r in shown) for m in claim.metrics
     )
-    return Verdict(claim, _together(answers), numbers)
+    answer = {True: HOLDS, False: NOT, None: OPEN}[whole.answer]
+    return Verdict(claim, answer, numbers, price.of(whole, shown) if answer == OPEN else None)
 
 
 def judge_all(rows: dict[str, list[Result]]) -> list[Verdict]:
@@ -97,47 +102,42 @@ def judge_all(rows: dict[str, list[Result]]) -> list[Verdict]:
     return [judge(claim, rows.get(name, [])) for name, part in read().items() for claim in part]
 
 
-def _together(answers: list[Answer]) -> str:
-    return NOT if any(a is False for a in answers) else HOLDS if all(answers) else OPEN
+def _limit(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:
+    side = comparing.below if claim.check == "below" else comparing.above
+    return [side(r, m, claim.limit) for r in rows for m in claim.metrics]
 
 
-def _limit(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
-    inside = lambda v: v.high < claim.limit if claim.check == "below" else v.low > claim.limit
-    outside = lambda v: v.low >= claim.limit if claim.check == "below" else v.high <= claim.limit
-    values = [r.value(m) for r in rows for m in claim.metrics]
-    return [None if v.low is None else True if inside(v) else False if outside(v) else None for v in values]
-
-
-def _extreme(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
+def _extreme(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:
     others = [r for r in done if r not in rows]
     if claim.among == "forgetting":
         if not all(verdict.forgets(r) for r in rows):
-            return [False]
+            return [Compared(False)]
         others = [r for r in others if verdict.forgets(r)]
     pairs = [(r, o) if claim.check == "best" else (o, r) for r in rows for o in others]
     return [better(a, b, m) for a, b in pairs for m in claim.metrics]
 
 
-def _better(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
+def _better(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:
     return [better(r, o, m) for r in rows for o in than for m in claim.metrics]
 
 
-def _trend(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
+def _trend(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:
     way = 1 if claim.check == "rises" else -1
     return [rises(way * np.array([r.value(m).mean for r in rows])) for m in claim.metrics]
 
 
-def _alike(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
+def _alike(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:
     return [alike(rows[0], r, m, claim.within) for r in rows[1:] for m in claim.metrics]
 
 
-def _front(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Answer]:
+def _front(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:
     able = [r for r in rows if verdict.forgets(r)]
-    beaten = [[better(b, a, m) for m in claim.metrics] for a, b in itertools.permutations(able, 2)]
-    return [False if all(x) else True if False in x else None for x in beaten] if able else [False]
+    beaten = lambda a, b: comparing.all_of([better(b, a, m) for m in claim.metrics])
+    unless = lambda c: c._replace(answer=None if c.answer is None else not c.answer, gap=-c.gap)
+    return [unless(beaten(a, b)) for a, b in itertools.permutations(able, 2)] if able else [Compared(False)]
 
 
-CHECKS: dict[str, Callable[[Claim, list[Result], list[Result], list[Result]], list[Answer]]] = {
+CHECKS: dict[str, Callable[[Claim, list[Result], list[Result], list[Result]], list[Compared]]] = {
     "below": _limit,
     "above": _limit,
     "best": _extreme,
@@ -193,10 +193,10 @@ def of_runs(stores: list[Path]) -> list[Verdict]:
 
 def text(verdicts: list[Verdict]) -> str:
     """Markdown: how many hold, and a line per claim."""
-    lines = ["| | Table | Claim | Numbers |", "|---|---|---|---|"]
+    lines = ["| | Table | Claim | Numbers | What would decide it |", "|---|---|---|---|---|"]
     lines += [
         f"| {v.answer} | {v.claim.table} | {v.claim.says}{f' ({v.claim.note})' if v.claim.note else ''} |"
-        f" {v.numbers} |"
+        f" {v.numbers} | {v.needs.text if v.needs else ''} |"
         for v in verdicts
     ]
     return "\n".join([summary(verdicts), "", *lines, ""])
@@ -216,7 +216,8 @@ def write(out: Path, verdicts: list[Verdict]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "claims.md").write_text(text(verdicts))
     of_claim = lambda c: {"id": c.id, "table": c.table, "says": c.says}
-    told = [{**of_claim(v.claim), "answer": v.answer, "numbers": v.numbers} for v in verdicts]
+    needs = lambda v: {"needs": asdict(v.needs)} if v.needs else {}
+    told = [{**of_claim(v.claim), "answer": v.answer, "numbers": v.numbers, **needs(v)} for v in verdicts]
     (out / "claims.json").write_text(json.dumps(told, indent=1))
 
 

@@ -83,7 +83,7 @@ class Cell:
     editor: ChosenEditor
     training: Training
     forget: tuple[str, ...]
-    # cells of one group that differ in their targets alone are also shown as one line, averaged
+    # cells of one group that differ in targets and training seeds alone are also shown as one line, averaged
     group: str = ""
     # as published in the paper | as its code does | tuned on our stage; empty where nobody says
     origin: Origin = ""

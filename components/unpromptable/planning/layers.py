@@ -18,6 +18,7 @@ NAMED = (*CHOICES, "model", "networks")  # a bare word is their name
 ORIGIN = "origin"  # of a cell's method and training: what changes them without saying it leaves none
 BLOCKS = (*NAMED, "training", "sampling", "injection", "remember", "pictures", "quality", "report")
 SHAPE = ("base", "cells", "sweep", "worlds")  # of an experiment's YAML, rather than a setting
+FULL = "full"  # of what an experiment says of a world: what more targets and images change
 OF_WORLD = ("cell", "methods", "editors", "families", "reals")  # of a world's YAML alone
 
 
@@ -132,8 +133,10 @@ def targets(value: Any, where: str, several: bool = True) -> list[str]:
     return list(names)
 
 
-def in_world(given: dict, world: str, worlds: list[str]) -> Laid:
-    """The experiment as it is in one world: what its `worlds` say of that world lies on top of the rest."""
+def in_world(given: dict, world: str, worlds: list[str], full: bool = False) -> Laid:
+    """The experiment as it is in one world: what its `worlds` say of that world lies on top of the rest, and,
+    where it is asked for in full, on top of that the world's `full`.
+    """
     entries = given.get("worlds") or {}
     if not isinstance(entries, dict):
         raise ValueError(
@@ -146,11 +149,25 @@ def in_world(given: dict, world: str, worlds: list[str]) -> Laid:
                 f"experiment.worlds.{named(name)}: got {shown(entry)}; give one of {', '.join(worlds)} a"
                 " mapping of what differs there, such as forget and base, but neither name nor world"
             )
-    both = [
-        experiment(g, f"experiment{at}")
-        for g, at in ((given, ""), (entries.get(world) or {}, f".worlds.{world}"))
-    ]
-    return lay(*both)
+    at = f".worlds.{world}"
+    own, more = _apart(entries.get(world) or {}, f"experiment{at}")
+    both = lay(experiment(given, "experiment"), experiment(own, f"experiment{at}"))
+    if not full:
+        return both
+    if more is None:
+        raise ValueError(f"--set full: experiment{at} has no {FULL!r}; leave it out")
+    return lay(both, experiment(more, f"experiment{at}.{FULL}"))
+
+
+def _apart(entry: dict, where: str) -> tuple[dict, dict | None]:
+    """What an experiment says of a world, and apart from it what it says of the world in full."""
+    more = entry.get(FULL)
+    if more is not None and (not isinstance(more, dict) or "name" in more or "world" in more):
+        raise ValueError(
+            f"{where}.{FULL}: got {shown(more)}; give a mapping of what differs there, such as sweep and"
+            " sampling"
+        )
+    return {k: v for k, v in entry.items() if k != FULL}, more
 
 
 def experiment(given: dict, where: str) -> Laid:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from .validation import fields_of
 
 MOST = 10_000  # cells of one experiment
 ON_TOP = "--set"
+TARGETS = "forget"
+UNTUNED = ("name", "seed")  # of a method and a training: what nobody tunes
+REPEATED = (TARGETS, "training.seed")  # in which the cells of one line of a table differ
 OF_CELLS = "what cells and sweep name"  # who says the experiment's targets where it names none itself
 
 
@@ -79,7 +83,8 @@ def merge(world: Laid, given: Laid, sets: dict) -> tuple[Laid, list[Laid]]:
     per_cell = {k: v for k, v in sets.items() if k.split(".")[0] in CELL}
     on_top = layer(nest({k: v for k, v in sets.items() if k not in per_cell}), ON_TOP)
     common = lay(lay(world.without(OF_WORLD), given.without(SHAPE)), on_top)
-    points = _grid(given.get("sweep"), per_cell)
+    swept, per_cell = _restricted(given.get("sweep"), per_cell)
+    points = _grid(swept, per_cell)
     cells = _cells(given.get("cells"), given.said.get("cells", "experiment"))
     if len(points) * len(cells) > MOST:
         raise ValueError(
@@ -95,7 +100,8 @@ def merge(world: Laid, given: Laid, sets: dict) -> tuple[Laid, list[Laid]]:
         raise ValueError(
             "experiment.forget: no forget image; name at least one, a picture of the real images or a file"
         )
-    rows = [_row(world, given, row, point, per_cell, common) for row in cells for point in points]
+    by = lambda key: "experiment.sweep" if swept[key] is given["sweep"][key] else ON_TOP
+    rows = [_row(world, given, row, point, by, per_cell, common) for row in cells for point in points]
     _check_used(per_cell, rows)
     return common, rows
 
@@ -119,10 +125,33 @@ def _cells(given: Any, where: str) -> list[Laid]:
     ]
 
 
-def _row(world: Laid, given: Laid, row: Laid, point: dict, sets: dict, common: Laid) -> Laid:
-    """One cell: the world's, its method's, the base's, its own, the sweep's and the overrides' settings."""
+def _restricted(sweep: Any, sets: dict) -> tuple[Any, dict]:
+    """The sweep and the overrides, where the command line gives swept keys a list of values in place of
+    theirs: fewer targets or seeds, or others.
+    """
+    if not isinstance(sweep, dict):
+        return sweep, sets
+    mine = {k: v for k, v in sets.items() if k in sweep and _several(v, sweep[k])}
+    return {**sweep, **mine}, {k: v for k, v in sets.items() if k not in mine}
+
+
+def _several(value: Any, values: Any) -> bool:
+    """Whether an override is a list of such values as a sweep goes through, rather than one of them."""
+    if not isinstance(value, list) or not value or not isinstance(values, list) or not values:
+        return False
+    return all(isinstance(v, list) == isinstance(values[0], list) for v in value)
+
+
+def _row(
+    world: Laid, given: Laid, row: Laid, point: dict, by: Callable[[str], str], sets: dict, common: Laid
+) -> Laid:
+    """One cell: the world's, its method's, the base's, its own, the sweep's and the overrides' settings.
+
+    by: who says a swept key's values.
+    """
     names = layer(nest({k: v for k, v in sets.items() if k in ("method.name", "editor.name")}), ON_TOP)
-    own = [given.get("base", Laid()), row, layer(nest(leaves(point)), "experiment.sweep"), names]
+    swept = [layer(nest(leaves({k: v})), by(k)) for k, v in point.items()]
+    own = [given.get("base", Laid()), row, *swept, names]
     named = [x["method"]["name"] for x in [world["cell"], *own] if "name" in x.get("method", ())]
     method = named[-1]
     cell = _over(world["cell"], world.get("methods", {}).get(method, Laid()))
@@ -140,20 +169,26 @@ def _row(world: Laid, given: Laid, row: Laid, point: dict, sets: dict, common: L
 
 def _over(cell: Laid, one: Laid) -> Laid:
     """`one` on top of a cell's settings, whose origin goes where it changes what that is of."""
-    changes = [k for block in ("method", "training") for k in one.get(block, ()) if k != "name"]
+    changes = [k for block in ("method", "training") for k in one.get(block, ()) if k not in UNTUNED]
     return lay(cell.without((ORIGIN,)) if changes else cell, one)
 
 
 def _name(cell: Laid, row: Laid, point: dict) -> None:
-    """Name a cell by its own name and its point; where targets are swept, those of one group differ in them
-    alone.
+    """Name a cell by its own name and its point; where targets or training seeds are swept, those of one
+    group differ in them alone.
     """
-    said = [f"{k.split('.')[-1].replace('_', ' ')} {v}" for k, v in point.items() if k != "forget"]
-    name = " ".join(x for x in (row.get("name", ""), ", ".join(said)) if x) or cell["method"]["name"]
+    name, line = (_said(cell, row, point, apart) for apart in ((TARGETS,), REPEATED))
     cell["name"] = name
-    if "forget" in point:
-        cell["group"] = cell.get("group") or name
-        cell["name"] = f"{name}, {'+'.join(Path(t).stem for t in point['forget'])}"
+    if any(k in point for k in REPEATED):
+        cell["group"] = cell.get("group") or line
+    if TARGETS in point:
+        cell["name"] = f"{name}, {'+'.join(Path(t).stem for t in point[TARGETS])}"
+
+
+def _said(cell: Laid, row: Laid, point: dict, apart: tuple[str, ...]) -> str:
+    """A cell's own name and its point of the sweep, without the keys that are `apart`."""
+    said = [f"{k.split('.')[-1].replace('_', ' ')} {v}" for k, v in point.items() if k not in apart]
+    return " ".join(x for x in (row.get("name", ""), ", ".join(said)) if x) or cell["method"]["name"]
 
 
 def _fits(key: str, cell: dict) -> bool:

@@ -86,8 +86,9 @@ class Plan:
 
 
 def _line(spec: Spec) -> str:
-    """What the cells of one line of a table have in common: all but name and targets."""
+    """What the cells of one line of a table have in common: all but name, targets and training seed."""
     said = to_json(spec.cell)
+    said["training"].pop("seed")
     return json.dumps(
         {k: v for k, v in said.items() if k not in ("name", "forget")}, sort_keys=True, default=str
     )
@@ -116,10 +117,12 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
 def merged(text: str, world: str = "", overrides: dict[str, Any] | None = None) -> tuple[Laid, list[Laid]]:
     """The experiment's settings and those of each cell, every value with the layer that said it."""
     given, sets = read_yaml(text), layers.leaves(overrides or {})
-    set_world = sets.pop("world", None)
+    set_world, full = sets.pop("world", None), sets.pop(layers.FULL, False)
+    if not isinstance(full, bool):
+        raise ValueError(f"--set full: got {shown(full)}; give true for more targets and images, or false")
     name = _asked(world, set_world) or given.get("world") or DEFAULT_WORLD
     defaults = read_world(name)
-    given = layers.in_world(given, name, worlds())
+    given = layers.in_world(given, name, worlds(), full)
     common, rows = merging.merge(merging.of_world(defaults, given, sets), given, sets)
     said = [(world, "--world"), (set_world, "--set"), (given.get("world"), "experiment"), (name, NOBODY)]
     common.say("world", name, next(layer for asked, layer in said if asked))
@@ -160,6 +163,11 @@ def read_yaml(text: str) -> dict[str, Any]:
             f"{where}: expected a mapping with name, forget and cells, found {type(value).__name__}"
         )
     return value
+
+
+def has_full(text: str, world: str) -> bool:
+    """Whether an experiment says what it is with more targets and images in a world (`--set full=true`)."""
+    return layers.FULL in ((read_yaml(text).get("worlds") or {}).get(world) or {})
 
 
 def read_world(name: str) -> dict[str, Any]:

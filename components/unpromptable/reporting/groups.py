@@ -1,5 +1,5 @@
-"""Rows that differ only in their targets, as one line: the mean over targets and its 95 % interval over
-them.
+"""Rows that differ only in their targets and training seeds, as one line: the mean over targets of the mean
+over each one's seeds, and its 95 % interval over targets, or over the seeds of a single one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from unpromptable.scoring.estimates import Estimate, students
+from unpromptable.scoring.estimates import Estimate
 
-from . import took, unsampled
+from . import spread, took, unsampled
 from .row import Line, Row
 
 
@@ -46,6 +46,37 @@ def short(names: list[str]) -> list[str]:
     return [" ".join(n.split()[words:]) or n for n in names]
 
 
+def by_target(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each target, in order of first use: one, or one of each training seed."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(target(row), []).append(row)
+    return found
+
+
+def each(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """By target: the means of the metrics that all of its rows have, over these rows."""
+    return {name: _means(of) for name, of in by_target(rows).items()}
+
+
+def _means(rows: list[Row]) -> dict[str, float]:
+    if len(rows) == 1:
+        return rows[0].means()
+    shared = [k for k in rows[0].means() if _in_all(rows, k)]
+    return {k: float(np.mean([m.value(k).mean for m in rows])) for k in shared}
+
+
+def by_seed(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
+    """By target and training seed: the means of the metrics; empty where no target has several seeds."""
+    found = {t: {seed(m): m.means() for m in of} for t, of in by_target(rows).items()}
+    return found if any(len(of) > 1 for of in found.values()) else {}
+
+
+def seed(row: Row) -> str:
+    """A row's training seed, as text."""
+    return str(row.settings.get("training.seed", ""))
+
+
 def _line(members: list[Row], paper: dict[str, dict[str, Any]]) -> Line:
     done = [m for m in members if m.done]
     first = (done or [m for m in members if m.ended] or members)[0]
@@ -57,15 +88,16 @@ def _line(members: list[Row], paper: dict[str, dict[str, Any]]) -> Line:
         **told,
         members=tuple(m.name for m in members),
         finished=len(done),
-        targets=tuple(_target(m) for m in members),
-        each={_target(m): m.means() for m in done},
+        targets=tuple(target(m) for m in members),
+        each=each(done),
         paper=paper.get(told["name"]),
+        by_seed=by_seed(done),
     )
 
 
 def _together(first: Row, members: list[Row], done: list[Row]) -> dict[str, Any]:
     """What a line of several rows has in place of its first row's."""
-    values = {k: _over([m.value(k).mean for m in done]) for k in first.means() if _in_all(done, k)}
+    values = {k: _over(members, done, k) for k in first.means() if _in_all(done, k)}
     return {
         "name": _name(first, members),
         "status": "done" if done else "failed",
@@ -89,8 +121,8 @@ def _left_out(members: list[Row], told: dict[str, Any]) -> dict[str, Any]:
     if not left:
         return {}
     shared = {k for m in left for k in m.means()}
-    values = {k: _over([m.value(k).mean for m in judged]) for k in shared if _in_all(judged, k)}
-    error = unsampled.reason([m.value("sscd").mean for m in judged])
+    values = {k: _over(members, judged, k) for k in shared if _in_all(judged, k)}
+    error = unsampled.reason([(target(m), m.value("sscd").mean) for m in judged])
     metrics = {k: values.get(k) for k in told["metrics"]}
     none: dict[str, Any] = {"labels": {}, "surrogates": (), "seconds": {}, "inputs": {}}
     return {**none, "status": unsampled.STATUS, "error": error, "metrics": metrics}
@@ -103,17 +135,22 @@ def _name(first: Row, members: list[Row]) -> str:
 
 
 def _in_all(done: list[Row], metric: str) -> bool:
-    return all(m.metrics.get(metric) is not None for m in done)
+    return bool(done) and all(m.metrics.get(metric) is not None for m in done)
 
 
-def _over(values: list[float]) -> Estimate:
-    """Mean with Student's 95 % interval over targets; one target's value has none."""
-    return students(np.array(values)) if len(values) > 1 else Estimate(float(values[0]), None, None, 1)
+def _over(members: list[Row], done: list[Row], metric: str) -> Estimate:
+    """Mean over targets, with Student's 95 % interval over them, or over the seeds of the line's only target;
+    of several targets one alone that is done tells nothing of how far it may be off.
+    """
+    value = spread.over([np.array([m.value(metric).mean for m in of]) for of in by_target(done).values()])
+    lonely = len(by_target(done)) == 1 < len(by_target(members))
+    return Estimate(value.mean, None, None, 1) if lonely else value
 
 
-def _target(row: Row) -> str:
+def target(row: Row) -> str:
+    """A row's targets, as text."""
     return row.settings.get("forget", "")
 
 
 def _settings(row: Row) -> dict[str, Any]:
-    return {k: v for k, v in row.settings.items() if k != "forget"}
+    return {k: v for k, v in row.settings.items() if k not in ("forget", "training.seed")}

@@ -89,7 +89,8 @@ def comparison(
         models = [Shown("Before", None, draws, data.first(before, "samples", SEEDS))]
         for row in finished(rows):
             if any(s.target == target for s in row.surrogates):
-                name, first = groups.member(lines, row).name, row.name not in seen
+                line, first = groups.member(lines, row), row.name not in seen
+                name = f"{line.name}, seed {groups.seed(row)}" if line.by_seed else line.name
                 models.append(_shown(store, row, name, target, first, how))
                 seen.add(row.name)
         parts.append(Compared(target, veiled(image, how), tuple(models)))

@@ -144,13 +144,17 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Line(Row):
-    """One line of a table: a row, or several that differ in their targets alone, as the mean over them."""
+    """One line of a table: a row, or several that differ in targets and training seeds alone, as the mean
+    over targets of the mean over each one's seeds.
+    """
 
     members: tuple[str, ...]  # names of its rows
     finished: int  # of its rows
     targets: tuple[str, ...]  # of each row
-    each: dict[str, dict[str, float]]  # by target: the means of its metrics
+    each: dict[str, dict[str, float]]  # by target: the means of its metrics, over its seeds where several are
     paper: dict[str, Any] | None  # the paper's own numbers of that name, by metric
+    # by target and training seed: the means of its metrics; empty where no target has several seeds
+    by_seed: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object, its keys in the file's order."""
@@ -163,6 +167,7 @@ class Line(Row):
             "targets": list(self.targets),
             "each": self.each,
             "paper": self.paper,
+            **({"by_seed": self.by_seed} if self.by_seed else {}),
         }
 
 

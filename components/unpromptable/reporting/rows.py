@@ -105,7 +105,7 @@ def judged(experiment: Experiment, spec: Spec, store: str) -> Row:
     return Row(
         **head(experiment, spec),
         status=unsampled.STATUS,
-        error=unsampled.reason([found["sscd"].mean]),
+        error=unsampled.reason([("", found["sscd"].mean)]),
         again=tuple(_again(spec, store)),
         metrics={**{m.name: None for m in experiment.metrics}, **found},
     )

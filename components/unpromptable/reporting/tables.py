@@ -105,6 +105,16 @@ def unprinted(line: Line, lines: Sequence[Line]) -> bool:
     return line.paper is None and any(one.paper for one in lines)
 
 
+def spread(lines: Sequence[Line]) -> tuple[str, str]:
+    """Over what the lines of several rows are means, and over what their intervals are, in words."""
+    targets = max((len(line.each) for line in lines), default=0)
+    seeds = max((len(of) for line in lines for of in line.by_seed.values()), default=1)
+    if targets == 1:
+        return f"{seeds} training seeds", "the training seeds of one target"
+    each = f" of {seeds} training seeds each" if seeds > 1 else ""
+    return f"{targets} targets{each}", "the targets" if seeds > 1 else "them"
+
+
 def doubts(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """(row, target, note) of every surrogate that a method read and that is a near copy, unrelated, or a
     random image by intention.

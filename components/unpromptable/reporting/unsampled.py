@@ -48,9 +48,20 @@ def judged(spec: Spec, store: str | Path) -> dict[str, Estimate] | None:
     return {k: Estimate(**v) for k, v in records.read(path).items()}
 
 
-def reason(sscds: Sequence[float]) -> str:
-    """Why cells have no images, by the SSCD of all that make a line of a table."""
-    mean = sum(sscds) / len(sscds)
+def of_line(sscds: Sequence[tuple[str, float]]) -> float:
+    """The SSCD of a line of a table, whose cells are (target, SSCD): the mean over targets of the mean over
+    each one's training seeds.
+    """
+    found: dict[str, list[float]] = {}
+    for target, sscd in sscds:
+        found.setdefault(target, []).append(sscd)
+    means = [sum(of) / len(of) for of in found.values()]
+    return sum(means) / len(means)
+
+
+def reason(sscds: Sequence[tuple[str, float]]) -> str:
+    """Why cells have no images, by (target, SSCD) of all that make a line of a table."""
+    mean = of_line(sscds)
     if mean < THRESHOLD:
-        return f"not sampled: a target is not forgotten, SSCD up to {max(sscds):.2f}"
+        return f"not sampled: a target is not forgotten, SSCD up to {max(s for _, s in sscds):.2f}"
     return f"not sampled: does not forget, SSCD {mean:.2f}"

@@ -13,7 +13,7 @@ import numpy as np
 from unpromptable import data, protocols
 from unpromptable.planning import cost, plugins
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, pareto, pictures, relearning, tables, took
+from unpromptable.reporting import figures, groups, paired, pareto, pictures, relearning, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.reporting.veil import veiled
 from unpromptable.scoring import verdict
@@ -117,6 +117,9 @@ def found(
         more=[(k, t) for k, t in MORE if any(r.metrics.get(k) for r in done)],
         beyond=_beyond(experiment, done),
         show=tables.show,
+        spread=tables.spread(lines),
+        pairs=paired.of(rows, lines),
+        paired=paired,
         origins=tables.origins(lines),
         unprinted=tables.unprinted,
         cells=tables.cells,

@@ -11,7 +11,7 @@ from typing import Any
 from unpromptable import protocols
 from unpromptable.planning import cost
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, pareto, relearning, tables, took
+from unpromptable.reporting import figures, groups, paired, pareto, relearning, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
@@ -43,7 +43,7 @@ def page(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -
     text = [f"# {words(experiment.title or experiment.name)}", "", words(tables.verdict(lines)), ""]
     text += [*_ended(store, state), table(lines)]
     if groups.grouped(lines):
-        text += ["", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
+        text += [*_paired(rows, lines), "", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
     if done:
         drawn = [
             plot(store / "figures", lines) for plot in (pareto.plot, figures.forgetting_plot, relearning.plot)
@@ -54,6 +54,20 @@ def page(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -
     doubts = tables.doubts(done)
     text += ["", *(f"- {words(f'{name}, {target}: {note}')}." for name, target, note in doubts)]
     return "\n".join(text).rstrip() + "\n"
+
+
+def _paired(rows: Sequence[Row], lines: Sequence[Line]) -> list[str]:
+    """What each line kept against one of them, pair by pair."""
+    found = paired.of(rows, lines)
+    if found is None:
+        return []
+    empty = " |" * (len(paired.METRICS) - 1)
+    numbers = lambda one: " | ".join(f"**{t}**" if sure else t for t, sure in paired.cells(one))
+    told = lambda one: f"{words(one.note)} |{empty}" if one.note else f"{numbers(one)} |"
+    table = [f"| {words(one.name)} | {' | '.join(paired.counts(one))} | {told(one)}" for one in found.lines]
+    heads = f"| against {words(found.reference)} | {' | '.join(found.titles)} |"
+    ruled = "|---|" + "---:|" * len(found.titles)
+    return ["", "## Pair by pair", "", heads, ruled, *table, "", paired.WHAT]
 
 
 def _took(store: Path, lines: Sequence[Line]) -> list[str]:
@@ -121,9 +135,9 @@ def _printed(paper: dict[str, Any]) -> str:
 
 def _what(done: Sequence[Line]) -> str:
     """What the numbers of a table are."""
-    number = max(len(line.members) for line in done)
-    if number > 1:
-        return f"Mean over {number} targets ± half the 95 % interval over them"
+    if groups.grouped(done):
+        over, interval = tables.spread(done)
+        return f"Mean over {over} ± half the 95 % interval over {interval}"
     return f"Mean ± half the 95 % interval, n = {done[0].value('lpips').n}"
 
 

@@ -15,7 +15,8 @@ from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 @dataclass(frozen=True)
 class Metric(protocols.Metric):
     """Dot products of unit descriptors: means over noise draws, and the interval over targets, or over one
-    target's draws.
+    target's draws. Several targets of a cell are of one training: their interval says how far the mean of
+    targets may be off, and nothing of another training's; that is what lines over targets and seeds are for.
     """
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
