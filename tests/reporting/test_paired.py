@@ -12,7 +12,8 @@ NONE = {"labels": {}, "surrogates": (), "seconds": {}, "status": "unsampled", "e
 def cell(name, target, seed, sscd, lpips, **more):
     """A row of a sweep over targets and training seeds."""
     told = {"method": name, "forget": target, "training.seed": seed}
-    return row(f"{name} seed {seed}, {target}", sscd, lpips, group=name, settings=told, **more)
+    given = {"group": name, "settings": told, "folder": "cells/good", **more}
+    return row(f"{name} seed {seed}, {target}", sscd, lpips, **given)
 
 
 def left(name, target, seed, sscd):
@@ -95,5 +96,6 @@ def test_reports_show_it_where_lines_have_several_rows_and_only_there(store):
     assert "| EraseDiff | 0 of 4 |  | never gets there: SSCD 0.980 ± 0.000 | | |" in text
     assert "Mean over 2 targets of 2 training seeds each ± half the 95 % interval over the targets" in text
     assert "against Ours" in page and "<b>+0.301 ± 0.013</b>" in page and "never gets there" in page
-    alone = [row("Ours", 0.2, 0.1), row("SISS", 0.2, 0.3, settings={"method": "siss"})]
+    told = {"settings": {"method": "siss"}, "folder": "cells/good"}
+    alone = [row("Ours", 0.2, 0.1, folder="cells/good"), row("SISS", 0.2, 0.3, **told)]
     assert not any("Pair by pair" in text for text in pages(alone))

@@ -124,5 +124,6 @@ def _text(value: Estimate | None) -> str:
 
 
 def _told(value: Estimate | None) -> bool:
-    known = value is not None and value.low is not None and value.high is not None
-    return bool(known and (value.low > 0 or value.high < 0))
+    if value is None or value.low is None or value.high is None:
+        return False
+    return value.low > 0 or value.high < 0
