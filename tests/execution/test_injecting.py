@@ -105,6 +105,27 @@ def test_a_line_that_forgets_is_drawn_whole_though_one_of_its_targets_is_not_for
     assert without_when(small_run.rows(tmp_path)) == without_when(full)
 
 
+def test_a_sweep_over_targets_and_seeds_makes_lines_and_pairs_of_what_forgot(tmp_path):
+    """Ours is broken by its rate and so forgets everything; Naive forgets nothing, and draws nothing."""
+    text = FAR.partition("cells:")[0].replace("sampling: {", "sampling: {when: forgets, ") + (
+        "cells:\n- {name: Ours, method: neggrad, editor: flip, training: {lr: 0.05}}\n"
+        "- {name: Other, method: neggrad, editor: flip, training: {lr: 0.06}}\n"
+        "- {name: Naive, method: naive, editor: flip}\n"
+        "sweep: {forget: [['0012-3'], ['0013-3']], training.seed: [0, 1]}\n"
+    )
+    found = small_run.run(tmp_path, text.replace("forget: ['0012-3']\n", ""))
+    ours, other, naive = json.loads((tmp_path / "groups.json").read_text())
+    of = lambda name: [r for r in found if r["group"] == name]
+    assert len({json.dumps(r["lpips"]) for r in of("Ours")}) == 4  # another seed is another training
+    means = [np.mean([r["lpips"]["mean"] for r in of("Ours")[i : i + 2]]) for i in (0, 2)]
+    assert ours["lpips"]["mean"] == pytest.approx(np.mean(means)) and ours["lpips"]["n"] == 2
+    assert list(ours["by_seed"]["0012-3"]) == ["0", "1"] and other["finished"] == 4
+    assert naive["status"] == "unsampled" and naive["finished"] == 0
+    page, text = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
+    assert "| Other | 4 of 4 | 4 of 2 targets |" in text and "| Naive | 0 of 4 |  | never gets there" in text
+    assert "Pair by pair" in page and "Ours, seed 1" in page
+
+
 def test_a_line_of_which_a_row_was_not_sampled_shows_the_mean_over_all_that_were_judged():
     from finished_run import around, row
 
