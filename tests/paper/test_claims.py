@@ -4,6 +4,7 @@ own table.
 
 import importlib
 import json
+import re
 from dataclasses import replace
 
 import finished_run
@@ -178,6 +179,20 @@ def test_every_claim_agrees_with_the_papers_own_numbers():
         assert verdict.answer == HOLDS or verdict.claim.note, (
             f"{verdict.claim.id}: say why the paper's own numbers do not carry it"
         )
+
+
+def test_every_finding_names_the_cells_that_show_it_or_is_a_matter_of_how_many_were_measured():
+    lines = lambda name: {c.group or c.name for c in plan.resolve(name, "miniature", inputs=False).cells}
+    why, shown = lines("why"), set()
+    for name, part in claims.read().items():
+        own = {c.rows[0] for c in part} if name == "theory" else lines(name)
+        assert not own & why, "a cell's name says whose it is"
+        for claim in part:
+            numbers = re.search("number of (targets|images)", claim.finding)
+            assert bool(claim.finding) >= bool(claim.shown) and set(claim.shown) <= own | why, claim.id
+            assert not claim.finding or claim.shown or numbers, f"{claim.id}: what shows it?"
+            shown |= set(claim.shown)
+    assert why <= shown, "cells that show nothing"
 
 
 def test_every_experiment_of_the_cells_named_by_the_paper_has_them():

@@ -49,6 +49,8 @@ class Claim:
     table: str = ""
     # where it does not hold in the miniature world: whether the stage, the setting or the claim is at fault
     finding: str = ""
+    # the cells that show the finding: of the experiment `why`, else of the claim's own
+    shown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.check not in CHECKS:
