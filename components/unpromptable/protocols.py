@@ -106,7 +106,7 @@ class Editor(Protocol):
 
 
 class Metric(Protocol):
-    """A number of a cell, with its interval. Reports show the first line of the file's docstring."""
+    """A number of a cell, with its interval. Reports show the first paragraph of its file's docstring."""
 
     small: ClassVar[Mapping[str, Any]] = {}  # settings with which tests measure small pictures in seconds
 

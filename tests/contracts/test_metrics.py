@@ -55,5 +55,6 @@ def test_names_of_values_suit_every_tracking_server_and_are_no_other_metrics(fou
 
 @small.choices("metric")
 def test_its_file_says_what_it_is_and_the_files_that_it_reads_are_there(name):
-    assert len(plugins.says("metric", name)) > 10
+    said = plugins.says("metric", name)
+    assert len(said) > 10 and said.endswith((".", "?")) and "\n" not in said
     assert all(f.is_file() for f in small.metric(name).files())

@@ -120,8 +120,8 @@ def _where(protocol: type) -> str:
 
 
 def says(kind: str, name: str) -> str:
-    """What a choice is: the first line of its file's docstring."""
-    return (sys.modules[find(kind, name).__module__].__doc__ or "").split("\n")[0]
+    """What a choice is: the first paragraph of its file's docstring, as one line."""
+    return " ".join((sys.modules[find(kind, name).__module__].__doc__ or "").split("\n\n")[0].split())
 
 
 def make(kind: str, name: str, settings: dict[str, Any] | None = None) -> Any:
