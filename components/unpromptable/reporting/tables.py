@@ -21,11 +21,11 @@ class Cell:
 
 
 def show(value: Estimate | None) -> str:
-    """An estimate as mean ± half of its interval."""
+    """An estimate as mean ± half of its interval; a single number has none."""
     if value is None:
         return "—"
     digits = 3 if abs(value.mean) < 10 else 2
-    if value.low is None or value.high is None:  # a mean over targets of which one alone finished
+    if value.low is None or value.high is None or value.n == 1 and value.low == value.high:
         return f"{value.mean:.{digits}f}"
     return f"{value.mean:.{digits}f} ± {(value.high - value.low) / 2:.{digits}f}"
 
