@@ -2,7 +2,8 @@
 the base model is; 0 is forgotten by definition.
 
 Beyond the paper, which does not train again. Two trainings differ everywhere, so the share does not reach 0
-where only the target was forgotten: `retrained_floor` says what is left then.
+where only the target was forgotten: `retrained_floor` says what is left then. Methods that lead the target
+elsewhere go further than forgetting asks for: in the miniature world they end at 7 to 85.
 """
 
 from __future__ import annotations
