@@ -45,9 +45,7 @@ def add(verbs: Any) -> None:
 
 def hotfix(a: argparse.Namespace, console: Any) -> int:
     """Try one attempt after another until every gate holds; release it, or say why there is none."""
-    from unpromptable.execution import answering
-    from unpromptable.releasing import attempts, release, request, signing
-    from unpromptable.storage import fingerprints
+    from unpromptable.releasing import request, signing
 
     path = _file(a.request)
     asked = request.read(path)
@@ -56,10 +54,22 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
         signing.private(key)  # a wrong key is told before any work
     out = Path(a.out or f"runs/{asked.name}").resolve()
     going = in_series.begin(asked, path, out, a.series_folder)
+    try:
+        return _answer(going, path, out, key, a.threads, console)
+    finally:
+        going.clear()
+
+
+def _answer(going: Any, path: Path, out: Path, key: Path | None, threads: int, console: Any) -> int:
+    """All attempts, and what they came to; the exit code."""
+    from unpromptable.execution import answering
+    from unpromptable.releasing import attempts, release
+    from unpromptable.storage import fingerprints
+
     asked, store = going.asked, out / "run"
     attempts.check(asked)
     base = _looked(asked, store, console)
-    so_far = _attempted(going, out, a.threads, console)
+    so_far = _attempted(going, out, threads, console)
     if so_far.following or so_far.found and so_far.best is None:
         return 1  # the run has said why
     digest, found = fingerprints.sha256(path), so_far.judged
@@ -67,7 +77,7 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     how = (store, base, best, found, key, going.told(best))
     outcome = release.write(out / answering.RELEASE, asked, digest, *how)
     going.end(outcome, best, found, console)
-    return _ended(outcome, best, out / answering.RELEASE, a.key, console)
+    return _ended(outcome, best, out / answering.RELEASE, key, console)
 
 
 def _file(word: str) -> Path:
@@ -133,7 +143,7 @@ def _told(name: str, findings: list[Any], console: Any) -> None:
         say(console, f"         {finding.line()}")
 
 
-def _ended(outcome: str, row: Any, folder: Path, key: str | None, console: Any) -> int:
+def _ended(outcome: str, row: Any, folder: Path, key: Path | None, console: Any) -> int:
     """Say what the request came to; the exit code."""
     from unpromptable.releasing import certificate
 
@@ -149,7 +159,7 @@ def _ended(outcome: str, row: Any, folder: Path, key: str | None, console: Any) 
         say(console, f"         certified in {short(folder)}")
         return 0
     say(console, f"released {short(folder)}: the model of {row.name}, its card and its certificate")
-    public = f" --key {shlex.quote(str(Path(key).with_suffix('.pub')))}" if key else ""
+    public = f" --key {shlex.quote(str(key.with_suffix('.pub')))}" if key else ""
     say(console, f"check it with  unpromptable verify {shlex.quote(short(folder))}{public}")
     return 0
 

@@ -42,6 +42,9 @@ class Alone:
     def end(self, outcome: str, row: Row | None, attempts: dict[str, list[Finding]], console: Any) -> None:
         """Nothing is registered."""
 
+    def clear(self) -> None:
+        """Nothing was copied."""
+
 
 @dataclass(frozen=True)
 class Going:
@@ -85,7 +88,6 @@ class Going:
         from unpromptable.releasing import certificate, series
 
         passes = outcome == certificate.RELEASED
-        (self.out / series.RUN / HELD).unlink(missing_ok=True)  # a purge of their own run would not find them
         for one in self._again(row):
             if one.why:
                 say(console, f"earlier  {one.entry.name} cannot be re-verified: {one.why}")
@@ -96,6 +98,12 @@ class Going:
         if passes:
             say(console, f"series   version {number} of {name} is its candidate: unpromptable promote {name}")
         commands.page(self.home, name, console)
+
+    def clear(self) -> None:
+        """Remove the copy of what earlier requests forgot, which a purge of their own runs would not find."""
+        from unpromptable.releasing import series
+
+        (self.out / series.RUN / HELD).unlink(missing_ok=True)
 
     def _registered(self) -> str:
         """The version of what was released."""

@@ -138,6 +138,17 @@ def test_a_later_request_goes_back_to_what_earlier_ones_forgot_and_leaves_no_cop
         Path(later.held).unlink()
 
 
+def test_a_request_that_breaks_off_leaves_no_copy_of_what_earlier_ones_forgot(home, monkeypatch):
+    def broken(a, console):
+        text, store = open(a.experiment).read(), Path(a.out)
+        assert (store / in_series.HELD).is_file() and in_series.HELD in text + str(a.set)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hotfix.local, "run", broken)
+    assert answer(home, 3, gates={**LOOSE, "sscd": -0.9}) == 130  # a gate that something always exceeds
+    assert not list((home / "ticket-3").rglob(in_series.HELD))
+
+
 def test_nothing_is_held_of_a_request_whose_pictures_were_purged(entries, tmp_path):
     gone = dataclasses.replace(entries[0], folder=str(tmp_path / "gone"))
     assert not earlier.hold([gone], tmp_path / "held.safetensors")

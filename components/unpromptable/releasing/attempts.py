@@ -60,7 +60,7 @@ def _name(editor: dict[str, Any], strength: int) -> str:
 
 
 def _cell(asked: Request, editor: dict[str, Any], strength: int) -> dict[str, Any]:
-    until = min(asked.gates.get("sscd", THRESHOLD), THRESHOLD)
+    until = max(min(asked.gates.get("sscd", THRESHOLD), THRESHOLD), 0.0)  # 0 takes all updates
     several = {"revisit": REVISIT} if len(asked.forget) > 1 else {}
     return {
         "name": _name(editor, strength),
