@@ -61,7 +61,7 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
     ceilings = [
         estimate((networks.descriptor(shown(f)) @ z).numpy()) for f, z in zip(arrays["forget"], targets)
     ]
-    others = unrelated(experiment, pictures)
+    others = _unrelated(data.remember(arrays, manifest), targets.numpy(), networks)
     if others >= USELESS:
         raise ValueError(
             f"networks: one in a hundred pictures to keep is {others:.2f} like a target by"
@@ -76,7 +76,12 @@ def unrelated(experiment: Experiment, pictures: Path) -> float:
     pictures: as `look` takes it.
     """
     (arrays, manifest), networks = data.load(pictures), metric_networks.of(experiment.networks)
-    remember, targets = data.remember(arrays, manifest), networks.descriptor(arrays["forget"]).numpy()
+    targets = networks.descriptor(arrays["forget"]).numpy()
+    return _unrelated(data.remember(arrays, manifest), targets, networks)
+
+
+def _unrelated(remember, targets: np.ndarray, networks) -> float:
+    """The quantile over pictures, the largest of all targets."""
     chosen = np.random.default_rng(0).permutation(len(remember))[:SAMPLE]
     near = networks.descriptor(remember[np.sort(chosen)]).numpy() @ targets.T
     return float(np.quantile(near, QUANTILE, axis=0).max())
