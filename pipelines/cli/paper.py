@@ -26,7 +26,6 @@ def add(verbs: Any) -> None:
     one.add_argument("--world", default="miniature", help="miniature or paper (default miniature)")
     one.add_argument(
         "--out",
-        default="",
         help="folder of the page; a subfolder per experiment (default runs/paper, --full: runs/paper-full)",
     )
     one.add_argument(
@@ -70,7 +69,7 @@ def asked(a: argparse.Namespace, name: str, out: Path) -> argparse.Namespace:
 def run(a: argparse.Namespace, console: Console) -> int:
     """Run them, each in a folder of its own, and write the page after each. Finished ones are not run again.
 
-    Raises ValueError for an experiment that does not ship. A failed experiment lets the others run; the exit
+    Raises ValueError, before any runs, for an experiment that does not ship or cannot be planned. A failed experiment lets the others run; the exit
     code tells.
     """
     from unpromptable.paper import claims, overview, theory
@@ -80,12 +79,13 @@ def run(a: argparse.Namespace, console: Console) -> int:
     wrong = [n for n in a.only if n not in known]
     if wrong:
         raise ValueError(f"--only {wrong[0]}: no such experiment; choose from {', '.join(known)}")
+    runs = {name: asked(a, name, out) for name in a.only or known}
+    plans = {name: plan.resolve(name, a.world, overrides(one)) for name, one in runs.items()}
     (out / "theory").mkdir(parents=True, exist_ok=True)
     codes = {"theory": theory.main(["--out", str(out / "theory")])}
-    for name in a.only or known:
+    for name, one in runs.items():
         began = time.monotonic()
-        one = asked(a, name, out)
-        reuse.bring(out, name, plan.resolve(name, a.world, overrides(one)), console)
+        reuse.bring(out, name, plans[name], console)
         codes[name] = local.run(one, console)
         page, verdicts = overview.write(out, known, a.world)
         console.print(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from pipelines import __main__ as command_line
 from pipelines.__main__ import main
 from pipelines.cli.options import override
 from unpromptable.storage import progress
@@ -16,6 +17,19 @@ from unpromptable.storage import progress
 def run(capsys, *words):
     code = main(list(words))
     return code, capsys.readouterr().err
+
+
+def test_a_path_that_is_left_out_is_no_empty_word():
+    [verbs] = [a for a in command_line._parser()._actions if a.choices]
+    for name, command in verbs.choices.items():
+        empty = [a.dest for a in command._actions if a.dest in command_line.PATHS and a.default == ""]
+        assert not empty, name
+
+
+def test_all_tables_go_into_a_folder_that_need_not_be_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, error = run(capsys, "paper", "--set", "training.stepps=3")
+    assert code == 2 and "did you mean steps" in error and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
