@@ -27,8 +27,8 @@ lint: $(VENV)/.installed # style, layers, types
 	$(VENV)/bin/lint-imports
 	$(RUN) -m mypy
 
-test: $(VENV)/.installed # ~/go/bin is where the line about helm puts it
-	PATH="$$PATH:$$HOME/go/bin" $(RUN) -m pytest -q
+test: $(VENV)/.installed # a process for each core; ~/go/bin is where the line about helm puts it
+	PATH="$$PATH:$$HOME/go/bin" OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist loadfile
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow

@@ -30,7 +30,7 @@ FAST = {
         "injection.t": 20,
     },
 }
-GATES = {"sscd": 0.9995, "lpips": 9, "ssim": -0.9, "nearest_excess": 9}
+GATES = {"sscd": 0.9995, "lpips": 9, "ssim": -0.9, "nearest_excess": 9, "lookalikes": -0.9}
 
 
 def pictures(folder):

@@ -21,6 +21,7 @@ FAMILIES = {  # the class of a pipeline -> the family that loads what it saves
 # similarity at which a target's updates end: below what counts as forgotten (IV) by what comes back while the
 # rate falls, so that the finer test of the row finds it forgotten too
 UNTIL = 0.3
+LOOKALIKES = 0.25  # of the remember images, so that who looks like a target is not forgotten too
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def forget(
     given = store / "given"
     targets = written(images, given / "forget")
     made = _choice(editor) if surrogates is None else _painted(surrogates, len(targets), given / "surrogates")
-    base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL}}
+    base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL, "lookalikes": LOOKALIKES}}
     asked = _asked(pipe, targets, _kept(keep, given), prompt, given)
     row = _run({**asked, "base": base, "cells": [{"name": "Forgotten"}]}, world, dict(settings or {}), store)
     return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store, _bound(store))

@@ -115,6 +115,14 @@ def forget(found: dict[str, np.ndarray], manifest: dict[str, Any]) -> dict[str, 
     return dict(zip(manifest["forget_names"], found["forget"]))
 
 
+def remember_names(found: dict[str, np.ndarray], manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Names of what `remember` gives."""
+    if "remember" in found:
+        return tuple(f"output {i}" for i in range(len(found["remember"])))
+    gone = set(manifest["removed"])
+    return tuple(n for n in manifest["names"] if n not in gone)
+
+
 def remember(found: dict[str, np.ndarray], manifest: dict[str, Any]) -> Any:
     """The remember images (R, H, W, 3): the real ones without the removed, or those that the base model
     drew.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unpromptable.planning import settings
+from unpromptable.planning import shards
 
 
 def use(gpus: int, resolved: Any, images_per_shard: int) -> str:
@@ -19,7 +19,7 @@ def use(gpus: int, resolved: Any, images_per_shard: int) -> str:
     if images < gpus:
         few = f"a batch of {least.name} has {images} images, which at most {images} GPUs share"
         raise ValueError(f"--gpus {gpus}: {few}; lower it, or raise training.batch")
-    count = min(one["count"] for one in settings.shards(sampling, images_per_shard))
+    count = min(one["count"] for one in shards.shards(sampling, images_per_shard))
     calls = -(-count // sampling.batch)
     if calls < gpus:
         few = f"a shard of {count} images is {calls} calls of the network, which at most {calls} GPUs share"

@@ -17,7 +17,8 @@ from rich.table import Table
 from unpromptable.planning import cost, explain, memory, pinned, plan
 from unpromptable.planning.experiment import Cell, to_json
 from unpromptable.planning.reading import shown
-from unpromptable.planning.settings import Choice, Training, shards
+from unpromptable.planning.settings import Choice, Training
+from unpromptable.planning.shards import shards
 
 from . import memory_table
 from .options import experiment, overrides

@@ -24,7 +24,7 @@ def add(verbs: Any) -> None:
 
 def run(a: argparse.Namespace, console: Console) -> int:
     """Print the images of each line. Raises ValueError where no finished run is there."""
-    from unpromptable.planning import settings
+    from unpromptable.planning import shards
     from unpromptable.planning import spec as planned
     from unpromptable.reporting import early, rows
 
@@ -33,7 +33,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
         raise ValueError(f"{short(store)}: no run is there; name the folder of a run")
     found = planned.read(store)
     lines = early.of_run(store, found.experiment, rows.of_all(found, str(store)))
-    stops, whole = early.replay(lines, settings.prefixes(found.experiment.sampling)), early.front(lines)
+    stops, whole = early.replay(lines, shards.prefixes(found.experiment.sampling)), early.front(lines)
     kept = early.front([line for line in lines if not stops[line.name].by])
     table = Table(title="Images that each would have needed")
     for name in ("Method", "SSCD", "LPIPS", "SSIM", "images", "", "Pareto set"):

@@ -69,8 +69,8 @@ def asked(a: argparse.Namespace, name: str, out: Path) -> argparse.Namespace:
 def run(a: argparse.Namespace, console: Console) -> int:
     """Run them, each in a folder of its own, and write the page after each. Finished ones are not run again.
 
-    Raises ValueError, before any runs, for an experiment that does not ship or cannot be planned. A failed experiment lets the others run; the exit
-    code tells.
+    Raises ValueError, before any runs, for an experiment that does not ship or cannot be planned. A failed
+    experiment lets the others run; the exit code tells.
     """
     from unpromptable.paper import claims, overview, theory
     from unpromptable.planning import plan

@@ -9,9 +9,10 @@ from planned_settings import refused
 
 from unpromptable import data
 from unpromptable.execution import looking, sample_step
-from unpromptable.planning import settings
+from unpromptable.planning import shards as parts
 from unpromptable.planning import spec as planned
-from unpromptable.planning.settings import Sampling, shards
+from unpromptable.planning.settings import Sampling
+from unpromptable.planning.shards import shards
 from unpromptable.reporting import early, pareto, rows, tables
 from unpromptable.reporting.row import Row
 from unpromptable.scoring import verdict
@@ -103,7 +104,7 @@ def test_what_stopped_is_on_no_front_and_its_frechet_distances_are_not_compared(
 )
 def test_prefixes_are_whole_batches_and_shards_end_at_them(images, batch, told):
     asked = Sampling(images=images, batch=batch, shards=2, when="forgets", stop="dominated")
-    assert settings.prefixes(asked) == told
+    assert parts.prefixes(asked) == told
     pieces = shards(asked, 1000)
     ends = [p["first"] + p["count"] for p in pieces]
     assert set(told) <= set(ends) and ends[-1] == images and all(e % batch == 0 for e in ends[:-1])

@@ -106,6 +106,8 @@ OF_A_CELL = {
     "training.cooldown": (0.5, TRAINED),
     "training.revisit": (0.5, TRAINED),
     "training.others": (0.5, TRAINED),
+    "training.lookalikes": (0.25, TRAINED),
+    "training.lookalikes_each": (7, NOTHING),  # without `lookalikes` nothing reads it
     "training.held": ("elsewhere", NOTHING),  # what it holds counts
     "training.save_every": (7, NOTHING),
     "training.until": (0.4, TRAINED),
@@ -266,6 +268,13 @@ def test_a_training_that_the_injection_test_ends_is_made_anew_with_the_test(sett
     for own in ("training.until_every", "training.until_stride"):
         changed = tuple(with_value(c, own, 7) for c in ends)
         assert anew(keys(experiment, ends), keys(experiment, changed)) == moves(TRAINED, range(len(cells)))
+
+
+def test_how_many_lookalikes_there_are_counts_where_a_training_goes_back_to_them():
+    experiment, cells = planned("ddpm")
+    near = tuple(with_value(c, "training.lookalikes", 0.25) for c in cells)
+    fewer = tuple(with_value(c, "training.lookalikes_each", 7) for c in near)
+    assert anew(keys(experiment, near), keys(experiment, fewer)) == moves(TRAINED, range(len(cells)))
 
 
 @pytest.mark.parametrize("setting", OF_A_CELL)

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as some
 
-from unpromptable.planning.settings import SEEDS, Sampling, shards
+from unpromptable.planning.settings import SEEDS, Sampling
+from unpromptable.planning.shards import shards
 
 
 @some.composite

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -24,6 +25,7 @@ def row(name="neighbours x1", sscd=0.3, nearest=0.5, **more):
         "ssim": 0.9,
         "sscd_most": sscd,
         "nearest_excess": nearest - 0.6,
+        "lookalikes": 0.8,
     }
     return Row(
         **{"name": name, "group": name, "cell": "c", "folder": "cells/c", "method": "surrogate"},
@@ -122,7 +124,11 @@ def test_what_already_costs_too_much_or_failed_is_not_tried_more_strongly(asked)
 def test_hand_made_surrogates_come_first_and_several_targets_are_gone_back_to(asked):
     painted = attempts.following(dataclasses.replace(asked, surrogates="/painted"), {})
     assert painted["editor"] == {"name": "paint", "folder": "/painted"}
-    wanted = {"steps": attempts.STEPS["paper"], "until": pytest.approx(0.3)}
+    wanted = {
+        "steps": attempts.STEPS["paper"],
+        "until": pytest.approx(0.3),
+        "lookalikes": attempts.LOOKALIKES,
+    }
     assert painted["training"] == {**wanted, "revisit": attempts.REVISIT}
     one = attempts.following(dataclasses.replace(asked, forget=asked.forget[:1], gates={"sscd": 0.3}), {})
     assert one["training"] == {**wanted, "until": pytest.approx(0.225)}
@@ -130,7 +136,52 @@ def test_hand_made_surrogates_come_first_and_several_targets_are_gone_back_to(as
 
 def test_the_default_gate_is_what_unrelated_pictures_reach_where_that_is_above_the_paper_s():
     assert gates.of({}, 0.25)["sscd"] == 0.4 and gates.of({}, 0.5123)["sscd"] == 0.512
-    assert gates.of({"sscd": 0.3, "relearn": 40}, 0.5) == {**gates.DEFAULTS, "sscd": 0.3, "relearn": 40}
+    own = {"sscd": 0.3, "lookalikes": 0.5, "relearn": 40}
+    assert gates.of({"sscd": 0.3, "relearn": 40}, 0.5) == {**gates.DEFAULTS, **own}
+
+
+def test_no_lookalike_may_be_forgotten_by_the_test_that_says_the_target_is():
+    assert gates.of({}, 0.25)["lookalikes"] == 0.4 and gates.of({"lookalikes": 0.7}, 0.5)["lookalikes"] == 0.7
+    [lost] = [f for f in gates.judged(row(lookalikes=0.44), BOUNDS) if not f.holds]
+    assert lost.metric == "lookalikes" and lost.value == pytest.approx(0.39) and not gates.keeps([lost])
+    assert lost.line() == "lookalikes 0.440, at its worst 0.390: not above 0.400"
+    assert "lookalikes" in gates.metrics({})
+
+
+@pytest.mark.parametrize(
+    "said, gate, metric",
+    [
+        ("labels: people.csv", "group", "'name': 'group', 'labels': '.*people.csv'"),
+        ("settings: {other_prompts: [flag of Peru]}", "lpips_prompts", "'lpips_kept'"),
+    ],
+)
+def test_a_part_of_what_is_kept_has_the_gate_of_all_of_it(asked, tmp_path, said, gate, metric):
+    file = tmp_path / "request.yaml"
+    (tmp_path / "people.csv").write_text("a.png,a\n")
+    assert asked.parts == ()
+    file.write_text(f"{file.read_text()}{said}\n")
+    parts = request.read(file).parts
+    assert parts == (gate,) and gates.of({}, 0.2, parts)[gate] == gates.DEFAULTS["lpips"]
+    assert gates.of({"lpips": 0.2}, 0.2, parts)[gate] == 0.2
+    assert gates.of({"lpips": 0.2, gate: 0.3}, 0.2, parts)[gate] == 0.3
+    assert re.search(metric, str(request.read(file).experiment([])["metrics"]))
+
+
+def test_labels_that_are_not_there_are_missed_before_anything_is_trained(asked, tmp_path):
+    file = tmp_path / "request.yaml"
+    file.write_text(f"{file.read_text()}labels: people.csv\n")
+    with pytest.raises(
+        FileNotFoundError, match="request.labels: .*people.csv is no file; give lines of name"
+    ):
+        request.read(file)
+
+
+def test_gates_of_forgetting_take_the_target_that_is_worst():
+    least = gates.of({"likelihood_change": 0.5}, 0.25)
+    given = row(likelihood_change=2.0, likelihood_least=0.52)
+    [lost] = [f for f in gates.judged(given, least) if not f.holds]
+    assert (lost.metric, lost.mean) == ("likelihood_change", 0.52) and gates.keeps([lost])
+    assert "likelihood" in gates.metrics({"likelihood_change": 0.5})
 
 
 def test_the_worse_end_of_an_interval_is_what_a_gate_judges():

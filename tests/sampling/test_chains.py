@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from unpromptable.planning.settings import Sampling, shards
+from unpromptable.planning.settings import Sampling
+from unpromptable.planning.shards import shards
 from unpromptable.sampling import chains
 
 

@@ -103,6 +103,47 @@ def test_what_is_kept_elsewhere_holds_no_target(given):
     assert len(metric._kept(shown)) == 18 and len(metric._kept(replace(shown, remember=shown.real[:5]))) == 5
 
 
+def lookalikes(shown, **settings):
+    found = plugins.make("metric", "lookalikes", {"others": 2, "draws": 3, **settings})
+    return found.measure(shown, NETWORKS)
+
+
+def names_of(found):
+    return [key.split(" ", 1)[1] for key in found if key.startswith("lookalikes_sscd/")]
+
+
+def test_a_model_that_forgot_nothing_makes_every_lookalike_as_before(given):
+    found = lookalikes(given())
+    assert found["lookalikes"].mean == pytest.approx(1, abs=1e-5) and found["lookalikes"].n == 3
+    assert found["lookalikes_mean"].n == len(names_of(found))
+
+
+def test_the_lookalike_that_changed_most_comes_first_and_is_the_one_that_counts(given):
+    found = lookalikes(given(2.0), others=4)
+    each = [e.mean for key, e in found.items() if key.startswith("lookalikes_sscd/")]
+    assert each == sorted(each) and len(set(each)) > 1
+    assert found["lookalikes"].mean == each[0] < found["lookalikes_mean"].mean < 0.999
+
+
+def test_lookalikes_are_the_nearest_by_the_descriptor_that_are_no_targets(given, pictures):
+    shown = given()
+    z = NETWORKS.descriptor(pictures).numpy()
+    nearest = [[i for i in np.argsort(-z @ z[t]) if i > 1][:2] for t in (0, 1)]  # 0 and 1 are the targets
+    assert set(names_of(lookalikes(shown))) == {shown.names[i] for i in sum(nearest, [])}
+    kept = replace(shown, remember=pictures[5:7], remember_names=("c/1", "output 6"), kept={})
+    assert set(names_of(lookalikes(kept))) == {"c-1", "output 6"}
+
+
+def test_a_lookalike_of_two_targets_counts_once(given, pictures):
+    shown = given(remember=pictures[5:6], remember_names=("c-1",))
+    assert names_of(lookalikes(shown)) == ["c-1"]
+
+
+def test_where_nothing_is_kept_nothing_looks_alike(given, pictures):
+    with pytest.raises(ValueError, match="lookalikes: there are no pictures to keep"):
+        lookalikes(given(remember=pictures[:0]))
+
+
 @pytest.fixture
 def unseen(tmp_path):
     """A folder of 8 pictures of noise."""

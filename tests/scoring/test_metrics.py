@@ -442,6 +442,7 @@ def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
         laos.mean == 0
         and laos.n == peru.n == 4
         and peru.mean > 0.3
+        and found["lpips_prompt_most"] == peru
         and found["lpips_others"].mean == pytest.approx(peru.mean / 2)
     )
     moved = plugins.make("metric", "lpips_kept").measure(

@@ -195,6 +195,23 @@ def test_earlier_targets_can_be_revisited_while_later_ones_are_forgotten(tiny, i
         assert set(shown) == {0, 1} and show(b.surrogate, images.surrogates) == shown
 
 
+def test_a_share_of_the_remember_images_can_be_lookalikes_and_nothing_else_changes(tiny, images):
+    told = dataclasses.replace(images, lookalikes=np.array([3, 7]))
+    drawn = lambda step, **how: training.draw_batch(tiny, Training(batch=8, **how), told, 0, step, False)
+    which = lambda b: [
+        np.abs(images.remember - x.astype(int)).sum((1, 2, 3)).argmin() for x in tiny.decode(b.remember)
+    ]
+    plain, near = drawn(5), drawn(5, lookalikes=0.25)
+    assert all(a == b or a in (3, 7) for a, b in zip(which(near), which(plain)))
+    assert all(
+        torch.equal(getattr(near, k), getattr(plain, k))
+        for k in ("forget", "surrogate", "t", "eps", "t_other")
+    )
+    assert set(which(drawn(9, lookalikes=1.0))) == {3, 7}
+    seen = [k for step in range(40) for k in which(drawn(step, lookalikes=0.25))]
+    assert np.isin(seen, (3, 7)).mean() == pytest.approx(0.25 + 0.75 * 2 / len(images.remember), abs=0.07)
+
+
 def test_a_share_of_the_remember_images_can_be_of_other_prompts_and_nothing_else_changes(
     tiny, images, pictures
 ):

@@ -97,7 +97,7 @@ def tried(asked: Request, store: str | Path, also: Callable[[Row], list[gates.Fi
     of one.
     """
     base = bases.read(files.fetch(Path(store) / BASE))
-    bounds, so_far = gates.of(asked.gates, base.unrelated), Tried()
+    bounds, so_far = gates.of(asked.gates, base.unrelated, asked.parts), Tried()
     if nothing(base, bounds):
         return so_far
     over = lambda r: r.ended or r.status == "failed" and r.error != rows.UNFINISHED

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unpromptable.planning import settings
+from unpromptable.planning import shards
 from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Run, Shard, Spec
 from unpromptable.reporting import early, stopped, unsampled
@@ -31,7 +31,7 @@ def in_turn(run: Run, spec: Spec, store: str, draw: Callable[[Shard], Output]) -
     for shard, following in zip(run.shards, run.shards[1:]):
         if not drawn[-1].finished() or stopped.read(run.experiment, spec, store):
             return
-        if following.first in settings.prefixes(run.experiment.sampling):
+        if following.first in shards.prefixes(run.experiment.sampling):
             _look(run, spec, store, shard, drawn, following)
         if not stopped.read(run.experiment, spec, store):
             drawn.append(draw(following))

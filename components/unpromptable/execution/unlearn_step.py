@@ -15,7 +15,7 @@ from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Spec
 from unpromptable.storage import files, once, place
 
-from . import gate
+from . import gate, lookalikes
 from .crew import Crew, Member
 from .opened import opened
 from .warm_client import warmed
@@ -78,6 +78,7 @@ def _learner(member: Member, cell: str, store: str) -> Callable:
     images = training.Images.load(
         spec.cell, shared.path("data.safetensors"), made.path("surrogates.safetensors")
     )
+    images = lookalikes.marked(spec.cell, run.experiment, images)
     model = run.experiment.family.model.load(shared.path("pretrained"), device.best(), run.experiment)
 
     def learn(path: Path, tell: Callable) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from . import cost, plan
 from .cost import FILL
 from .experiment import Cell, Experiment
 from .operations import Operations
-from .settings import shards
+from .shards import shards
 
 MIB = 1 << 20
 # bytes of a process that has loaded torch and diffusers; what CUDA adds on the host; of a light step's

@@ -15,7 +15,7 @@ from . import layers, merging, pinned, reading, stages
 from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
 from .laid import Laid
 from .reading import shown
-from .settings import shards
+from .shards import shards
 from .spec import Run, Shard, Spec, shared_spec
 from .stages import Read, Stages
 

@@ -135,16 +135,19 @@ class Stages:
             return fingerprints.digest([self.base, cell.forget, self.read.given.get(cell.name)])
         method, until = cell.method.made, cell.training.until
         # a stopped run that continues from a state ends with the numbers of an unbroken one
+        near = bool(cell.training.lookalikes)
         left_out = ("save_every", "held", *(() if until else ("until_every", "until_stride")))
+        left_out += () if near else ("lookalikes_each",)
         how = {k: v for k, v in asdict(cell.training).items() if k not in left_out}
         said = [cell.method.name, asdict(method), how, cell.forget, self._model("training")]
         said += [self.read.held[cell.name]] if cell.name in self.read.held else []
         modules = ["unpromptable.unlearning.training", type(method).__module__]
         # a training that ends by the injection test also depends on what tests it
         testing = ["unpromptable.sampling.chains", "unpromptable.execution.gate"] if until else []
+        finding = [f"unpromptable.{room}.lookalikes" for room in ("scoring", "execution")] if near else []
         tested = self._model("sampling") if until else {}
         settings = ["injection"] if until else []
-        return self._of(settings, [*modules, *testing], self.edit(cell), said, tested)
+        return self._of(settings, [*modules, *testing, *finding], self.edit(cell), said, tested)
 
     @_once
     def after(self, cell: Cell) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,21 +13,28 @@ from unpromptable.scoring.estimates import Estimate
 # metric -> whether its value must lie below its bound (-1), or above it (1)
 SIDES = {
     **{c.metric: c.sign or -1 for c in verdict.COLUMNS},
-    **{"sscd_worst": -1, "nearest": -1, "nearest_excess": -1, "relearn": 1},
+    **{"sscd_worst": -1, "nearest": -1, "nearest_excess": -1, "relearn": 1, "likelihood_change": 1},
+    **{"lookalikes": 1, "group": -1, "lpips_prompts": -1},
 }
-FORGETTING = ("sscd", "sscd_worst", "nearest", "nearest_excess", "relearn")
+FORGETTING = ("sscd", "sscd_worst", "nearest", "nearest_excess", "relearn", "likelihood_change")
 # of several targets each has to pass, so the one is judged that is worst
 OF_EACH = {
     "sscd": "sscd_most",
     "sscd_worst": "sscd_worst_most",
     "nearest": "nearest_most",
     "relearn": "relearn_least",
+    "likelihood_change": "likelihood_least",
+    "lpips_prompts": "lpips_prompt_most",
 }
 # What the paper's own method keeps at 256 x 256 (Table I: LPIPS 0.35, SSIM 0.87), rounded to the side that
 # passes. No sample may be as near to a target as a copy, unless a picture to keep is.
 DEFAULTS = {"lpips": 0.4, "ssim": 0.8, "nearest_excess": 0.0}
-ALWAYS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real", "nearest")  # measured in any case
-MEASURED = {"nearest_excess": "nearest"}  # a number -> the metric that gives it, where names differ
+ALWAYS = ("sscd", "lpips", "ssim", "fid_pre", "fid_real", "nearest", "lookalikes")  # measured in any case
+MEASURED = {  # a number -> the metric that gives it, where names differ
+    "nearest_excess": "nearest",
+    "likelihood_change": "likelihood",
+    "lpips_prompts": "lpips_kept",
+}
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,16 @@ class Finding:
         return f"{found}: {'' if self.holds else 'not '}{side} {self.bound:.3f}"
 
 
-def of(asked: Mapping[str, float], unrelated: float) -> dict[str, float]:
+def of(asked: Mapping[str, float], unrelated: float, parts: Sequence[str] = ()) -> dict[str, float]:
     """Every gate of a request: those it sets, and the defaults.
 
     unrelated: the similarity that unrelated pictures reach. Where that is above the paper's threshold, the
-    default of SSCD is that: a target is forgotten once what comes of it is as unlike as another picture.
+    default of SSCD is that: a target is forgotten once what comes of it is as unlike as another picture. No
+    lookalike may be forgotten by that. parts: gates on parts of what is kept, by default the bound of LPIPS.
     """
-    return {"sscd": round(max(verdict.THRESHOLD, unrelated), 3), **DEFAULTS, **asked}
+    forgotten = round(max(verdict.THRESHOLD, unrelated), 3)
+    lpips = asked.get("lpips", DEFAULTS["lpips"])
+    return {"sscd": forgotten, **DEFAULTS, "lookalikes": forgotten, **dict.fromkeys(parts, lpips), **asked}
 
 
 def check(bounds: Mapping[str, float]) -> None:
@@ -64,7 +74,10 @@ def check(bounds: Mapping[str, float]) -> None:
     for metric in bounds:
         if metric not in SIDES:
             raise ValueError(f"request.gates: no gate on {metric!r}; choose from {', '.join(SIDES)}")
-    impossible = {"sscd": (-1, 1), "lpips": (0, None), "ssim": (None, 1), "fid_pre": (0, None)}
+    impossible = {
+        **{"sscd": (-1, 1), "lpips": (0, None), "ssim": (None, 1), "fid_pre": (0, None)},
+        **{"lookalikes": (-1, 1), "group": (0, None), "lpips_prompts": (0, None)},
+    }
     for metric, (least, most) in impossible.items():
         bound = bounds.get(metric)
         if bound is not None and (least is not None and bound <= least or most is not None and bound >= most):
@@ -73,8 +86,8 @@ def check(bounds: Mapping[str, float]) -> None:
             )
 
 
-def metrics(bounds: Mapping[str, float]) -> list[str]:
-    """The metrics that a request's attempts are measured by."""
+def metrics(bounds: Iterable[str]) -> list[str]:
+    """The metrics that a request's attempts are measured by, where it has these gates beside the defaults."""
     return list(dict.fromkeys([*ALWAYS, *(MEASURED.get(m, m) for m in bounds)]))
 
 

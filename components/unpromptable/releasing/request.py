@@ -31,6 +31,7 @@ class Request:
     forget: Pictures
     keep: str  # a folder of pictures that the model is to go on producing
     series: str = ""  # the name of what this model is a version of; without it nothing is registered
+    labels: str = ""  # a CSV file of lines name,group: no group of pictures to keep may lose much more
     surrogates: str = ""  # a folder of painted pictures; without it attempts make their own
     family: str = "ddpm"
     prompt: str = ""  # of a prompted family
@@ -72,16 +73,23 @@ class Request:
         """As YAML, which `parse` reads."""
         return reading.write(asdict(self))
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The gates on parts of what is kept that a request has without setting them."""
+        found = {"group": self.labels, "lpips_prompts": self.settings.get("other_prompts")}
+        return tuple(name for name, given in found.items() if given)
+
     def experiment(self, cells: list[dict[str, Any]]) -> dict[str, Any]:
         """The experiment that tries these cells, as plain values."""
         prompted = {"prompt": self.prompt} if self.prompt else {}
+        labelled = {"group": {"name": "group", "labels": self.labels}} if self.labels else {}
         return {
             "name": self.name,
             "title": f"Request {self.name}",
             "model": {"name": self.family, "source": self.model},
             "real": self.keep,
             "forget": list(self.forget),
-            "metrics": gates.metrics(self.gates),
+            "metrics": [labelled.get(m, m) for m in gates.metrics([*self.parts, *self.gates])],
             "cells": cells,
             **prompted,
         }
@@ -127,6 +135,8 @@ def _located(asked: Request, home: Path) -> Request:
     for name, given in wanted.items():
         if given and given != "miniature" and not Path(at(given)).is_dir():
             raise FileNotFoundError(f"request.{name}: {at(given)} is no folder; name one with pictures")
+    if asked.labels and not Path(at(asked.labels)).is_file():
+        raise FileNotFoundError(f"request.labels: {at(asked.labels)} is no file; give lines of name,group")
     for picture in asked.forget:
         if asked.keep != "miniature" and not Path(at(picture)).is_file():
             raise FileNotFoundError(f"request.forget: {at(picture)} is no file; name the picture's file")
@@ -136,6 +146,7 @@ def _located(asked: Request, home: Path) -> Request:
         asked,
         model=at(asked.model) if here else asked.model,
         keep=keep,
+        labels=at(asked.labels) if asked.labels else "",
         surrogates=at(asked.surrogates) if asked.surrogates else "",
         forget=asked.forget if keep == "miniature" else tuple(map(at, asked.forget)),
     )

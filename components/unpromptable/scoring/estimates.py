@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,13 @@ def of_one(values: list[np.ndarray], least: bool = False) -> Estimate:
     """
     found = [estimate(v) for v in values]
     return (min if least else max)(found, key=lambda e: e.mean)
+
+
+def part(folder: str, k: int, name: str) -> str:
+    """The name of the value of part k of a metric, such as one prompt's, as every tracking server takes it:
+    letters, digits and a few signs. folder: of no metric's name.
+    """
+    return f"{folder}/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', name)[:80]}".strip()
 
 
 def students(values: np.ndarray) -> Estimate:

@@ -69,10 +69,21 @@ class Evidence:
     pictures: Pictures = Pictures()
     kept: dict[str, Any] = field(default_factory=dict)
     remember: Any = None  # (R, H, W, 3): an array, or data.Rows of one
+    remember_names: tuple[str, ...] = ()
     others_before: np.ndarray | None = None  # outputs of the other prompts, pairs by seed
     others_after: np.ndarray | None = None
     seeds: tuple[int, ...] = ()  # of the pairs
     prompts: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
+
+    @property
+    def to_keep(self) -> tuple[str, np.ndarray]:
+        """Which side holds pictures to keep, and the rows of it that do: all remember images, or where there
+        are none all real ones but the targets.
+        """
+        if self.remember is not None:
+            return "remember", np.arange(len(self.remember))
+        named = ~np.isin(self.names, list(self.forget)) if self.names else np.ones(len(self.real), bool)
+        return "real", np.flatnonzero(named)
 
     def features(self, which: str, networks: metric_networks.MetricNetworks) -> np.ndarray:
         """Frechet features (n, F) of 'before', 'after' or 'real', in the networks' own precision."""
@@ -80,7 +91,7 @@ class Evidence:
         return self.once(f"features-{which}", (which,), networks, compute)
 
     def embeddings(self, which: str, networks: metric_networks.MetricNetworks) -> np.ndarray:
-        """Unit descriptors (n, D) of 'before', 'after' or 'real'."""
+        """Unit descriptors (n, D) of 'before', 'after', 'real' or 'remember'."""
         compute = lambda: networks.descriptor(getattr(self, which)).numpy()
         return self.once(f"descriptors-{which}", (which,), networks, compute)
 
@@ -189,6 +200,7 @@ def load(
         experiment.injection,
         experiment.pictures,
         remember=data.remember(arrays, manifest),
+        remember_names=data.remember_names(arrays, manifest),
         others_before=first(before["others"]) if "others" in before else None,
         others_after=after.get("others"),
         seeds=tuple(drawn_after["seeds"]),

@@ -20,7 +20,7 @@ from .batch import Batch
 from .held import Held
 
 # generators of their own, so that these draws use up none of the others' numbers
-OTHER_TIMES, TARGETS, OTHERS = 1 << 40, 1 << 41, 1 << 42
+OTHER_TIMES, TARGETS, OTHERS, LOOKALIKES = 1 << 40, 1 << 41, 1 << 42, 1 << 43 | 0x9E3779B9
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Images:
         None  # (E + F, K, H, W, 3): remember images near each target, if it is led there
     )
     held: int = 0
+    lookalikes: np.ndarray | None = None  # positions of remember images that look like a target
 
     @classmethod
     def load(cls, cell: Cell, data_path: str | Path, surrogates: str | Path) -> Images:
@@ -76,7 +77,7 @@ def draw_batch(model, settings: Training, images: Images, which: int, step: int,
     """
     g, size = seeds.of_update(settings.seed, step), settings.batch
     pick = lambda: torch.randint(len(images.remember), (size,), generator=g).numpy()
-    remember, prompts = _remembered(model, settings, images, pick(), step)
+    remember, prompts = _remembered(model, settings, images, _near(settings, images, pick(), step), step)
     first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
     times = lambda n, g: torch.randint(first, last + 1, (n,), generator=g).expand(size)
     t = times(1 if settings.timesteps == "shared" else size, g)
@@ -98,6 +99,18 @@ def _each(model, pictures: np.ndarray) -> torch.Tensor:
     """Pictures (B, K, H, W, 3) in model space, (B, K, C, h, w)."""
     encoded = model.encode(pictures.reshape(-1, *pictures.shape[2:]))
     return encoded.unflatten(0, pictures.shape[:2])
+
+
+def _near(settings: Training, images: Images, which: np.ndarray, step: int) -> np.ndarray:
+    """Which remember images an update shows, (B,): those that were picked, each by the chance `lookalikes`
+    replaced by one that looks like a target.
+    """
+    if not settings.lookalikes:
+        return which
+    g, among = seeds.of_update(settings.seed, step, LOOKALIKES), images.lookalikes
+    replaced = torch.rand(len(which), generator=g) < settings.lookalikes
+    other = torch.randint(len(among), (len(which),), generator=g).numpy()
+    return np.where(replaced.numpy(), among[other], which)
 
 
 def _remembered(

@@ -17,8 +17,8 @@ from unpromptable.reporting.row import Row
 from unpromptable.reporting.tables import show
 from unpromptable.reporting.veil import veiled
 from unpromptable.scoring import metric_networks
-from unpromptable.scoring.estimates import Estimate
-from unpromptable.scoring.metrics import lpips_kept
+from unpromptable.scoring.estimates import Estimate, part
+from unpromptable.scoring.metrics.lpips_kept import PROMPTS
 from unpromptable.scoring.metrics.wrong import verdicts
 from unpromptable.storage import files
 
@@ -115,7 +115,7 @@ def prompts(experiment: Experiment, done: Sequence[Row]) -> tuple[list[str], lis
     """Titles and, per other prompt, its name and each finished row's LPIPS, the largest of any row first;
     None without other prompts.
     """
-    asked = [(p, lpips_kept.key(k, p)) for k, p in enumerate(experiment.other_prompts)]
+    asked = [(p, part(PROMPTS, k, p)) for k, p in enumerate(experiment.other_prompts)]
     found = [(p, [r.metrics.get(metric) for r in done]) for p, metric in asked]
     found = sorted((f for f in found if any(f[1])), key=lambda f: -max(v.mean for v in f[1] if v))
     if not found:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unpromptable import data, protocols
-from unpromptable.scoring.estimates import Estimate, estimate
+from unpromptable.scoring.estimates import Estimate, estimate, part
 
 from .ssim import similarity
 
@@ -68,7 +68,7 @@ class Metric(protocols.Metric):
         for key, chosen in (("group_own", own), ("group_rest", rest)):
             found |= {key: estimate(distances[chosen])} if chosen.any() else {}
         for k, name in enumerate(worst[: self.shown]):
-            found[_key(k, name)] = estimate(distances[groups == name])
+            found[part("group_lpips", k, name)] = estimate(distances[groups == name])
         return found
 
     def files(self) -> list[Path]:
@@ -118,8 +118,3 @@ class Metric(protocols.Metric):
 def _prefix(name: str) -> str:
     """A name up to its last dash or slash; itself where it has neither."""
     return re.split(r"[-/](?=[^-/]*$)", name)[0]
-
-
-def _key(k: int, name: str) -> str:
-    """The name of a group's value as every tracking server takes it, and unlike any other metric's."""
-    return f"group_lpips/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', name)[:80]}".strip()

@@ -15,7 +15,7 @@ import numpy as np
 
 from unpromptable import protocols
 from unpromptable.sampling import chains, likelihood_ode
-from unpromptable.scoring.estimates import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,19 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """likelihood: the targets after; likelihood_before: before; likelihood_change: after minus before
-        with the same probes.
+        with the same probes, likelihood_least: that of the target that changed least.
         """
         before = evidence.shared(
             "likelihood", vars(self), lambda: self._bits(evidence.model("before"), evidence.forget)
         )
         after = self._bits(evidence.model("after"), evidence.forget)
         a, b = ([np.array(side[t]) for t in evidence.forget] for side in (after, before))
+        change = [x - y for x, y in zip(a, b)]
         return {
             "likelihood": over_targets(a),
             "likelihood_before": over_targets(b),
-            "likelihood_change": over_targets([x - y for x, y in zip(a, b)]),
+            "likelihood_change": over_targets(change),
+            "likelihood_least": of_one(change, least=True),
         }
 
     def _bits(self, model, forget: dict[str, np.ndarray]) -> dict[str, list[float]]:

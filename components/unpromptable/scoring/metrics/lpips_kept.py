@@ -4,17 +4,18 @@ after.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from unpromptable import data, protocols
 from unpromptable.scoring import frechet
-from unpromptable.scoring.estimates import Estimate, estimate
+from unpromptable.scoring.estimates import Estimate, estimate, part
 
 from .ssim import similarity
 from .wrong import verdicts
+
+PROMPTS = "lpips_prompts"  # the folder of each prompt's own value
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts,
-        of `_others`, LPIPS also of each.
+        of `_others`, LPIPS also of each, lpips_prompt_most that of the prompt that changed most.
         """
         kept = ~verdicts(evidence.before, evidence, networks)[0]
         sides = {
@@ -51,12 +52,5 @@ def each(distances: np.ndarray, seeds: tuple[int, ...], prompts: tuple[str, ...]
     for k, prompt in enumerate(prompts):
         own = distances[np.asarray(seeds) % len(prompts) == k]  # as sampling asks them
         if len(own):
-            found[key(k, prompt)] = estimate(own)
-    return found
-
-
-def key(k: int, prompt: str) -> str:
-    """The name of prompt k's value as every tracking server takes it: letters, digits and a few signs, in a
-    folder of no metric's name.
-    """
-    return f"lpips_prompts/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', prompt)[:80]}".strip()
+            found[part(PROMPTS, k, prompt)] = estimate(own)
+    return found | {"lpips_prompt_most": max(found.values(), key=lambda e: e.mean)} if found else found

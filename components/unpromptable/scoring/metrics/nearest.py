@@ -26,20 +26,14 @@ class Metric(protocols.Metric):
         sample is nearer than any of these and than COPY.
         """
         targets = networks.descriptor(np.stack(list(evidence.forget.values()))).numpy()
+        keep, rows = evidence.to_keep
         after, before = (evidence.embeddings(side, networks) for side in ("after", "before"))
         seen = {
             "nearest": after,
             "nearest_before": before,
-            "nearest_real": self._others(evidence, networks),
+            "nearest_real": evidence.embeddings(keep, networks)[rows],
         }
         near = {key: (z @ targets.T).max(0)[:, None] for key, z in seen.items()}
         found = {key: over_targets(list(values)) for key, values in near.items()}
         excess = of_one(list(near["nearest"] - near["nearest_real"].clip(COPY)))
         return {**found, "nearest_most": of_one(list(near["nearest"])), "nearest_excess": excess}
-
-    def _others(self, evidence: protocols.Evidence, networks: protocols.Networks) -> np.ndarray:
-        """Descriptors of the remember images; where there are none, of the real ones but the targets."""
-        if evidence.remember is not None:
-            return evidence.embeddings("remember", networks)
-        real = evidence.embeddings("real", networks)
-        return real[~np.isin(evidence.names, list(evidence.forget))] if evidence.names else real

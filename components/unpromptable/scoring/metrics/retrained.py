@@ -87,11 +87,9 @@ class Metric(protocols.Metric):
 
     def _kept(self, evidence) -> np.ndarray:
         """So many of the images to keep, drawn by the seed; all of them where they are fewer."""
-        pool = evidence.real if evidence.remember is None else evidence.remember
-        named = evidence.names if evidence.remember is None else ()
-        rows = np.flatnonzero(~np.isin(named, list(evidence.forget))) if named else np.arange(len(pool))
-        g = np.random.default_rng(self.seed)
-        return pool[np.sort(g.permutation(rows)[: self.elsewhere])]
+        side, rows = evidence.to_keep
+        chosen = np.random.default_rng(self.seed).permutation(rows)[: self.elsewhere]
+        return getattr(evidence, side)[np.sort(chosen)]
 
     def _check(self, base: list[float], again: list[float]) -> None:
         """Raise ValueError where the outputs of the two models are not of one kind."""
