@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import small_onnx
-from test_metrics import evidence, images
+from metric_evidence import evidence, images
 
 from unpromptable.planning import plugins
 from unpromptable.scoring import frechet, metric_networks, onnx_files
