@@ -1,5 +1,7 @@
 """Differences are taken where both forgot, at the same target and training seed, by hand."""
 
+from dataclasses import replace
+
 import pytest
 from finished_run import EXPERIMENT, around, row, store  # noqa: F401  (store is a fixture)
 
@@ -27,6 +29,14 @@ def found(rows):
 
 
 OURS = [cell("Ours", t, s, 0.3, 0.1) for t in "ab" for s in (0, 1)]
+
+
+def test_a_line_has_no_value_that_one_of_its_rows_alone_has():
+    """Such as a lookalike's: the first row's would stand for the line's."""
+    with_one = lambda r, t: replace(r, metrics={**r.metrics, f"lookalikes_sscd/00 {t}": around(0.5)})
+    named = [with_one(cell("Ours", t, 0, 0.3, 0.1), t) for t in "ab"]
+    (line,) = groups.collect(named)
+    assert "lpips" in line.means() and not any("/" in k for k in line.metrics)
 
 
 def test_differences_are_means_over_targets_of_those_of_each_seed():

@@ -80,6 +80,16 @@ def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(sto
     assert "Beyond the paper" not in html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
 
+def test_a_value_that_one_row_alone_has_is_shown_there_and_missing_elsewhere(store):
+    """Such as a group's or a lookalike's, whose names are in the key."""
+    known = [{"group": around(0.5), f"group_lpips/00 {name}": around(0.25)} for name in ("anna", "otto")]
+    more = [replace(r, metrics={**r.metrics, **own}) for r, own in zip(rows(), known)]
+    asked = replace(EXPERIMENT, metrics=(*EXPERIMENT.metrics, Choice("group")))
+    text = html.Report().write(store, asked, more, "SUCCEEDED").read_text()
+    assert "<th>group_lpips/00 anna</th><th>group_lpips/00 otto</th>" in text
+    assert "<td>0.250 ± 0.050</td><td>—</td>" in text and "<td>—</td><td>0.250 ± 0.050</td>" in text
+
+
 def test_a_doubtful_surrogate_is_named_where_a_method_reads_it():
     near = (replace(SURROGATE, note="a near copy"),)
     two = [row("Ours", 0.2, 0.3, surrogates=near), row("SISS", 0.2, 0.3, method="siss", surrogates=near)]

@@ -109,7 +109,7 @@ def _together(first: Row, members: list[Row], done: list[Row]) -> dict[str, Any]
             if all(k in m.seconds for m in done)
         },
         "surrogates": tuple(s for m in done for s in m.surrogates),
-        "metrics": {**first.metrics, **values},
+        "metrics": {k: values.get(k) for k in first.metrics if not done or _known(done, k)},
         "took": took.together([m.took for m in members]),
     }
 
@@ -132,6 +132,11 @@ def _name(first: Row, members: list[Row]) -> str:
     """The group's name, else the words that all members' names begin with."""
     common = " ".join(os.path.commonprefix([m.name.split() for m in members])).strip(" ,")
     return first.group or common or members[0].name
+
+
+def _known(done: list[Row], metric: str) -> bool:
+    """Whether all have heard of a metric, be it that none has a result."""
+    return all(metric in m.metrics for m in done)
 
 
 def _in_all(done: list[Row], metric: str) -> bool:

@@ -115,7 +115,7 @@ def found(
         verdict=tables.verdict(lines),
         columns=verdict.COLUMNS,
         more=[(k, t) for k, t in MORE if any(r.metrics.get(k) for r in done)],
-        beyond=_beyond(experiment, done),
+        beyond=_beyond(experiment, lines),
         show=tables.show,
         spread=tables.spread(lines),
         pairs=paired.of(rows, lines),
@@ -170,11 +170,11 @@ def _kept_out(store: Path, how: str) -> KeptOut:
     return KeptOut(manifest.get("said", {}), shown, len(copies) - len(shown))
 
 
-def _beyond(experiment: Experiment, done: Sequence[Row]) -> list[Beyond]:
+def _beyond(experiment: Experiment, lines: Sequence[Line]) -> list[Beyond]:
     """Those of the experiment's metrics that have no column and are none of a prompted model's rates."""
     shown = {c.metric for c in verdict.COLUMNS} | {"wrong", "lpips_kept"}
     names = [m.name for m in experiment.metrics if m.name not in shown]
-    keys = [k for r in done[:1] for k in r.means()]
+    keys = list(dict.fromkeys(k for line in lines if line.done for k in line.means()))
     drawn = relearning.POINT.fullmatch  # a curve, which is shown as one
     mine = lambda name: tuple(k for k in keys if (k == name or k.startswith(f"{name}_")) and not drawn(k))
     return [Beyond(plugins.says("metric", name), mine(name)) for name in names]

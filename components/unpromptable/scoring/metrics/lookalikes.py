@@ -35,7 +35,7 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """lookalikes: similarity of before and after, of the lookalike that changed most, n draws;
-        lookalikes_mean: of all; lookalikes_sscd/N NAME: of each, those that changed most first.
+        lookalikes_mean: of all; lookalikes_sscd/N NAME: of each, target by target the nearest first.
         """
         chosen = self._chosen(evidence, networks)
         pictures = {name: data.sha256(image) for name, image in chosen.items()}
@@ -45,9 +45,8 @@ class Metric(protocols.Metric):
         values = {n: (np.array(before[n]) * np.array(after[n])).sum(1) for n in chosen}
         found = {"lookalikes": of_one(list(values.values()), least=True)}
         found["lookalikes_mean"] = over_targets(list(values.values()))
-        for k, name in enumerate(sorted(values, key=lambda n: values[n].mean())):
-            found[part("lookalikes_sscd", k, name)] = estimate(values[name])
-        return found
+        each = {part("lookalikes_sscd", k, name): estimate(of) for k, (name, of) in enumerate(values.items())}
+        return found | each
 
     def _chosen(self, evidence, networks) -> dict[str, np.ndarray]:
         """The lookalikes (H, W, 3) by name. Raises ValueError where there is nothing to keep."""
