@@ -80,6 +80,13 @@ def test_metrics_beyond_the_papers_five_have_a_table_that_says_what_they_are(sto
     assert "Beyond the paper" not in html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
 
 
+def test_a_method_that_logs_none_of_the_known_losses_has_no_curves(store):
+    for history in store.glob("cells/*/history.jsonl"):
+        history.write_text('{"step": 1, "distance": 0.5}\n')
+    page = html.Report().write(store, EXPERIMENT, rows(), "SUCCEEDED").read_text()
+    assert not list(store.rglob("curves*.png")) and "<table" in page
+
+
 def test_a_value_that_one_row_alone_has_is_shown_there_and_missing_elsewhere(store):
     """Such as a group's or a lookalike's, whose names are in the key."""
     known = [{"group": around(0.5), f"group_lpips/00 {name}": around(0.25)} for name in ("anna", "otto")]

@@ -66,11 +66,12 @@ def forgetting_plot(folder: Path, rows: Sequence[Row]) -> Path:
 
 def curves_plot(store: Path, rows: Sequence[Row], lines: Sequence[Line], folder: Path) -> Path | None:
     """Losses, cosine and share of conflicts over the updates, mean of each line's cells, smoothed over 20;
-    None without history.
+    None where no history has any of them.
     """
     plt = pyplot()
     kept = {line.name: _histories(store, rows, line) for line in lines}
-    if not any(kept.values()):
+    told = {key for histories in kept.values() for one in histories for h in one for key in h}
+    if not told & {key for key, _ in CURVES}:
         return None
     colours = plt.cm.tab10.colors if len(kept) <= 10 else plt.cm.viridis(np.linspace(0, 0.95, len(kept)))
     figure, axes = plt.subplots(2, 2, figsize=(9, 5.2), dpi=150)

@@ -12,7 +12,7 @@ import numpy as np
 from unpromptable.scoring.estimates import Estimate
 from unpromptable.scoring.verdict import COLUMNS, FRECHET, forgets
 
-from . import groups, spread, tables
+from . import equal, groups, spread, tables
 from .row import Line, Row
 
 METRICS = ("lpips", "ssim", "fid_pre")
@@ -76,7 +76,8 @@ def _of_line(line: Line, own: list[Row], able: dict[str, list[Row]], chosen: str
     pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
     values = {m: found for m in METRICS if (found := _apart(pairs, m))}
     counts = len(mine), sum(r.ended for r in own), len(pairs), len({target for (target, _), *_ in pairs})
-    return Difference(line.name, *counts, values, "" if pairs else _why(line, bool(mine), chosen))
+    none = f"forgets no target that {chosen} forgets" if mine else equal.why(line)
+    return Difference(line.name, *counts, values, "" if pairs else none)
 
 
 def _apart(pairs: Sequence[tuple[Key, Row, Row]], metric: str) -> Estimate | None:
@@ -90,15 +91,6 @@ def _apart(pairs: Sequence[tuple[Key, Row, Row]], metric: str) -> Estimate | Non
         if a.metrics.get(metric) and b.metrics.get(metric) and not cut:
             by_target.setdefault(target, []).append(a.value(metric).mean - b.value(metric).mean)
     return spread.over([np.array(v) for v in by_target.values()]) if by_target else None
-
-
-def _why(line: Line, forgot: bool, chosen: str) -> str:
-    """Why a line has no pair."""
-    if forgot:
-        return f"forgets no target that {chosen} forgets"
-    if not line.ended or line.metrics.get("sscd") is None:
-        return "no result"
-    return f"never gets there: SSCD {tables.show(line.value('sscd'))}"
 
 
 def _key(row: Row) -> Key:

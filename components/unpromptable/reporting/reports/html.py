@@ -13,7 +13,7 @@ import numpy as np
 from unpromptable import data, protocols
 from unpromptable.planning import cost, plugins
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, paired, pareto, pictures, relearning, tables, took
+from unpromptable.reporting import equal, figures, groups, paired, pareto, pictures, relearning, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.reporting.veil import veiled
 from unpromptable.scoring import verdict
@@ -118,6 +118,8 @@ def found(
         beyond=_beyond(experiment, lines),
         show=tables.show,
         spread=tables.spread(lines),
+        kept=equal.of(store, rows, lines),
+        equal=equal,
         pairs=paired.of(rows, lines),
         paired=paired,
         origins=tables.origins(lines),

@@ -11,7 +11,7 @@ from typing import Any
 from unpromptable import protocols
 from unpromptable.planning import cost
 from unpromptable.planning.experiment import Experiment
-from unpromptable.reporting import figures, groups, paired, pareto, relearning, tables, took
+from unpromptable.reporting import equal, figures, groups, paired, pareto, relearning, tables, took
 from unpromptable.reporting.row import Line, Row
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
@@ -43,7 +43,14 @@ def page(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -
     text = [f"# {words(experiment.title or experiment.name)}", "", words(tables.verdict(lines)), ""]
     text += [*_ended(store, state), table(lines)]
     if groups.grouped(lines):
-        text += [*_paired(rows, lines), "", "## Single cells", "", table(groups.collect(rows_alone(rows)))]
+        text += [
+            *_kept(store, rows, lines),
+            *_paired(rows, lines),
+            "",
+            "## Single cells",
+            "",
+            table(groups.collect(rows_alone(rows))),
+        ]
     if done:
         drawn = [
             plot(store / "figures", lines) for plot in (pareto.plot, figures.forgetting_plot, relearning.plot)
@@ -54,6 +61,19 @@ def page(store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -
     doubts = tables.doubts(done)
     text += ["", *(f"- {words(f'{name}, {target}: {note}')}." for name, target, note in doubts)]
     return "\n".join(text).rstrip() + "\n"
+
+
+def _kept(store: Path, rows: Sequence[Row], lines: Sequence[Line]) -> list[str]:
+    """What each line kept where it forgot, if trainings ended by a test."""
+    kept = equal.of(store, rows, lines)
+    if not kept:
+        return []
+    titles = equal.titles(kept)
+    told = lambda one: [*equal.cells(one, kept), *([words(one.note)] if one.note else [])]
+    filled = lambda one: [*told(one), *[""] * (len(titles) - len(told(one)))]
+    table = [f"| {words(one.name)} | {' | '.join(filled(one))} |" for one in kept]
+    heads = [f"| Setting | {' | '.join(titles)} |", "|---|" + "---:|" * len(titles)]
+    return ["", "## At equal forgetting", "", *heads, *table, "", equal.WHAT]
 
 
 def _paired(rows: Sequence[Row], lines: Sequence[Line]) -> list[str]:
