@@ -21,7 +21,6 @@ FAMILIES = {  # the class of a pipeline -> the family that loads what it saves
 # similarity at which a target's updates end: below what counts as forgotten (IV) by what comes back while the
 # rate falls, so that the finer test of the row finds it forgotten too
 UNTIL = 0.3
-LOOKALIKES = 0.25  # of the remember images, so that who looks like a target is not forgotten too
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,14 @@ def forget(
     (picture, label) or {"image": picture}. surrogates: what each target is mapped to, painted by hand;
     without them the editor makes them. world: whose hyperparameters hold, paper or miniature. out: the run's
     folder with all pictures, a temporary one by default. settings: dotted keys, such as {"sampling.images":
-    256}. Raises ValueError or FileNotFoundError for bad input, and RuntimeError where the run has no result.
+    256}, or {"training.lookalikes": 0.25}, so that who looks like a target is not forgotten too. Raises
+    ValueError or FileNotFoundError for bad input, and RuntimeError where the run has no result.
     """
     store = _folder(out)
     given = store / "given"
     targets = written(images, given / "forget")
     made = _choice(editor) if surrogates is None else _painted(surrogates, len(targets), given / "surrogates")
-    base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL, "lookalikes": LOOKALIKES}}
+    base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL}}
     asked = _asked(pipe, targets, _kept(keep, given), prompt, given)
     row = _run({**asked, "base": base, "cells": [{"name": "Forgotten"}]}, world, dict(settings or {}), store)
     return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store, _bound(store))

@@ -31,6 +31,7 @@ TINY = {
     **{"networks.name": "miniature"},
     **{"injection.t": 200, "injection.draws": 2, "injection.stride": 50},
     **{"training.steps": 2, "training.batch": 2, "training.until_every": 2, "training.lr": 1e-2},
+    **{"training.lookalikes": 0},  # of so few updates on so few pictures nothing is left
 }
 LOOSE = {"sscd": 0.9, "lpips": 9.0, "ssim": -0.9, "nearest_excess": 9.0, "lookalikes": -0.9}
 FLIPPED = "model/unet/diffusion_pytorch_model.safetensors"

@@ -25,15 +25,15 @@ def test_every_experiment_resolves_in_its_world_and_names_the_papers_rows(name, 
     assert resolved.experiment.world == world and all(c.forget for c in resolved.cells)
 
 
-def test_equal_forgetting_is_six_targets_by_three_seeds_by_six_methods_and_can_be_restricted():
+def test_equal_forgetting_is_six_targets_by_three_seeds_by_seven_lines_and_can_be_restricted():
     resolved = plan.resolve("equal")
-    assert len(resolved.cells) == 108 and len({c.group for c in resolved.cells}) == 6
+    assert len(resolved.cells) == 126 and len({c.group for c in resolved.cells}) == 7
     assert len({(c.forget, c.training.seed) for c in resolved.cells}) == 18
     assert {c.origin for c in resolved.cells} == {"tuned on our stage"}
     assert resolved.experiment.sampling.when == "forgets"
     sets = {"forget": [["0004-3"], ["0104-3"], ["0204-3"]], "training.seed": [0]}
     few = plan.resolve("equal", "", sets)
-    assert len(few.cells) == 18 and few.targets() == ("0004-3", "0104-3", "0204-3")
+    assert len(few.cells) == 21 and few.targets() == ("0004-3", "0104-3", "0204-3")
     assert {len(s.mates) for s in few.run().cells} == {2}
 
 
