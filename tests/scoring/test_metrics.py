@@ -173,9 +173,7 @@ def test_features_of_before_are_computed_once_for_all_cells(tmp_path):
     networks = metric_networks.load("miniature")
     first = evidence(cache=tmp_path).features("before", networks)
     assert len(list(tmp_path.glob("features-before-*"))) == 1
-    np.testing.assert_array_equal(
-        evidence(cache=tmp_path).features("before", None if False else networks), first
-    )
+    np.testing.assert_array_equal(evidence(cache=tmp_path).features("before", networks), first)
 
 
 @pytest.mark.parametrize(
