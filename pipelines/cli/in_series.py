@@ -152,7 +152,7 @@ def begin(asked: Request, path: Path, out: Path, given: str | None) -> Alone | G
     """Where a request starts from: of a series the champion's folder, with what shows earlier targets left
     out of the pictures to keep. given: the series' folder. Raises ValueError where there is no such start.
     """
-    from unpromptable.releasing import attempts, certificate, earlier, series
+    from unpromptable.releasing import certificate, earlier, series
 
     if not asked.series:
         return Alone(asked)
@@ -169,7 +169,7 @@ def begin(asked: Request, path: Path, out: Path, given: str | None) -> Alone | G
     if left := earlier.kept_out(asked, line, out / ".keep"):
         sets["remember.leave_out"] = list(left)
     if earlier.hold(line, held := out / series.RUN / HELD):
-        sets |= {"training.held": str(held), "training.revisit": attempts.REVISIT}
+        sets["training.held"] = str(held)
     asked = replace(asked, settings={**asked.settings, **sets})
     return Going(asked, name, path, out, folder, champion, base, line)
 

@@ -121,6 +121,21 @@ def test_what_already_costs_too_much_or_failed_is_not_tried_more_strongly(asked)
         assert attempts.following(asked, {"lookalike x1": found})["name"] == "neighbours x1"
 
 
+def test_where_only_an_earlier_target_came_back_less_strength_is_added_and_it_is_gone_back_to_more(asked):
+    again = dataclasses.replace(asked, settings={"training.held": "held.safetensors"})
+    came_back = gates.Finding("earlier request 1", 0.4, 0.47, 0.45, 0.43, 0.47, 8, False)
+    gone, left = (gates.judged(row("a", sscd), BOUNDS) for sscd in (0.2, 0.6))
+    after = lambda **tried: attempts.following(again, {k.replace("_x", " x"): f for k, f in tried.items()})
+    how = lambda cell: (cell["name"], cell["method"]["beta"], cell["training"]["revisit"])
+    beta, more = attempts.BETA["paper"], attempts.REVISIT_MORE
+    assert how(after()) == ("lookalike x1", beta, attempts.REVISIT)
+    twice = {"lookalike_x1": [*gone, came_back]}
+    assert how(after(**twice)) == ("lookalike x2", 2 * beta, more)
+    assert how(after(**twice, lookalike_x2=left)) == ("lookalike x8", 8 * beta, more)
+    assert how(after(lookalike_x1=[*left, came_back])) == ("lookalike x4", 4 * beta, more)
+    assert how(after(lookalike_x1=left)) == ("lookalike x4", 4 * beta, attempts.REVISIT)
+
+
 def test_hand_made_surrogates_come_first_and_several_targets_are_gone_back_to(asked):
     painted = attempts.following(dataclasses.replace(asked, surrogates="/painted"), {})
     assert painted["editor"] == {"name": "paint", "folder": "/painted"}

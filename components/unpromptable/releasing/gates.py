@@ -113,9 +113,19 @@ def best(rows: Mapping[str, list[Finding]]) -> str:
     return min(rows, key=lambda name: (sum(not f.holds for f in rows[name]), similarity(rows[name])))
 
 
-def keeps(found: list[Finding]) -> bool:
+def keeps(found: Iterable[Finding]) -> bool:
     """Whether every gate on what is kept holds, whatever those on forgetting say, earlier requests' too."""
     return all(f.holds for f in found if f.metric in SIDES and f.metric not in FORGETTING)
+
+
+def forgets(found: Iterable[Finding]) -> bool:
+    """Whether every gate on forgetting holds, whatever those of earlier requests say."""
+    return all(f.holds for f in found if f.metric in FORGETTING)
+
+
+def back(found: Iterable[Finding]) -> bool:
+    """Whether a target of an earlier request came back."""
+    return any(not f.holds for f in found if f.metric not in SIDES)
 
 
 def similarity(found: list[Finding]) -> float:
