@@ -139,6 +139,13 @@ def test_a_later_request_goes_back_to_what_earlier_ones_forgot_and_leaves_no_cop
         Path(later.held).unlink()
 
 
+def test_how_often_a_request_goes_back_is_its_own_to_say(home):
+    path = written(home, 3, settings={**TINY, "training.revisit": 0.25})
+    going = in_series.begin(request.read(path), path, home / "ticket-3", None)
+    [cell] = attempts.check(going.asked).cells
+    assert cell.training.held and cell.training.revisit == 0.25
+
+
 def test_a_request_that_breaks_off_leaves_no_copy_of_what_earlier_ones_forgot(home, monkeypatch):
     def broken(a, console):
         text, store = open(a.experiment).read(), Path(a.out)
