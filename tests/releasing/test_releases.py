@@ -121,19 +121,20 @@ def test_what_already_costs_too_much_or_failed_is_not_tried_more_strongly(asked)
         assert attempts.following(asked, {"lookalike x1": found})["name"] == "neighbours x1"
 
 
-def test_where_only_an_earlier_target_came_back_less_strength_is_added_and_it_is_gone_back_to_more(asked):
+def test_where_only_an_earlier_target_came_back_by_little_less_strength_is_added(asked):
     again = dataclasses.replace(asked, settings={"training.held": "held.safetensors"})
-    came_back = gates.Finding("earlier request 1", 0.4, 0.47, 0.45, 0.43, 0.47, 8, False)
+    by = lambda much: gates.Finding("earlier request 1", 0.4, 0.4 + much, 0.4, 0.4, 0.4 + much, 8, much < 0)
     gone, left = (gates.judged(row("a", sscd), BOUNDS) for sscd in (0.2, 0.6))
     after = lambda **tried: attempts.following(again, {k.replace("_x", " x"): f for k, f in tried.items()})
     how = lambda cell: (cell["name"], cell["method"]["beta"], cell["training"]["revisit"])
-    beta, more = attempts.BETA["paper"], attempts.REVISIT_MORE
-    assert how(after()) == ("lookalike x1", beta, attempts.REVISIT)
-    twice = {"lookalike_x1": [*gone, came_back]}
-    assert how(after(**twice)) == ("lookalike x2", 2 * beta, more)
-    assert how(after(**twice, lookalike_x2=left)) == ("lookalike x8", 8 * beta, more)
-    assert how(after(lookalike_x1=[*left, came_back])) == ("lookalike x4", 4 * beta, more)
-    assert how(after(lookalike_x1=left)) == ("lookalike x4", 4 * beta, attempts.REVISIT)
+    beta, usual, more = attempts.BETA["paper"], attempts.REVISIT, attempts.REVISIT_MORE
+    assert how(after()) == ("lookalike x1", beta, usual)
+    little = {"lookalike_x1": [*gone, by(-0.1), by(0.03)]}
+    assert how(after(**little)) == ("lookalike x2", 2 * beta, more)
+    assert how(after(**little, lookalike_x2=left)) == ("lookalike x8", 8 * beta, more)
+    for found in ([*gone, by(0.03), by(0.2)], [*left, by(0.03)]):
+        assert how(after(lookalike_x1=found)) == ("lookalike x4", 4 * beta, more)
+    assert how(after(lookalike_x1=left)) == ("lookalike x4", 4 * beta, usual)
 
 
 def test_hand_made_surrogates_come_first_and_several_targets_are_gone_back_to(asked):

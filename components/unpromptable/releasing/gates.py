@@ -123,9 +123,9 @@ def forgets(found: Iterable[Finding]) -> bool:
     return all(f.holds for f in found if f.metric in FORGETTING)
 
 
-def back(found: Iterable[Finding]) -> bool:
-    """Whether a target of an earlier request came back."""
-    return any(not f.holds for f in found if f.metric not in SIDES)
+def back(found: Iterable[Finding]) -> float:
+    """How far the target of an earlier request that came back most is above its gate; 0 where none did."""
+    return max((f.value - f.bound for f in found if f.metric not in SIDES and not f.holds), default=0.0)
 
 
 def similarity(found: list[Finding]) -> float:
