@@ -52,7 +52,7 @@ def test_differences_are_means_over_targets_of_those_of_each_seed():
     lpips, ssim = one.values["lpips"], one.values["ssim"]
     assert (lpips.mean, lpips.high - lpips.mean) == pytest.approx((0.4, 12.706 * 0.2), rel=1e-3)
     assert ssim.mean == pytest.approx(-0.4) and one.values["fid_pre"].mean == pytest.approx(0.4)
-    assert paired.counts(one) == ("3 of 4", "3 of 2 targets")
+    assert paired.counts(one) == ("3 of 4", "3 (2 targets)")
     assert [sure for _, sure in paired.cells(one)] == [False] * 3
 
 
@@ -102,7 +102,7 @@ def test_reports_show_it_where_lines_have_several_rows_and_only_there(store):
         kind.Report().write(store, EXPERIMENT, rows, "SUCCEEDED").read_text() for kind in (html, markdown)
     ]
     page, text = pages(rows)
-    assert "| SISS | 4 of 4 | 4 of 2 targets | **+0.301 ± 0.013** | **-0.301 ± 0.013** |" in text
+    assert "| SISS | 4 of 4 | 4 (2 targets) | **+0.301 ± 0.013** | **-0.301 ± 0.013** |" in text
     assert "| EraseDiff | 0 of 4 |  | never gets there: SSCD 0.980 ± 0.000 | | |" in text
     assert "Mean over 2 targets of 2 training seeds each ± half the 95 % interval over the targets" in text
     assert "against Ours" in page and "<b>+0.301 ± 0.013</b>" in page and "never gets there" in page

@@ -104,7 +104,7 @@ def cells(one: Difference) -> list[tuple[str, bool]]:
 
 def counts(one: Difference) -> tuple[str, str]:
     """How many cells forgot, and how many pairs there are, in words."""
-    several = f" of {one.targets} targets" if one.targets > 1 else ""
+    several = f" ({one.targets} targets)" if one.targets > 1 else ""
     return f"{one.forgot} of {one.ended}", f"{one.pairs}{several}" if one.pairs else ""
 
 
