@@ -74,9 +74,9 @@ class Step:
         if not found or not gates.keeps(found) or self.strength == MOST:
             return None
         back = gates.back(found)
-        little = gates.forgets(found) and 0 < back < NEAR
+        little = back is not None and back < NEAR and gates.forgets(found)
         strength = self.strength * (STRONGER_BY_LITTLE if little else STRONGER)
-        return Step(min(strength, MOST), REVISIT_MORE if back else self.revisit)
+        return Step(min(strength, MOST), self.revisit if back is None else REVISIT_MORE)
 
 
 def _editors(asked: Request) -> list[dict[str, Any]]:

@@ -123,9 +123,9 @@ def forgets(found: Iterable[Finding]) -> bool:
     return all(f.holds for f in found if f.metric in FORGETTING)
 
 
-def back(found: Iterable[Finding]) -> float:
-    """How far the target of an earlier request that came back most is above its gate; 0 where none did."""
-    return max((f.value - f.bound for f in found if f.metric not in SIDES and not f.holds), default=0.0)
+def back(found: Iterable[Finding]) -> float | None:
+    """How far the target of an earlier request that came back most is above its gate; None where none did."""
+    return max((f.value - f.bound for f in found if f.metric not in SIDES and not f.holds), default=None)
 
 
 def similarity(found: list[Finding]) -> float:
