@@ -125,17 +125,21 @@ def test_where_only_an_earlier_target_came_back_by_little_less_strength_is_added
     again = dataclasses.replace(asked, settings={"training.held": "held.safetensors"})
     by = lambda much: gates.Finding("earlier request 1", 0.4, 0.4 + much, 0.4, 0.4, 0.4 + much, 8, much < 0)
     gone, left = (gates.judged(row("a", sscd), BOUNDS) for sscd in (0.2, 0.6))
-    after = lambda **tried: attempts.following(again, {k.replace("_x", " x"): f for k, f in tried.items()})
-    how = lambda cell: (cell["name"], cell["method"]["beta"], cell["training"]["revisit"])
     beta, usual, more = attempts.BETA["paper"], attempts.REVISIT, attempts.REVISIT_MORE
-    assert how(after()) == ("lookalike x1", beta, usual)
+
+    def following(*found):
+        tried = dict(zip(("lookalike x1", "lookalike x2"), found))
+        cell = attempts.following(again, tried)
+        return cell["name"], cell["method"]["beta"], cell["training"]["revisit"]
+
+    assert following() == ("lookalike x1", beta, usual)
     for much in (0.0, 0.03):  # to be at a gate is not to be below it
-        little = {"lookalike_x1": [*gone, by(-0.1), by(much)]}
-        assert how(after(**little)) == ("lookalike x2", 2 * beta, more)
-    assert how(after(**little, lookalike_x2=left)) == ("lookalike x8", 8 * beta, more)
+        little = [*gone, by(-0.1), by(much)]
+        assert following(little) == ("lookalike x2", 2 * beta, more)
+    assert following(little, left) == ("lookalike x8", 8 * beta, more)
     for found in ([*gone, by(0.03), by(0.2)], [*left, by(0.03)]):
-        assert how(after(lookalike_x1=found)) == ("lookalike x4", 4 * beta, more)
-    assert how(after(lookalike_x1=left)) == ("lookalike x4", 4 * beta, usual)
+        assert following(found) == ("lookalike x4", 4 * beta, more)
+    assert following(left) == ("lookalike x4", 4 * beta, usual)
 
 
 def test_hand_made_surrogates_come_first_and_several_targets_are_gone_back_to(asked):
