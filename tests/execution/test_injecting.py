@@ -122,7 +122,7 @@ def test_a_sweep_over_targets_and_seeds_makes_lines_and_pairs_of_what_forgot(tmp
     assert list(ours["by_seed"]["0012-3"]) == ["0", "1"] and other["finished"] == 4
     assert naive["status"] == "unsampled" and naive["finished"] == 0
     page, text = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
-    assert "| Other | 4 of 4 | 4 of 2 targets |" in text and "| Naive | 0 of 4 |  | never gets there" in text
+    assert "| Other | 4 of 4 | 4 (2 targets) |" in text and "| Naive | 0 of 4 |  | never gets there" in text
     assert "Pair by pair" in page and "Ours, seed 1" in page
 
 
