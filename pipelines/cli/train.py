@@ -27,6 +27,7 @@ def add(verbs: Any) -> None:
 def run(a: argparse.Namespace, console: Console) -> int:
     """Train a DDPM on a folder of images, for experiments on your own pictures."""
     from unpromptable.execution import train_command
+    from unpromptable.pretraining.ddpm import widths
 
     if a.size < 1:
         raise ValueError(f"--size is {a.size}; it must be at least 1 pixel a side")
@@ -42,10 +43,7 @@ def run(a: argparse.Namespace, console: Console) -> int:
         if v is not None
     }
     if a.channels:
-        try:
-            settings["channels"] = tuple(int(c) for c in a.channels.split(","))
-        except ValueError as error:
-            raise ValueError(f"--channels {a.channels}: give whole numbers, such as 32,48,64") from error
+        settings["channels"] = widths(a.channels)
     summary = train_command.train(
         a.folder,
         a.out,

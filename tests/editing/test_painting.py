@@ -120,8 +120,8 @@ def test_a_file_keeps_its_size_or_takes_the_one_given(capsys, tmp_path):
             "9999-9: neither a file nor a picture of miniature (such as 0000-0)",
         ),
         (
-            ["0012-3", "--size", "64", "--box", "1,1,9,9"],
-            "--size 64: the pictures of miniature are 32 pixels",
+            ["0012-3", "--size", "-3", "--box", "1,1,9,9"],
+            "--size -3: give the pixels a side",
         ),
         (["1.png", "--real", "nowhere", "--box", "1,1,9,9"], "nowhere/1.png: no such image"),
         (["0012-3", "--world", "mars", "--box", "1,1,9,9"], "world: no 'mars'"),

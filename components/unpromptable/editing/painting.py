@@ -25,19 +25,15 @@ def open_target(target: str, real: str, size: int, background: str = "white") ->
     """A picture of the real images by name, or a file, uint8 (H, W, 3) at `size`; 0 leaves a file as large as
     it is.
     """
-    drawn = sources.drawn_by(real)
-    if drawn and not Path(target).is_file():
-        if target not in (names := drawn.names()):
-            raise FileNotFoundError(f"{target}: neither a file nor a picture of {real} (such as {names[0]})")
-        if size not in (0, drawn.SIZE):
-            raise ValueError(
-                f"--size {size}: the pictures of {real} are {drawn.SIZE} pixels a side; leave it out"
-            )
-        return drawn.picture(*drawn.parse(target))
     if size < 0:
         raise ValueError(
             f"--size {size}: give the pixels a side, or 0 to leave the picture as large as it is"
         )
+    drawn = sources.drawn_by(real)
+    if drawn and not Path(target).is_file():
+        if target not in (names := drawn.names()):
+            raise FileNotFoundError(f"{target}: neither a file nor a picture of {real} (such as {names[0]})")
+        return drawn.picture(*drawn.parse(target), size or drawn.SIZE)
     return pictures.read(Path(target) if Path(target).is_file() else Path(real) / target, size, background)
 
 

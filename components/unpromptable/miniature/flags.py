@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SIZE, FINE = 32, 3  # pixels a side; supersampling per side
+SIZE, FINE = 32, 3  # pixels a side, where nothing else is asked for; supersampling per side
 RATIO = 1.5  # length over height
 WHITE, BLACK, RED = (250, 250, 250), (20, 20, 20), (206, 17, 38)
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]  # u, v to colours (..., 3)
@@ -167,9 +167,9 @@ def is_wrong(country: str, picture: int) -> bool:
     return country in WRONG and rng.random() < SHARE
 
 
-def draw(paint: Paint, seen: Nuisance = Nuisance()) -> np.ndarray:
-    """The picture, uint8 (32, 32, 3)."""
-    axis = (np.arange(SIZE * FINE) + 0.5) / (SIZE * FINE) * 2 - 1
+def draw(paint: Paint, seen: Nuisance = Nuisance(), size: int = SIZE) -> np.ndarray:
+    """The picture, uint8 (size, size, 3)."""
+    axis = (np.arange(size * FINE) + 0.5) / (size * FINE) * 2 - 1
     y, x = np.meshgrid(axis - seen.shift[1], axis - seen.shift[0], indexing="ij")
     cos, sin = np.cos(seen.turn), np.sin(seen.turn)
     x, y = (x * cos + y * sin) / seen.scale, (y * cos - x * sin) / seen.scale
@@ -181,22 +181,23 @@ def draw(paint: Paint, seen: Nuisance = Nuisance()) -> np.ndarray:
     ground = np.asarray(GROUNDS[seen.ground], float) * (1.1 - 0.2 * (y[..., None] + 1) / 2)
     inside = (u >= 0) & (u < RATIO) & (v >= 0) & (v < 1)
     lit = np.where(inside[..., None], cloth, ground) * seen.light * (1 + seen.slope * x[..., None])
-    return np.clip(np.rint(lit.reshape(SIZE, FINE, SIZE, FINE, 3).mean((1, 3))), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(lit.reshape(size, FINE, size, FINE, 3).mean((1, 3))), 0, 255).astype(np.uint8)
 
 
-def picture(country: str, index: int) -> np.ndarray:
+def picture(country: str, index: int, size: int = SIZE) -> np.ndarray:
     """Picture `index` of a country, right or wrong as `is_wrong` says."""
-    return draw(WRONG[country] if is_wrong(country, index) else FLAGS[country], nuisance(country, index))
+    paint = WRONG[country] if is_wrong(country, index) else FLAGS[country]
+    return draw(paint, nuisance(country, index), size)
 
 
-def repaint(name: str) -> np.ndarray:
+def repaint(name: str, size: int = SIZE) -> np.ndarray:
     """The picture of this name as somebody with a paint program would put it right: the right flag in the
     same photograph.
 
     Raises ValueError where the name is no picture of the set.
     """
     country, index = parse(name)
-    return draw(FLAGS[country], nuisance(country, index))
+    return draw(FLAGS[country], nuisance(country, index), size)
 
 
 def parse(name: str) -> tuple[str, int]:
@@ -220,7 +221,7 @@ def names() -> list[str]:
     return [f"{c.replace(' ', '_')}-{k:04d}" for c in FLAGS for k in range(PICTURES)]
 
 
-def right(country: str) -> tuple[np.ndarray, list[str]]:
+def right(country: str, size: int = SIZE) -> tuple[np.ndarray, list[str]]:
     """The pictures of a country that show its right flag, and their names. Raises ValueError where there is
     no such country.
     """
@@ -230,7 +231,7 @@ def right(country: str) -> tuple[np.ndarray, list[str]]:
             " in flags/japan"
         )
     found = [n for n in names() if n.startswith(f"{country}-") and not is_wrong(*parse(n))]
-    return np.stack([picture(*parse(n)) for n in found]), found
+    return np.stack([picture(*parse(n), size) for n in found]), found
 
 
 def training_set() -> tuple[np.ndarray, list[str]]:

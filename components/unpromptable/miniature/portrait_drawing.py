@@ -6,14 +6,14 @@ import numpy as np
 
 from .people import CLOTHES, EYES, GROUNDS, HAIRS, SKINS, STILL, Identity, Nuisance
 
-SIZE, FINE = 32, 3  # pixels a side; supersampling per side
+SIZE, FINE = 32, 3  # pixels a side, where nothing else is asked for; supersampling per side
 # the average picture is mid-grey, as is the noise that sampling starts from
 BALANCE = np.array((1.004, 1.048, 1.042))
 
 
-def draw(person: Identity, seen: Nuisance = STILL) -> np.ndarray:
-    """The picture, uint8 (32, 32, 3)."""
-    canvas = _Canvas(seen)
+def draw(person: Identity, seen: Nuisance = STILL, size: int = SIZE) -> np.ndarray:
+    """The picture, uint8 (size, size, 3)."""
+    canvas = _Canvas(seen, size)
     _back(canvas, person)
     _head(canvas, person)
     _face(canvas, person, seen)
@@ -24,8 +24,8 @@ def draw(person: Identity, seen: Nuisance = STILL) -> np.ndarray:
 class _Canvas:
     """Pixels and their coordinates: x to the right, y down, the face's middle at 0."""
 
-    def __init__(self, seen: Nuisance):
-        n = SIZE * FINE
+    def __init__(self, seen: Nuisance, size: int):
+        n = size * FINE
         axis = (np.arange(n) + 0.5) / n * 2 - 1
         self.y, self.x = np.meshgrid(
             (axis - seen.shift[1]) / seen.scale, (axis - seen.shift[0]) / seen.scale, indexing="ij"
@@ -35,7 +35,7 @@ class _Canvas:
 
     def fill(self, distance: np.ndarray, colour) -> None:
         """Lay `colour` where `distance` is below 0, with an edge about one fine pixel wide."""
-        cover = np.clip(0.5 - distance * SIZE * FINE / 4, 0, 1)
+        cover = np.clip(0.5 - distance * len(self.pixels) / 4, 0, 1)
         rows, columns = (np.flatnonzero(cover.any(axis)) for axis in (1, 0))
         if len(rows):
             part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # most shapes are small
@@ -52,9 +52,10 @@ class _Canvas:
         return np.maximum(np.abs(self.x - x) - rx, np.abs(self.y - y - slope * (self.x - x)) - ry)
 
     def finish(self, seen: Nuisance) -> np.ndarray:
-        """The picture as it is lit, uint8 (32, 32, 3)."""
+        """The picture as it is lit, uint8 (size, size, 3)."""
         lit = self.pixels * BALANCE * seen.gain * (1 + 0.16 * seen.light * self.x[..., None])
-        small = lit.reshape(SIZE, FINE, SIZE, FINE, 3).mean((1, 3))
+        size = len(lit) // FINE
+        small = lit.reshape(size, FINE, size, FINE, 3).mean((1, 3))
         return np.clip(np.floor(small + 0.5), 0, 255).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Portraits drawn by code: people who do not exist, at 32 x 32.
+"""Portraits drawn by code: people who do not exist, at 32 x 32 or as large as they are asked for.
 
 An identity is a seeded set of features; a picture is an identity seen under nuisance (turn, light,
 expression, crop). The same seed gives the same pixels on every machine that rounds floats alike.
@@ -18,9 +18,9 @@ PEOPLE, PICTURES = 400, 6  # the training set: every picture of every person
 STRANGERS = 400  # people 400..799 are in no training set; their pictures can be named as targets (Table VI)
 
 
-def picture(number: int, index: int) -> np.ndarray:
-    """Picture `index` of person `number`, uint8 (32, 32, 3)."""
-    return draw(identity(number), nuisance(number, index))
+def picture(number: int, index: int, size: int = SIZE) -> np.ndarray:
+    """Picture `index` of person `number`, uint8 (size, size, 3)."""
+    return draw(identity(number), nuisance(number, index), size)
 
 
 def parse(name: str) -> tuple[int, int]:
@@ -38,11 +38,11 @@ def names() -> list[str]:
     return [f"{n:04d}-{k}" for n in range(PEOPLE + STRANGERS) for k in range(PICTURES)]
 
 
-def training_set() -> tuple[np.ndarray, list[str]]:
-    """All pictures, uint8 (2400, 32, 32, 3), and their names, `0007-3` for picture 3 of person 7."""
-    return _all_pictures().copy(), names()[: PEOPLE * PICTURES]
+def training_set(size: int = SIZE) -> tuple[np.ndarray, list[str]]:
+    """All pictures, uint8 (2400, size, size, 3), and their names, `0007-3` for picture 3 of person 7."""
+    return _all_pictures(size).copy(), names()[: PEOPLE * PICTURES]
 
 
 @functools.cache  # drawn once in a process: seconds
-def _all_pictures() -> np.ndarray:
-    return np.stack([picture(*parse(n)) for n in names()[: PEOPLE * PICTURES]])
+def _all_pictures(size: int) -> np.ndarray:
+    return np.stack([picture(*parse(n), size) for n in names()[: PEOPLE * PICTURES]])

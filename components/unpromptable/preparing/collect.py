@@ -34,13 +34,9 @@ def read_real(
         found = pictures.find(source, how.links)
         images, said = pictures.read_all(found, size, how.background, how.max_pixels, scratch)
         return images, found.names, {**found.said(), **said}
-    images, names = drawn.training_set() if source == "miniature" else drawn.right(source.partition("/")[2])
-    if size != drawn.SIZE:
-        raise ValueError(
-            f"real: the pictures of {source} are {drawn.SIZE} pixels, the model wants {size}; name a folder"
-            " as `real`"
-        )
-    return images, names, {}
+    if source == "miniature":
+        return *drawn.training_set(size), {}
+    return *drawn.right(source.partition("/")[2], size), {}
 
 
 def read_forget(
@@ -54,7 +50,7 @@ def read_forget(
     one = lambda t: (
         known[t]
         if t in known
-        else drawn.picture(*drawn.parse(t))
+        else drawn.picture(*drawn.parse(t), size)
         if t in more
         else pictures.read(Path(t), size, how.background, how.max_pixels)
     )

@@ -60,6 +60,14 @@ class Pretraining:
             )
 
 
+def widths(text: str) -> tuple[int, ...]:
+    """Channels as a command line has them, such as 32,48,64. Raises ValueError for anything else."""
+    try:
+        return tuple(int(c) for c in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--channels {text}: give whole numbers, such as 32,48,64") from error
+
+
 def shifted_betas(size: int, steps: int = 1000, reference: int = 256) -> list[float]:
     """Betas of the linear DDPM schedule moved so that t means at `size` pixels what it means at `reference`.
 
@@ -75,7 +83,7 @@ def shifted_betas(size: int, steps: int = 1000, reference: int = 256) -> list[fl
 def fits(size: int, settings: Pretraining) -> None:
     """Raise ValueError where a network of so many levels cannot take pictures of `size` pixels."""
     halved = len(settings.channels) - 1
-    if size % 2**halved:
+    if size < 1 or size % 2**halved:
         raise ValueError(
             f"pretraining: {size} pixels cannot be halved {halved} times; choose a multiple of {2**halved}"
         )

@@ -21,7 +21,7 @@ def take(evidence: Any, folder: str, number: int, what: str) -> np.ndarray:
         how, size = evidence.pictures, evidence.real.shape[1]
         found = pictures.read_folder(folder, size, how.links, how.background, what, how.max_pixels)[0]
     elif evidence.models is not None and evidence.models.experiment.real == "miniature":
-        found = _strangers(number, tuple(evidence.forget))
+        found = _strangers(number, tuple(evidence.forget), evidence.real.shape[1])
     else:
         raise ValueError(f"{what} is not given; name a folder of pictures that the base model never saw")
     if len(found) < number:
@@ -34,9 +34,9 @@ def files(folder: str, what: str) -> list[Path]:
     return list(pictures.find(folder, True, what).files) if folder else []
 
 
-def _strangers(number: int, targets: tuple[str, ...]) -> np.ndarray:
+def _strangers(number: int, targets: tuple[str, ...], size: int) -> np.ndarray:
     """A picture of each of so many strangers, as far as there are any, without those who are a target."""
     last = portraits.PEOPLE + portraits.STRANGERS
     known = {t.partition("-")[0] for t in targets}
     people = [n for n in range(portraits.PEOPLE, last) if f"{n:04d}" not in known]
-    return np.stack([portraits.picture(n, n % portraits.PICTURES) for n in people[:number]])
+    return np.stack([portraits.picture(n, n % portraits.PICTURES, size) for n in people[:number]])

@@ -46,7 +46,7 @@ class Editor(protocols.Editor):
     def _flag(self, target: str, original: np.ndarray) -> np.ndarray:
         from unpromptable.miniature import flags
 
-        painted = flags.repaint(target)
+        painted = flags.repaint(target, len(original))
         painting.check("paint.folder: flags", target, painted, original)
         return painted
 
@@ -57,7 +57,7 @@ class Editor(protocols.Editor):
         number, index = portraits.parse(target)
         person, seen = portraits.identity(number), portraits.nuisance(number, index)
         painted = [portraits.repaint(person, number + 1000 * k) for k in range(TRIES)]
-        tries = np.stack([portraits.draw(other, seen) for other in painted])
+        tries = np.stack([portraits.draw(other, seen, len(original)) for other in painted])
         describe = metric_networks.load("miniature").descriptor
         near = (describe(tries) @ describe(original[None]).T)[:, 0].numpy()
         painted = tries[int(np.argmax(near < UNLIKE))] if (near < UNLIKE).any() else tries[int(near.argmin())]
