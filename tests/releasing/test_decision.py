@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_releases import BASE, BOUNDS, asked, flip, released, row  # noqa: F401
+from release_rows import BASE, BOUNDS, flip, row
 
 from unpromptable.releasing import certificate, decision, gates, release
 from unpromptable.storage import fingerprints

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_releases import BASE, BOUNDS, asked, released, row  # noqa: F401
+from release_rows import BASE, BOUNDS, row
 
 from unpromptable import data
 from unpromptable.releasing import certificate, gates, outcome, release

@@ -1,0 +1,69 @@
+"""Gates: what each judges, and which end of an interval."""
+
+import re
+
+import pytest
+from release_rows import BOUNDS, row
+
+from unpromptable.releasing import gates, request
+
+
+def test_the_default_gate_is_what_unrelated_pictures_reach_where_that_is_above_the_paper_s():
+    assert gates.of({}, 0.25)["sscd"] == 0.4 and gates.of({}, 0.5123)["sscd"] == 0.512
+    own = {"sscd": 0.3, "lookalikes": 0.5, "relearn": 40}
+    assert gates.of({"sscd": 0.3, "relearn": 40}, 0.5) == {**gates.DEFAULTS, **own}
+
+
+def test_no_lookalike_may_be_forgotten_by_the_test_that_says_the_target_is():
+    assert gates.of({}, 0.25)["lookalikes"] == 0.4 and gates.of({"lookalikes": 0.7}, 0.5)["lookalikes"] == 0.7
+    [lost] = [f for f in gates.judged(row(lookalikes=0.44), BOUNDS) if not f.holds]
+    assert lost.metric == "lookalikes" and lost.value == pytest.approx(0.39) and not gates.keeps([lost])
+    assert lost.line() == "lookalikes 0.440, at its worst 0.390: not above 0.400"
+    assert "lookalikes" in gates.metrics({})
+
+
+@pytest.mark.parametrize(
+    "said, gate, metric",
+    [
+        ("labels: people.csv", "group", "'name': 'group', 'labels': '.*people.csv'"),
+        ("settings: {other_prompts: [flag of Peru]}", "lpips_prompts", "'lpips_kept'"),
+    ],
+)
+def test_a_part_of_what_is_kept_has_the_gate_of_all_of_it(asked, tmp_path, said, gate, metric):
+    file = tmp_path / "request.yaml"
+    (tmp_path / "people.csv").write_text("a.png,a\n")
+    assert asked.parts == ()
+    file.write_text(f"{file.read_text()}{said}\n")
+    parts = request.read(file).parts
+    assert parts == (gate,) and gates.of({}, 0.2, parts)[gate] == gates.DEFAULTS["lpips"]
+    assert gates.of({"lpips": 0.2}, 0.2, parts)[gate] == 0.2
+    assert gates.of({"lpips": 0.2, gate: 0.3}, 0.2, parts)[gate] == 0.3
+    assert re.search(metric, str(request.read(file).experiment([])["metrics"]))
+
+
+def test_labels_that_are_not_there_are_missed_before_anything_is_trained(asked, tmp_path):
+    file = tmp_path / "request.yaml"
+    file.write_text(f"{file.read_text()}labels: people.csv\n")
+    with pytest.raises(
+        FileNotFoundError, match="request.labels: .*people.csv is no file; give lines of name"
+    ):
+        request.read(file)
+
+
+def test_gates_of_forgetting_take_the_target_that_is_worst():
+    least = gates.of({"likelihood_change": 0.5}, 0.25)
+    given = row(likelihood_change=2.0, likelihood_least=0.52)
+    [lost] = [f for f in gates.judged(given, least) if not f.holds]
+    assert (lost.metric, lost.mean) == ("likelihood_change", 0.52) and gates.keeps([lost])
+    assert "likelihood" in gates.metrics({"likelihood_change": 0.5})
+
+
+def test_the_worse_end_of_an_interval_is_what_a_gate_judges():
+    found = {f.metric: f for f in gates.judged(row(sscd=0.36, ssim=0.84), BOUNDS)}
+    assert not found["sscd"].holds and found["sscd"].value == pytest.approx(0.41)
+    assert not found["ssim"].holds and found["ssim"].value == pytest.approx(0.79)
+    assert found["lpips"].holds and found["nearest_excess"].holds
+
+
+def test_no_sample_may_be_nearer_to_the_target_than_the_nearest_picture_to_keep():
+    assert [f.metric for f in gates.judged(row(nearest=0.7), BOUNDS) if not f.holds] == ["nearest_excess"]
