@@ -18,7 +18,8 @@ def plan(
 
     from unpromptable.execution import plan_step
 
-    return plan_step.plan(experiment, world, json.loads(overrides), store, images_per_shard, part)
+    given = json.loads(overrides)
+    return plan_step.plan(experiment, world, given, store, images_per_shard, part, finished=False)
 
 
 @step

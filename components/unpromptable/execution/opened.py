@@ -17,12 +17,12 @@ def opened(function: Callable) -> Callable:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def run(*args: Any) -> Any:
-        bound = signature.bind(*args)
+    def run(*args: Any, **more: Any) -> Any:
+        bound = signature.bind(*args, **more)
         before = os.umask(0o077)  # the pictures are of people: what a step writes is its owner's alone
         try:
             bound.arguments["store"] = located(bound.arguments)
-            return function(*bound.args)
+            return function(*bound.args, **bound.kwargs)
         finally:
             os.umask(before)
 

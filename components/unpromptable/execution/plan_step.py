@@ -10,7 +10,7 @@ from unpromptable.planning.spec import FILE
 from unpromptable.reporting import rows
 from unpromptable.storage import files, fingerprints, once, place
 
-from . import parts
+from . import complete, parts
 from .opened import opened
 
 
@@ -22,8 +22,11 @@ def plan(
     store: str,
     images_per_shard: int = 0,
     part: str = "",
+    finished: bool = True,
 ) -> list[str]:
     """The ids of the cells, or of one part of them; <store>/experiment.json holds what they stand for.
+
+    finished: also of those cells of which nothing is left to do.
 
     Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
     """
@@ -37,7 +40,7 @@ def plan(
     with once.Shared(store, "plan"), fingerprints.kept(known):
         try:
             resolved = planning.resolve(experiment, world, overrides)
-            return _planned(resolved, store, images_per_shard, mine)
+            return _planned(resolved, store, images_per_shard, mine, finished)
         except once.BAD_INPUT:
             files.remove(Path(store) / FILE)
             resolved = planning.resolve(experiment, world, overrides, inputs=False)
@@ -46,7 +49,9 @@ def plan(
     return []
 
 
-def _planned(resolved: planning.Plan, store: str, images_per_shard: int, mine: parts.Part) -> list[str]:
+def _planned(
+    resolved: planning.Plan, store: str, images_per_shard: int, mine: parts.Part, finished: bool = True
+) -> list[str]:
     from unpromptable import tracking
 
     run = resolved.run(images_per_shard)
@@ -63,4 +68,4 @@ def _planned(resolved: planning.Plan, store: str, images_per_shard: int, mine: p
     for spec in chosen:
         files.remove(spec.place(store).path(once.NOTE))
     parts.note(store, mine, "planned")
-    return [run.id(spec) for spec in chosen]
+    return [run.id(spec) for spec in (chosen if finished else complete.left(run, chosen, store))]

@@ -56,7 +56,7 @@ def _images(run: Run, spec: Spec, store: str, share: tuple[int, int], crew: Crew
 def _shard(run: Run, spec: Spec, store: str, shard: Shard, crew: Crew) -> Output:
     """Draw one shard where it is not there yet."""
     output = _output(spec, store, shard)
-    if not output.finished() and _gathered(run, spec, store).finished():
+    if not output.finished() and images_of(run, spec, store).finished():
         progress.event(store, spec.name, output.step, "skipped", "")
         return output  # drawn into other shards before
     with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
@@ -69,7 +69,7 @@ def gathered(spec: Spec) -> str:
     return "after.safetensors" if spec.cell else "before.safetensors"
 
 
-def _gathered(run: Run, spec: Spec, store: str) -> Output:
+def images_of(run: Run, spec: Spec, store: str) -> Output:
     """All of a model's images, or those until it stopped."""
     return stopped.seen(run.experiment, spec, store).output(store, "gather", gathered(spec), "samples")
 
@@ -114,7 +114,7 @@ def gather(run: Run, spec: Spec, store: str) -> Path:
     """Shards of one model to one artifact, in the order of their seeds; refuses gaps. Returns its path."""
     found = stopped.read(run.experiment, spec, store)
     count = found.images if found else run.experiment.sampling.images
-    output = _gathered(run, spec, store)
+    output = images_of(run, spec, store)
     with files.locked(output.path.with_name(f"{output.name}.lock")):
         if not output.finished():
             shards = [_output(spec, store, shard).path for shard in run.shards if shard.first < count]

@@ -41,8 +41,18 @@ def _scored(run: Run, spec: Spec, store: str) -> None:
     output = spec.output(store, "score", "row.json", "row")
     once.guarded(output, lambda path, bar: _row(path, run, spec, store, before, after))
     found = rows.of(run.experiment, spec, store)
-    if found.done and not files.finished(spec.place(store).path("page.html"), _page_key(run, found)):
+    if found.done and not _shown(run, spec, store, found):
         report_step.page(run.experiment, found, store, _page_key(run, found))
+
+
+def scored(run: Run, spec: Spec, store: str) -> bool:
+    """Whether a cell's row and its page are there."""
+    found = rows.of(run.experiment, spec, store)
+    return found.done and _shown(run, spec, store, found)
+
+
+def _shown(run: Run, spec: Spec, store: str, row: Row) -> bool:
+    return files.finished(spec.place(store).path("page.html"), _page_key(run, row))
 
 
 def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path) -> None:
