@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from release_rows import BOUNDS, row
+from release_rows import BASE, BOUNDS, row
 
-from unpromptable.releasing import gates, request
+from unpromptable.releasing import gates, release, request
 
 
 def test_the_default_gate_is_what_unrelated_pictures_reach_where_that_is_above_the_paper_s():
@@ -67,3 +67,20 @@ def test_the_worse_end_of_an_interval_is_what_a_gate_judges():
 
 def test_no_sample_may_be_nearer_to_the_target_than_the_nearest_picture_to_keep():
     assert [f.metric for f in gates.judged(row(nearest=0.7), BOUNDS) if not f.holds] == ["nearest_excess"]
+
+
+def test_every_gate_is_said_in_words_to_who_reads_a_certificate(released):
+    assert gates.WORDS.keys() == gates.SIDES.keys()
+    page = (released / "release/certificate.html").read_text()
+    for metric in BOUNDS:
+        assert f"{metric}<br><small>{gates.WORDS[metric]}" in page
+    assert "<td>below 0.400" in page and "<td>above 0.800" in page
+
+
+def test_a_gate_of_an_earlier_request_is_said_too(released, asked):
+    judged = gates.judged(row(), BOUNDS)
+    before = gates.Finding("earlier 1", 0.4, 0.3, 0.2, 0.1, 0.3, 8, True)
+    how = ("0" * 64, released / "run", BASE, row(), {"neighbours x1": [*judged, before]})
+    release.write(released / "again", asked, *how, released / "operator.key")
+    page = (released / "again/certificate.html").read_text()
+    assert "earlier 1<br><small>the first of these, of a target that was forgotten before" in page

@@ -16,6 +16,22 @@ SIDES = {
     **{"sscd_worst": -1, "nearest": -1, "nearest_excess": -1, "relearn": 1, "likelihood_change": 1},
     **{"lookalikes": 1, "group": -1, "lpips_prompts": -1},
 }
+# ... and what it says, to people who read a certificate
+WORDS = {
+    "sscd": "how like a target is what the model makes of it from noise; 1 is the same picture",
+    "sscd_worst": "the same, at the noise level and draw that bring it back best",
+    "nearest": "how like a target is the one of all drawn pictures that is most like it",
+    "nearest_excess": "how much more like a target a drawn picture is than any to keep, or a copy",
+    "relearn": "updates on other pictures until a target is back",
+    "likelihood_change": "how much likelier a target is to the model than before",
+    "lpips": "how far pictures drawn from the same seeds moved, to the eye; 0 is not at all",
+    "ssim": "how much of their structure such pictures kept; 1 is all",
+    "fid_pre": "how far all drawn pictures moved as a set",
+    "fid_real": "how far all drawn pictures are from the pictures to keep, as a set",
+    "lookalikes": "whether those to keep who look most like a target are still drawn; 1 is unchanged",
+    "group": "how far the pictures moved that are like one group's; 0 is not at all",
+    "lpips_prompts": "how far the pictures of the other prompt that changed most moved; 0 is not at all",
+}
 FORGETTING = ("sscd", "sscd_worst", "nearest", "nearest_excess", "relearn", "likelihood_change")
 # of several targets each has to pass, so the one is judged that is worst
 OF_EACH = {
@@ -52,9 +68,8 @@ class Finding:
 
     def line(self) -> str:
         """In words."""
-        side = "above" if SIDES.get(self.metric, -1) > 0 else "below"
         found = f"{self.metric} {self.mean:.3f}, at its worst {self.value:.3f}"
-        return f"{found}: {'' if self.holds else 'not '}{side} {self.bound:.3f}"
+        return f"{found}: {'' if self.holds else 'not '}{side(self.metric)} {self.bound:.3f}"
 
 
 def of(asked: Mapping[str, float], unrelated: float, parts: Sequence[str] = ()) -> dict[str, float]:
@@ -67,6 +82,11 @@ def of(asked: Mapping[str, float], unrelated: float, parts: Sequence[str] = ()) 
     forgotten = round(max(verdict.THRESHOLD, unrelated), 3)
     lpips = asked.get("lpips", DEFAULTS["lpips"])
     return {"sscd": forgotten, **DEFAULTS, "lookalikes": forgotten, **dict.fromkeys(parts, lpips), **asked}
+
+
+def side(metric: str) -> str:
+    """On which side of its bound a number must lie; of an earlier request, below."""
+    return "above" if SIDES.get(metric, -1) > 0 else "below"
 
 
 def check(bounds: Mapping[str, float]) -> None:
