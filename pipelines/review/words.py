@@ -25,11 +25,10 @@ SAYS: dict[State, str] = {
 
 def table(found: outcome.Outcome) -> str:
     """The gates of every attempt as a table of HTML."""
-    side = lambda metric: "below" if gates.SIDES.get(metric, -1) < 0 else "above"
     rows = [
         f"<tr class='{'holds' if f.holds else 'fails'}'><td>{escape(name) if not k else ''}</td>"
-        f"<td>{escape(outcome.means(f.metric))}</td><td>{f.mean:.3f}</td><td>{f.value:.3f}</td>"
-        f"<td>{side(f.metric)} {f.bound:g}</td><td>{'holds' if f.holds else 'does not hold'}</td></tr>"
+        f"<td>{escape(gates.means(f.metric))}</td><td>{f.mean:.3f}</td><td>{f.value:.3f}</td>"
+        f"<td>{gates.side(f.metric)} {f.bound:g}</td><td>{'holds' if f.holds else 'does not hold'}</td></tr>"
         for name, findings in found.findings.items()
         for k, f in enumerate(findings)
     ]

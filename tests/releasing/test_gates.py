@@ -70,17 +70,17 @@ def test_no_sample_may_be_nearer_to_the_target_than_the_nearest_picture_to_keep(
 
 
 def test_every_gate_is_said_in_words_to_who_reads_a_certificate(released):
-    assert gates.WORDS.keys() == gates.SIDES.keys()
+    assert gates.MEANS.keys() == gates.SIDES.keys()
     page = (released / "release/certificate.html").read_text()
     for metric in BOUNDS:
-        assert f"{metric}<br><small>{gates.WORDS[metric]}" in page
+        assert f"{metric}<br><small>{gates.MEANS[metric]}" in page
     assert "<td>below 0.400" in page and "<td>above 0.800" in page
 
 
 def test_a_gate_of_an_earlier_request_is_said_too(released, asked):
     judged = gates.judged(row(), BOUNDS)
-    before = gates.Finding("earlier 1", 0.4, 0.3, 0.2, 0.1, 0.3, 8, True)
+    before = gates.Finding("earlier request 1", 0.4, 0.3, 0.2, 0.1, 0.3, 8, True)
     how = ("0" * 64, released / "run", BASE, row(), {"neighbours x1": [*judged, before]})
     release.write(released / "again", asked, *how, released / "operator.key")
     page = (released / "again/certificate.html").read_text()
-    assert "earlier 1<br><small>the first of these, of a target that was forgotten before" in page
+    assert "earlier request 1<br><small>likeness to the picture of earlier request 1" in page

@@ -16,21 +16,21 @@ SIDES = {
     **{"sscd_worst": -1, "nearest": -1, "nearest_excess": -1, "relearn": 1, "likelihood_change": 1},
     **{"lookalikes": 1, "group": -1, "lpips_prompts": -1},
 }
-# ... and what it says, to people who read a certificate
-WORDS = {
-    "sscd": "how like a target is what the model makes of it from noise; 1 is the same picture",
-    "sscd_worst": "the same, at the noise level and draw that bring it back best",
-    "nearest": "how like a target is the one of all drawn pictures that is most like it",
-    "nearest_excess": "how much more like a target a drawn picture is than any to keep, or a copy",
-    "relearn": "updates on other pictures until a target is back",
-    "likelihood_change": "how much likelier a target is to the model than before",
-    "lpips": "how far pictures drawn from the same seeds moved, to the eye; 0 is not at all",
-    "ssim": "how much of their structure such pictures kept; 1 is all",
-    "fid_pre": "how far all drawn pictures moved as a set",
-    "fid_real": "how far all drawn pictures are from the pictures to keep, as a set",
-    "lookalikes": "whether those to keep who look most like a target are still drawn; 1 is unchanged",
-    "group": "how far the pictures moved that are like one group's; 0 is not at all",
-    "lpips_prompts": "how far the pictures of the other prompt that changed most moved; 0 is not at all",
+# ... and what it says, to people who read a page or a certificate
+MEANS = {
+    "sscd": "likeness to the picture of what is drawn from its noise; 1 is the same",
+    "sscd_worst": "the same, of the one draw that is most like it",
+    "nearest": "likeness to the picture of the nearest sample of all",
+    "nearest_excess": "that of the nearest sample, above that of the nearest picture to keep",
+    "relearn": "updates on other pictures until the picture is back",
+    "likelihood_change": "bits per dimension by which the picture has become less probable",
+    "lookalikes": "likeness of the lookalike that changed most to what it was; 1 is the same",
+    "group": "change of the labelled group that changed most",
+    "lpips_prompts": "change of the other prompt that changed most",
+    "lpips": "change of other pictures; 0 is none",
+    "ssim": "likeness of other pictures to what they were; 1 is the same",
+    "fid_pre": "distance of all samples from those before",
+    "fid_real": "distance of all samples from the pictures to keep",
 }
 FORGETTING = ("sscd", "sscd_worst", "nearest", "nearest_excess", "relearn", "likelihood_change")
 # of several targets each has to pass, so the one is judged that is worst
@@ -87,6 +87,11 @@ def of(asked: Mapping[str, float], unrelated: float, parts: Sequence[str] = ()) 
 def side(metric: str) -> str:
     """On which side of its bound a number must lie; of an earlier request, below."""
     return "above" if SIDES.get(metric, -1) > 0 else "below"
+
+
+def means(metric: str) -> str:
+    """A gate's number in words."""
+    return MEANS.get(metric, f"likeness to the picture of {metric} of what is drawn from its noise")
 
 
 def check(bounds: Mapping[str, float]) -> None:

@@ -16,19 +16,6 @@ from unpromptable.reporting.row import read_rows
 from . import certificate, gates
 
 SHOWN, SIDE = 4, 512  # draws in a picture, and the pixels a side to which it grows
-MEANS = {
-    "sscd": "likeness to the picture of what is drawn from its noise",
-    "sscd_worst": "the same, of the one draw that is most like it",
-    "nearest": "likeness to the picture of the nearest sample of all",
-    "nearest_excess": "that of the nearest sample, above that of the nearest picture to keep",
-    "likelihood_change": "bits per dimension by which the picture has become less probable",
-    "lookalikes": "likeness of the lookalike that changed most to what it was",
-    "group": "change of the labelled group that changed most",
-    "lpips_prompts": "change of the other prompt that changed most",
-    "lpips": "change of other pictures",
-    "ssim": "likeness of other pictures to what they were",
-    "fid_pre": "distance of all samples from those before",
-}
 
 
 @dataclass(frozen=True)
@@ -100,8 +87,3 @@ def _grid(images: np.ndarray) -> np.ndarray:
     grid = np.concatenate(rows, 0) if rows else images[0]
     factor = max(1, SIDE // grid.shape[1])
     return grid.repeat(factor, 0).repeat(factor, 1)
-
-
-def means(metric: str) -> str:
-    """A gate's number in words."""
-    return MEANS.get(metric, metric)

@@ -44,7 +44,7 @@ def write(
         _card(asked, row, attempts[row.name]).save(model / CARD)
     told = certificate.content(asked, digest, base, row, attempts, model, series)
     certificate.write(fresh, told, key)
-    page = html.template("certificate").render(told=told, words=gates.WORDS, side=gates.side)
+    page = html.template("certificate").render(told=told, means=gates.means, side=gates.side)
     (fresh / PAGE).write_text(page, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
