@@ -9,20 +9,6 @@ from torch import Tensor
 PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network may output, as diffusers names it
 
 
-def own_step(thousandth: int, timesteps: int) -> int:
-    """A model's timestep at a thousandth of its process, at least 1.
-
-    Settings count a process in thousandths, the paper's timesteps, whatever number a model has; one of 1000
-    has these.
-    """
-    return max(1, thousandth * timesteps // 1000)
-
-
-def own_steps(first: int, last: int, timesteps: int) -> tuple[int, int]:
-    """The first and the last of a model's timesteps that lie in thousandths first..last."""
-    return first * timesteps // 1000, -(-(last + 1) * timesteps // 1000) - 1
-
-
 def over(weight: Tensor, x: Tensor) -> Tensor:
     """`weight` (B,) shaped to multiply `x` (B, ...)."""
     return weight.view(-1, *[1] * (x.ndim - 1))

@@ -6,6 +6,7 @@ import torch
 
 from unpromptable import equations
 from unpromptable.planning import plugins
+from unpromptable.planning.thousandths import own_step
 from unpromptable.planning.validation import build
 from unpromptable.sampling import chains
 
@@ -131,7 +132,7 @@ def test_every_sampler_draws_pictures_from_seeds_and_no_other_is_taken(model, na
 
 
 def test_the_injection_test_takes_the_steps_that_the_family_counts(model, name, monkeypatch):
-    t, stride = (equations.own_step(x, model.timesteps) for x in (250, 100))
+    t, stride = (own_step(x, model.timesteps) for x in (250, 100))
     chain = plugins.make("model", name).chain(t, stride)
     calls, denoise = [], model.denoise
     monkeypatch.setattr(model, "denoise", lambda x, t: (calls.append(t), denoise(x, t))[1], raising=False)

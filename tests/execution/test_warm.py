@@ -119,3 +119,9 @@ def test_a_step_that_is_killed_gives_its_turn_back(tmp_path):
     holding.kill()
     holding.wait()
     assert subprocess.run([*told, "next", "0", "held"], timeout=120).returncode == 1
+
+
+@pytest.mark.parametrize("step", ["prepare", "unlearn", "sample", "score", "report"])
+def test_the_process_of_a_step_has_no_torch_so_that_it_may_fork_and_hands_its_work_on_at_once(step):
+    program = f"import sys; import unpromptable.execution.{step}_step; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unpromptable.planning.experiment import Cell, Experiment
-from unpromptable.unlearning.drawing import Images
-from unpromptable.unlearning.stopping import Judge
+
+if TYPE_CHECKING:  # a step that hands on its work needs no torch
+    from unpromptable.unlearning.drawing import Images
+    from unpromptable.unlearning.stopping import Judge
 
 # apart from the draws that the row is judged by, so that no training ends on the very numbers it is shown by
 SEED = 1 << 20

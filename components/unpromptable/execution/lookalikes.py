@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from unpromptable.planning.experiment import Cell, Experiment
-from unpromptable.unlearning.drawing import Images
+
+if TYPE_CHECKING:  # a step that hands on its work needs no torch
+    from unpromptable.unlearning.drawing import Images
 
 
 def marked(cell: Cell, experiment: Experiment, images: Images) -> Images:

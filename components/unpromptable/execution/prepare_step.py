@@ -17,8 +17,9 @@ from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.spec import Run
 from unpromptable.planning.stages import SHIPPED, check_unchanged
 from unpromptable.storage import arrays as storage
-from unpromptable.storage import attempts, fingerprints, once, place
+from unpromptable.storage import fingerprints, once, place
 
+from . import warm_client
 from .opened import opened
 
 
@@ -28,9 +29,8 @@ def prepare(experiment: str, store: str) -> str:
 
     Where bad input stopped the run, an empty one.
     """
-    start = lambda attempt: attempts.child(_prepare, (store,), attempt)
-    conclude = lambda last: attempts.within(_prepare, (store,), last)
-    return attempts.persist("prepare", place.shared(store).path(), start, conclude)
+    told = place.shared(store).path()
+    return str(warm_client.persisted(_prepare, (store,), store, told, "prepare"))
 
 
 def _prepare(store: str) -> str:

@@ -18,6 +18,7 @@ from unpromptable.storage import files, fingerprints, lease, once, progress
 
 from . import parts
 from .opened import located, opened
+from .warm_client import warmed
 
 log = logging.getLogger(__name__)
 # What Kubeflow tells its last step of a run that was ended from outside, or whose pods vanished: MLMD keeps
@@ -53,10 +54,15 @@ def stop(store: str, experiment: str) -> None:
 @opened
 def stop_cell(cell: str, store: str) -> None:
     """End a cell's last step as failed where the cell has no result. Raises RuntimeError with its reason."""
-    folder = cell.rpartition("/")[2]
-    for row in rows.collect(store, folder):
-        if not row.ended:
-            raise RuntimeError(f"cell {row.name}: {row.error}")
+    if told := without_result(cell, store):
+        raise RuntimeError(told)
+
+
+@warmed
+def without_result(cell: str, store: str) -> str:
+    """Why a cell has no result; empty where it has one."""
+    found = [row for row in rows.collect(store, cell.rpartition("/")[2]) if not row.ended]
+    return f"cell {found[0].name}: {found[0].error}" if found else ""
 
 
 def verdict(found: list[Row], state: str | None) -> str:

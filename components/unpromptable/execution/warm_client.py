@@ -36,19 +36,28 @@ def warmed(function: Callable) -> Callable:
             return function(*args)
         given = signature.bind(*args).arguments
 
-        def start(attempt: attempts.Attempt) -> Any:
-            wire = _reached(given["store"])
-            if wire is None:
-                return attempts.child(function, args, attempt)
-            with wire:
-                return _ask(wire, function, args, attempt)
-
-        folder = place.folder(given["store"], given["cell"])
-        return attempts.persist(
-            function.__name__, folder, start, lambda last: attempts.within(function, args, last)
-        )
+        return persisted(function, args, given["store"], place.folder(given["store"], given["cell"]))
 
     return run
+
+
+def persisted(function: Callable, args: tuple[Any, ...], store: str, folder: Path, step: str = "") -> Any:
+    """What a function returns in the run's server or a child, and again where the machine fails it.
+
+    folder: where attempts that failed are told, under the step's name, by default the function's.
+    """
+
+    def start(attempt: attempts.Attempt) -> Any:
+        wire = (
+            None if inside else _reached(store)
+        )  # a child of the server that asked it would wait for itself
+        if wire is None:
+            return attempts.child(function, args, attempt)
+        with wire:
+            return _ask(wire, function, args, attempt)
+
+    conclude = lambda last: attempts.within(function, args, last)
+    return attempts.persist(step or function.__name__, folder, start, conclude)
 
 
 def _reached(store: str) -> socket.socket | None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from unpromptable.execution import warm_client
 from unpromptable.execution.warm_client import FILE
 from unpromptable.models import device
+from unpromptable.planning import code
+from unpromptable.reporting import figures
 from unpromptable.storage import attempts
 
 
@@ -44,6 +46,8 @@ def _import() -> None:
     import diffusers
     from torchmetrics.functional.image import structural_similarity_index_measure  # noqa: F401
 
+    figures.pyplot()
+    code.whole()  # kept for all that are forked
     for name in ("UNet2DModel", "DDPMScheduler", "DDIMScheduler"):
         getattr(diffusers, name)  # diffusers imports on first access
 

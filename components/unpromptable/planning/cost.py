@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from unpromptable import equations
-
 from . import plan, plugins
 from .experiment import Cell, Experiment
 from .operations import Operations
+from .thousandths import own_step
 
 # TFLOP/s: between the TF32 peaks of an H100's PCIe (378) and SXM (495) cards, which convolutions take by
 # default; in practice two to four times as long
@@ -126,7 +125,7 @@ def _sample(
     s, test = experiment.sampling, experiment.injection
     images = s.images * (2 if experiment.other_prompts else 1)
     draws = test.draws + -test.draws % FILL
-    own = [equations.own_step(x, base.timesteps if base else 1000) for x in (test.t, test.stride)]
+    own = [own_step(x, base.timesteps if base else 1000) for x in (test.t, test.stride)]
     calls = len(experiment.family.chain(*own))
     drawn = images * (base.guidance * s.steps * base.forward + base.decode) if base else None
     yield Step("sample", cell, f"{images:,} images of {s.steps} {s.sampler} steps", drawn)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import equations
 from unpromptable.planning.settings import Injection, Sampling
+from unpromptable.planning.thousandths import own_step
 
 # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last
 # bit
@@ -135,7 +135,7 @@ def inject(
     """
     if not 0 < t < 1000:
         raise ValueError(f"injection.t is {t}; it must lie in 1..999")
-    t, stride = (equations.own_step(x, model.timesteps) for x in (t, stride))
+    t, stride = (own_step(x, model.timesteps) for x in (t, stride))
     show = lambda start: (
         None if progress is None else lambda k, n: progress(start // DRAWS * n + k, -(-draws // DRAWS) * n)
     )

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from unpromptable import equations
+from unpromptable.planning.thousandths import own_step
 
 
 def at(model, thousandth: int, number: int) -> Tensor:
     """The model's timestep at a thousandth of its process, as the injection test has it, (number,)."""
-    return torch.full((number,), equations.own_step(thousandth, model.timesteps), device=model.device)
+    return torch.full((number,), own_step(thousandth, model.timesteps), device=model.device)
 
 
 def parts(model, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

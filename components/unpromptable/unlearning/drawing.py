@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpromptable import data, equations
+from unpromptable import data
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
+from unpromptable.planning.thousandths import own_steps
 from unpromptable.sampling import seeds
 
 from . import held
@@ -79,7 +80,7 @@ def draw_batch(model, settings: Training, images: Images, which: int, step: int,
     g, size = seeds.of_update(settings.seed, step), settings.batch
     pick = lambda: torch.randint(len(images.remember), (size,), generator=g).numpy()
     remember, prompts = _remembered(model, settings, images, _near(settings, images, pick(), step), step)
-    first, last = equations.own_steps(settings.t_min, settings.t_max, model.timesteps)
+    first, last = own_steps(settings.t_min, settings.t_max, model.timesteps)
     times = lambda n, g: torch.randint(first, last + 1, (n,), generator=g).expand(size)
     t = times(1 if settings.timesteps == "shared" else size, g)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)

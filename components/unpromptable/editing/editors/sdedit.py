@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from unpromptable import equations, protocols
+from unpromptable import protocols
+from unpromptable.planning.thousandths import own_step
 from unpromptable.sampling import seeds
 
 
@@ -45,7 +46,7 @@ class Editor(protocols.Editor):
         batches.
         """
         start = min(max(int(self.strength * 1000), 1), 999)
-        start, stride = (equations.own_step(x, timesteps) for x in (start, 1))
+        start, stride = (own_step(x, timesteps) for x in (start, 1))
         return (self.draws + -self.draws % 8) * (-(-start // stride) + 1)
 
     def edit(self, scene: protocols.Scene) -> np.ndarray:

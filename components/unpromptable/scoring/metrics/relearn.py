@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from unpromptable import equations, pictures, protocols
+from unpromptable.planning.thousandths import own_steps
 from unpromptable.sampling import chains
 from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 from unpromptable.scoring.verdict import THRESHOLD
@@ -102,7 +103,7 @@ class Metric(protocols.Metric):
     def _update(self, model, optimizer, pictures: np.ndarray, step: int, settings) -> None:
         g = chains.generator(self.seed, step, 3)
         x0 = model.encode(pictures[torch.randint(len(pictures), (settings.batch,), generator=g).numpy()])
-        _, last = equations.own_steps(0, settings.t_max, model.timesteps)
+        _, last = own_steps(0, settings.t_max, model.timesteps)
         t = model.times(torch.randint(last + 1, (settings.batch,), generator=g).to(model.device))
         eps = torch.randn(x0.shape, generator=g).to(x0)
         output = model.predict(equations.noisy(x0, eps, *model.schedule(t)), t)
