@@ -42,3 +42,16 @@ def test_networks_that_find_unrelated_pictures_alike_are_refused(prepared, monke
     monkeypatch.setattr(base, "USELESS", 0.1)
     with pytest.raises(ValueError, match="one in a hundred pictures to keep is .* like a target"):
         base.look(*prepared)
+
+
+def test_pictures_to_keep_that_may_show_the_same_person_are_named(prepared, monkeypatch, caplog):
+    assert base.look(*prepared).unrelated < base.DOUBTFUL and "leave all of that person" not in caplog.text
+    monkeypatch.setattr(base, "DOUBTFUL", 0.1)
+    found = base.look(*prepared).unrelated
+    arrays, manifest = data.load(prepared[1])
+    networks, kept = metric_networks.load("miniature"), data.remember(arrays, manifest)
+    near = (networks.descriptor(np.asarray(kept)) @ networks.descriptor(arrays["forget"]).T)[:, 0].numpy()
+    monkeypatch.setattr(base, "SAMPLE", 10_000)
+    base.look(*prepared)
+    nearest = data.remember_names(arrays, manifest)[int(near.argmax())]
+    assert f"{found:.2f} like a target" in caplog.text and f"if {nearest}, " in caplog.text

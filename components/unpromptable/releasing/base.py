@@ -5,8 +5,10 @@ pictures are to the networks that judge.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +20,10 @@ from unpromptable.scoring import metric_networks
 from unpromptable.scoring.estimates import Estimate, estimate
 from unpromptable.storage import records
 
+log = logging.getLogger(__name__)
 SAMPLE = 1000  # pictures to keep, at most, that are compared with each target
 QUANTILE = 0.99  # of their similarities, so that a few pictures of the same person do not count
+DOUBTFUL, NAMED = 0.6, 4  # similarity from which on they may show the same person, and how many are named
 USELESS = 0.75  # similarity of unrelated pictures from which on nothing would say what is forgotten
 
 
@@ -61,7 +65,7 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
     ceilings = [
         estimate((networks.descriptor(shown(f)) @ z).numpy()) for f, z in zip(arrays["forget"], targets)
     ]
-    others = _unrelated(data.remember(arrays, manifest), targets.numpy(), networks)
+    others = _unrelated(arrays, manifest, targets.numpy(), networks)
     if others >= USELESS:
         raise ValueError(
             f"networks: one in a hundred pictures to keep is {others:.2f} like a target by"
@@ -77,11 +81,22 @@ def unrelated(experiment: Experiment, pictures: Path) -> float:
     """
     (arrays, manifest), networks = data.load(pictures), metric_networks.of(experiment.networks)
     targets = networks.descriptor(arrays["forget"]).numpy()
-    return _unrelated(data.remember(arrays, manifest), targets, networks)
+    return _unrelated(arrays, manifest, targets, networks)
 
 
-def _unrelated(remember, targets: np.ndarray, networks) -> float:
-    """The quantile over pictures, the largest of all targets."""
-    chosen = np.random.default_rng(0).permutation(len(remember))[:SAMPLE]
-    near = networks.descriptor(remember[np.sort(chosen)]).numpy() @ targets.T
-    return float(np.quantile(near, QUANTILE, axis=0).max())
+def _unrelated(arrays: dict[str, Any], manifest: dict[str, Any], targets: np.ndarray, networks: Any) -> float:
+    """The quantile over pictures, the largest of all targets; said where pictures of the same person may have
+    made it.
+    """
+    remember, names = data.remember(arrays, manifest), data.remember_names(arrays, manifest)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(remember))[:SAMPLE])
+    near = networks.descriptor(remember[chosen]).numpy() @ targets.T
+    found = float(np.quantile(near, QUANTILE, axis=0).max())
+    if found >= DOUBTFUL:
+        most = [names[chosen[i]] for i in near.max(1).argsort()[::-1][:NAMED]]
+        words = (
+            "one in a hundred pictures to keep is %.2f like a target, and below that it counts as forgotten; if"
+            " %s show the same person, leave all of that person out of the pictures to keep"
+        )
+        log.warning(words, found, ", ".join(most))
+    return found
