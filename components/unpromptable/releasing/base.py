@@ -95,8 +95,8 @@ def _unrelated(arrays: dict[str, Any], manifest: dict[str, Any], targets: np.nda
     if found >= DOUBTFUL:
         most = [names[chosen[i]] for i in near.max(1).argsort()[::-1][:NAMED]]
         words = (
-            "one in a hundred pictures to keep is %.2f like a target, and below that it counts as forgotten; if"
-            " %s show the same person, leave all of that person out of the pictures to keep"
+            "one in a hundred pictures to keep is %.2f like a target, and below that it counts as forgotten;"
+            " if %s show the same person, leave all of that person out of the pictures to keep"
         )
         log.warning(words, found, ", ".join(most))
     return found
