@@ -36,7 +36,7 @@ def drawn(monkeypatch, ready, number):
     store, shared, _ = ready
     run, spec = planned.one(store, shared)
     output = sample_step._output(spec, store, run.shards[0])
-    for made in (output, sample_step._gathered(run, spec, store)):
+    for made in (output, sample_step.images_of(run, spec, store)):
         made.path.unlink(missing_ok=True)
     monkeypatch.setenv(device.VARIABLE, str(number))
     sample_step.sample(shared, store, 0, 1)

@@ -201,7 +201,8 @@ def test_pictures_never_seen_are_strangers_and_no_target(given, unseen):
     drawn = Experiment("t", "miniature", "miniature", ("0400-3",))
     strange = replace(shown, models=replace(shown.models, experiment=drawn), forget={"0400-3": shown.real[0]})
     found = held_out.take(strange, "", 2, "x.folder")
-    np.testing.assert_array_equal(found[0], portraits.picture(401, 401 % portraits.PICTURES))
+    size = strange.real.shape[1]  # that of the model, whichever the portraits have
+    np.testing.assert_array_equal(found[0], portraits.picture(401, 401 % portraits.PICTURES, size))
     assert len(held_out.files(str(unseen), "x.folder")) == 8 and not held_out.files("", "x.folder")
 
 
