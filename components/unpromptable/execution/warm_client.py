@@ -48,9 +48,8 @@ def persisted(function: Callable, args: tuple[Any, ...], store: str, folder: Pat
     """
 
     def start(attempt: attempts.Attempt) -> Any:
-        wire = (
-            None if inside else _reached(store)
-        )  # a child of the server that asked it would wait for itself
+        # a child of the server that asked it would wait for itself
+        wire = None if inside else _reached(store)
         if wire is None:
             return attempts.child(function, args, attempt)
         with wire:
