@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # a step that hands on its work needs no torch
+    from torch import Tensor
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network may output, as diffusers names it
+
+
+def own_step(thousandth: int, timesteps: int) -> int:
+    """A model's timestep at a thousandth of its process, at least 1.
+
+    Settings count a process in thousandths, the paper's timesteps, whatever number a model has; one of 1000
+    has these.
+    """
+    return max(1, thousandth * timesteps // 1000)
+
+
+def own_steps(first: int, last: int, timesteps: int) -> tuple[int, int]:
+    """The first and the last of a model's timesteps that lie in thousandths first..last."""
+    return first * timesteps // 1000, -(-(last + 1) * timesteps // 1000) - 1
 
 
 def over(weight: Tensor, x: Tensor) -> Tensor:
@@ -40,6 +57,8 @@ def posterior_mean(x_t: Tensor, candidates: Tensor, signal: Tensor, noise: Tenso
     """
     x, s, n = candidates.double(), signal.double(), noise.double()
     implied = (x_t.double().unsqueeze(1) - over(s, x) * x) / over(n, x)
+    import torch
+
     weights = torch.softmax(-implied.square().flatten(2).sum(2) / 2, 1)
     return (weights.view(*weights.shape, 1, 1, 1) * x).sum(1).to(x_t.dtype)
 
@@ -73,6 +92,8 @@ def remember_weight(t: Tensor, beta: float) -> Tensor:
 
 def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """||output - target||^2 per image, (B,): the mean over pixels, or the sum as in Eqs. 8 and 11."""
+    import torch
+
     wide = torch.promote_types(output.dtype, torch.float32)  # bf16 networks, float32 losses
     error = (output.to(wide) - target.to(wide)).square().flatten(1)
     return error.sum(1) if reduction == "sum" else error.mean(1)
@@ -80,6 +101,8 @@ def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Te
 
 def planes(images: np.ndarray) -> Tensor:
     """uint8 pictures (..., H, W, C) as a tensor (..., C, H, W) of the same levels."""
+    import torch
+
     # torch takes no array that it may not write to, such as one read on demand
     return torch.from_numpy(np.require(images, requirements="CW")).movedim(-1, -3)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from unpromptable import equations
+from unpromptable.equations import own_step
 from unpromptable.planning import plugins
-from unpromptable.planning.thousandths import own_step
 from unpromptable.planning.validation import build
 from unpromptable.sampling import chains
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from unpromptable.equations import own_step
+
 from . import plan, plugins
 from .experiment import Cell, Experiment
 from .operations import Operations
-from .thousandths import own_step
 
 # TFLOP/s: between the TF32 peaks of an H100's PCIe (378) and SXM (495) cards, which convolutions take by
 # default; in practice two to four times as long

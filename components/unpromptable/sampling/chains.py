@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpromptable.equations import own_step
 from unpromptable.planning.settings import Injection, Sampling
-from unpromptable.planning.thousandths import own_step
 
 # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last
 # bit

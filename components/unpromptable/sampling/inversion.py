@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unpromptable import equations
-from unpromptable.planning.thousandths import own_step
+from unpromptable.equations import own_step
 
 
 def at(model, thousandth: int, number: int) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from unpromptable import data
+from unpromptable.equations import own_steps
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
-from unpromptable.planning.thousandths import own_steps
 from unpromptable.sampling import seeds
 
 from . import held

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unpromptable import protocols
-from unpromptable.planning.thousandths import own_step
+from unpromptable.equations import own_step
 from unpromptable.sampling import seeds
 
 

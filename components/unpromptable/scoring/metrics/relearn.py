@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from unpromptable import equations, pictures, protocols
-from unpromptable.planning.thousandths import own_steps
+from unpromptable.equations import own_steps
 from unpromptable.sampling import chains
 from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 from unpromptable.scoring.verdict import THRESHOLD
