@@ -27,7 +27,7 @@ def test_every_experiment_resolves_in_its_world_and_names_the_papers_rows(name, 
 
 def test_equal_forgetting_is_six_targets_by_three_seeds_by_seven_lines_and_can_be_restricted():
     resolved = plan.resolve("equal")
-    assert len(resolved.cells) == 126 and len({c.group for c in resolved.cells}) == 7
+    assert len(resolved.cells) == 144 and len({c.group for c in resolved.cells}) == 8
     assert len({(c.forget, c.training.seed) for c in resolved.cells}) == 18
     assert {c.origin for c in resolved.cells} == {"tuned on our stage"}
     assert resolved.experiment.sampling.when == "forgets"

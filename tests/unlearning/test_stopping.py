@@ -38,6 +38,19 @@ def test_a_target_that_no_check_finds_forgotten_trains_as_without_checks():
     assert [s[:2] for s in steps] == [(40 + u, plain.rate(u)) for u in range(40)]
 
 
+def test_a_target_that_comes_back_while_the_rate_falls_goes_on_until_it_is_as_far_below():
+    long = dataclasses.replace(SETTINGS, steps=100)
+    steps = [s for s in walked(long, [[0.3, 0.5, 0.25, 0.18, 0.39], [0.9] * 11]) if s[0] < 100]
+    assert [s[0] for s in steps if s[2]] == [4, 9, 14, 19, 39]  # 0.25 would come back to 0.45
+    assert [s[1] for s in steps[:11]] == pytest.approx([*[1.0] * 6, 0.8, 0.6, 0.4, 0.2, 1.0])
+    assert [s[0] for s in steps] == list(range(40)) and [s[1] for s in steps[10:21]] == [1.0] * 11
+
+
+def test_a_target_that_comes_back_with_its_last_update_ends():
+    steps = [s for s in walked(SETTINGS, [[0.9, 0.9, 0.9, 0.3, 0.5], [0.9] * 5]) if s[0] < 40]
+    assert [s[0] for s in steps] == list(range(40)) and [s[2] for s in steps if s[2]][-1] == 0.5
+
+
 def test_without_a_fall_the_check_is_the_last_update():
     flat = dataclasses.replace(SETTINGS, cooldown=0.0)
     assert [s[0] for s in walked(flat, [[0.5, 0.2], [0.1]])] == [*range(10), *range(40, 45)]
@@ -69,6 +82,20 @@ def test_a_training_leaves_out_what_a_forgotten_target_does_not_need(tmp_path, t
     assert [h["step"] for h in lines] == [*range(1, 9), *range(13, 17)] and summary["steps"] == 12
     assert [h["checked"] for h in lines if "checked" in h] == [0.9, 0.3, 0.2, 0.1, 0.1]
     assert not (tmp_path / "resume.safetensors").exists()
+
+
+@pytest.mark.parametrize("stopped", [3, 4, 7])
+def test_a_stopped_training_remembers_that_a_target_came_back(tmp_path, tiny, images, cell, stopped):
+    whole, part, one = (*(copy.deepcopy(tiny) for _ in range(2)), dataclasses.replace(images, targets=("a",)))
+    found = [0.3, 0.5, 0.1, 0.2]  # back by 0.2 with the fourth update
+    training.unlearn(cell, whole, one, tmp_path / "whole", judge=falling([found]))
+    lines = history(tmp_path / "whole")
+    asked = sum("checked" in h for h in lines[: stopped // 3 * 3])  # saved after each third
+    with pytest.raises(KeyboardInterrupt):
+        training.unlearn(cell, tiny, one, tmp_path / "part", stop_at(stopped), falling([found]))
+    training.unlearn(cell, part, one, tmp_path / "part", judge=falling([found[asked:]]))
+    assert lines == history(tmp_path / "part") and torch.equal(weights(whole), weights(part))
+    assert [h["step"] for h in lines if "checked" in h] == [2, 4, 6, 12]
 
 
 @pytest.mark.parametrize("stopped", [2, 5, 7, 14])

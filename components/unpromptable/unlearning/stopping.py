@@ -25,12 +25,16 @@ class Stopping:
     Updates are numbered as if every target took all its steps, since their draws go by these numbers; a
     target that ends early leaves the rest of its numbers out. From the check that finds a target below
     `until` on, the rate falls to 0 over as large a share of the target's updates as `cooldown` says, and the
-    target ends. What no check finds forgotten trains as it would without `until`.
+    target ends. Where it came back meanwhile, it goes on at the full rate, until a check finds it so far
+    below that the same return would leave it forgotten. What no check finds forgotten trains as it would
+    without `until`.
     """
 
     def __init__(self, settings: Training, judge: Judge | None = None):
         self.settings, self.judge = settings, judge if settings.until else None
         self.reached: dict[int, int] = {}  # target -> its updates until a check found it forgotten
+        self.found: dict[int, float] = {}  # target -> what that check found
+        self.sought: dict[int, float] = {}  # target that came back -> what a check has to find then
         self.full = settings.steps * (
             1 - settings.cooldown
         )  # a target's updates before the rate falls anyway
@@ -78,6 +82,16 @@ class Stopping:
 
     def _note(self, step: int, found: float) -> None:
         which, update = divmod(step, self.settings.steps)
-        if found < self.settings.until and which not in self.reached and update + 1 <= self.full:
-            self.reached[which] = update + 1
+        if which in self.reached:
+            self._ended(which, update + 1, found)
+        elif found < self.sought.get(which, self.settings.until) and update + 1 <= self.full:
+            self.reached[which], self.found[which] = update + 1, found
             log.info("target %d is forgotten after %d updates (%.3f)", which + 1, update + 1, found)
+
+    def _ended(self, which: int, updates: int, found: float) -> None:
+        """Whether it came back while the rate fell."""
+        back = found - self.found[which]
+        if found >= self.settings.until and updates < self.settings.steps:
+            self.sought[which] = self.settings.until - back
+            del self.reached[which]
+            log.info("target %d came back by %.3f while the rate fell, and goes on", which + 1, back)
