@@ -25,7 +25,7 @@ def test_every_experiment_resolves_in_its_world_and_names_the_papers_rows(name, 
     assert resolved.experiment.world == world and all(c.forget for c in resolved.cells)
 
 
-def test_equal_forgetting_is_six_targets_by_three_seeds_by_seven_lines_and_can_be_restricted():
+def test_equal_forgetting_is_six_targets_by_three_seeds_by_eight_lines_and_can_be_restricted():
     resolved = plan.resolve("equal")
     assert len(resolved.cells) == 144 and len({c.group for c in resolved.cells}) == 8
     assert len({(c.forget, c.training.seed) for c in resolved.cells}) == 18
@@ -33,7 +33,7 @@ def test_equal_forgetting_is_six_targets_by_three_seeds_by_seven_lines_and_can_b
     assert resolved.experiment.sampling.when == "forgets"
     sets = {"forget": [["0004-3"], ["0104-3"], ["0204-3"]], "training.seed": [0]}
     few = plan.resolve("equal", "", sets)
-    assert len(few.cells) == 21 and few.targets() == ("0004-3", "0104-3", "0204-3")
+    assert len(few.cells) == 24 and few.targets() == ("0004-3", "0104-3", "0204-3")
     assert {len(s.mates) for s in few.run().cells} == {2}
 
 
