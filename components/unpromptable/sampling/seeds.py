@@ -12,7 +12,7 @@ PRIME = 1_000_003  # keeps the draws of one seed apart from those of the next
 def of_update(seed: int, step: int, stream: int = 0) -> torch.Generator:
     """The generator of update `step`, on the CPU.
 
-    stream: added for draws that must not use up the others' numbers. torch seeds by the lowest 32 bits alone,
-    so a stream of a larger power of two begins with the same numbers as stream 0, and is not independent.
+    stream: added for draws that must not use up the others' numbers, far from 0 in its lowest 32 bits, by
+    which alone torch seeds.
     """
     return torch.Generator().manual_seed(seed * PRIME + step + stream)

@@ -20,9 +20,8 @@ from . import held
 from .batch import Batch
 from .held import Held
 
-# generators of their own, so that these draws use up none of the others' numbers; the last one has low bits
-# of its own too, by which alone torch seeds
-OTHER_TIMES, TARGETS, OTHERS, LOOKALIKES = 1 << 40, 1 << 41, 1 << 42, 1 << 43 | 0x9E3779B9
+# generators of their own, so that these draws use up none of the others' numbers
+OTHER_TIMES, TARGETS, OTHERS, LOOKALIKES = 0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F, 0x9E3779B9
 
 
 @dataclass(frozen=True)
