@@ -194,3 +194,15 @@ def test_the_papers_method_leads_to_neighbours_with_its_own_weights_and_surgery(
     wanted, _ = run(toy, toy_batch, "surrogate", beta=2e-4)
     got, _ = run(toy, dataclasses.replace(toy_batch, neighbours=near), "surrogate", beta=2e-4)
     np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-12)
+
+
+def test_the_picture_that_duo_prefers_is_taught_as_itself_whatever_its_neighbours(toy, toy_batch):
+    import dataclasses
+
+    near = torch.stack([toy_batch.remember, toy_batch.forget], 1)
+    b = dataclasses.replace(toy_batch, neighbours=near)
+    own = lambda b: b.error(toy, b.surrogate, b.surrogate)
+    torch.testing.assert_close(own(b), own(toy_batch))
+    assert not torch.allclose(
+        b.error(toy, b.forget, b.surrogate), toy_batch.error(toy, b.forget, b.surrogate)
+    )

@@ -115,6 +115,46 @@ def test_the_inner_loop_is_the_one_of_its_code_written_out(tiny, images, tmp_pat
     assert told["forget"] - told["above"] == pytest.approx(reached.item(), rel=1e-5)
 
 
+def test_inner_updates_that_run_out_of_memory_are_made_again_from_the_moments_there_were(tiny, images):
+    """The second batch fails once, after the first has moved the optimiser."""
+    method, twin = cell("erasediff").method.made, copy.deepcopy(tiny)
+    optimizers = [torch.optim.AdamW(m.trained(), lr=1e-3) for m in (tiny, twin)]
+    failed = []
+
+    def draw(s, which, n):
+        if n != noting.FIRST and not failed:
+            failed.append(n)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return drawn(tiny, s, images, n)
+
+    notes = [noting.Noting(method, 5) for _ in "ab"]
+    notes[0].look(tiny, optimizers[0], SETTINGS, 0, draw)
+    notes[1].look(twin, optimizers[1], replace(SETTINGS, micro_batch=2), 0, draw)
+    assert failed and float(notes[0].noted[0]) == pytest.approx(float(notes[1].noted[0]), rel=1e-6)
+    for p, q in zip(tiny.trained(), twin.trained()):
+        one, other = optimizers[0].state[p], optimizers[1].state[q]
+        assert int(one["step"]) == int(other["step"]) == 2
+        torch.testing.assert_close(one["exp_avg"], other["exp_avg"])
+
+
+def test_inner_updates_in_half_precision_are_taken_at_the_weights_they_have_reached(tiny, images, tmp_path):
+    reached = {}
+    for precision in ("no", "bf16"):
+        given = replace(cell("erasediff"), training=replace(SETTINGS, steps=1, lr=5e-2, precision=precision))
+        training.unlearn(given, copy.deepcopy(tiny), images, tmp_path / precision)
+        told = history(tmp_path / precision)[0]
+        reached[precision] = told["forget"] - told["above"]
+    assert reached["bf16"] == pytest.approx(reached["no"], rel=0.05)
+
+
+def test_a_new_mask_holds_back_what_the_last_one_set_in_motion(tiny, images, tmp_path):
+    seen = []
+    once = lambda done, total, text: seen.append(weights(tiny).clone())
+    training.unlearn(cell("salun"), tiny, images, tmp_path, once)
+    moved = [(seen[i] != seen[i + 4]).double().mean() for i in (0, 5)]
+    assert len(seen) == 10 and 0.4 < min(moved) and max(moved) <= 0.5
+
+
 def test_half_of_the_weights_never_move_and_each_target_has_a_half_of_its_own(tiny, images, tmp_path):
     before = weights(tiny).clone()
     one = replace(cell("salun"), forget=("a",))
@@ -130,7 +170,7 @@ def test_the_looks_of_an_update_are_batches_that_no_update_has(tiny, images):
     notes = noting.Noting(cell("salun").method.made, 5)
     draw = lambda s, which, n: (seen.append(n), drawn(tiny, s, images, n))[1]
     assert notes.look(tiny, None, SETTINGS, 1, draw) is SETTINGS and not seen
-    notes.look(tiny, None, SETTINGS, 5, draw)
+    notes.look(tiny, torch.optim.AdamW(tiny.trained()), SETTINGS, 5, draw)
     assert len(set(seen)) == 3 and min(seen) > 10**9
     alike = lambda n: drawn(tiny, SETTINGS, images, n).eps
     assert not any(torch.equal(alike(a), alike(b)) for a in seen for b in (5, *seen) if a != b)

@@ -42,7 +42,6 @@ def serve(store: str) -> None:
 
 def _import() -> None:
     """What unlearning, sampling and scoring need; no tensor is made here, so forking is safe."""
-    import accelerate  # noqa: F401
     import diffusers
     from torchmetrics.functional.image import structural_similarity_index_measure  # noqa: F401
 

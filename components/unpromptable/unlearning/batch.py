@@ -53,10 +53,11 @@ class Batch:
         """Squared error (B,) at `image` noised by this batch's t and eps, of the output that leads to
         `towards` (Eqs. 8-11).
 
-        Towards the surrogate, where the batch has neighbours, it is their posterior mean at x_t.
+        From another image towards the surrogate, where the batch has neighbours, it is their posterior mean
+        at x_t.
         """
         x_t = equations.noisy(image, self.eps, *model.schedule(self.t))
-        if towards is self.surrogate and self.neighbours is not None:
+        if towards is self.surrogate and towards is not image and self.neighbours is not None:
             towards = equations.posterior_mean(x_t, self.neighbours, *model.schedule(self.t))
         wanted = (
             model.target(image, self.eps, self.t)

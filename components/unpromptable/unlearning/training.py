@@ -32,10 +32,9 @@ def unlearn(
     ends with the numbers of an unbroken one. judge: the similarity of a target to what the model makes of
     it, which `training.until` asks. Raises ValueError on a loss or weights that are not finite.
     """
-    from accelerate import Accelerator
-
     settings = fit_memory.smaller(cell.training)
-    accelerator = Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu")
+    # without its cache: a method's inner updates change the weights that it would hold
+    half = {"dtype": torch.bfloat16, "enabled": settings.precision == "bf16", "cache_enabled": False}
     optimizer, total = _optimizer(model, settings), settings.steps * len(images.targets)
     draw = _drawing(cell, model, images)
     stopping = Stopping(settings, together.from_first(judge))
@@ -46,7 +45,7 @@ def unlearn(
         while step < total:
             which = step // settings.steps
             _take_rate(optimizer, stopping.rate(step))
-            with accelerator.autocast():
+            with torch.autocast(model.device.type, **half):
                 values, settings = noting.update(model, optimizer, settings, step, draw)
             _check_finite(values, cell, step)
             values |= _descend(model, optimizer, settings, noting)

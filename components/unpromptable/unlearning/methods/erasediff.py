@@ -4,6 +4,7 @@ comparison, or by its own loop.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -86,11 +87,17 @@ class Method(protocols.Method):
     ) -> tuple[Tensor, ...]:
         """The forget loss that the inner updates reach; they end at the weights they began with."""
         before, forget = [p.detach().clone() for p in model.trained()], 0.0
+        moments = copy.deepcopy(optimizer.state_dict())
         try:
             for batch in batches:
                 (g_f,), (forget,) = gradients.measure(model, self._drawn(batch), self._towards_noise)
                 gradients.write(model, g_f)
                 optimizer.step()
+        except (
+            BaseException
+        ):  # such as of memory, after which the same updates are made again in smaller parts
+            optimizer.load_state_dict(moments)
+            raise
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(model.trained(), before)

@@ -58,13 +58,19 @@ class Method(protocols.Method):
     def note(
         self, model: protocols.Model, optimizer: Any, batches: Iterator[protocols.Batch]
     ) -> tuple[Tensor, ...]:
-        """The mask, a bool tensor for each trained parameter."""
+        """The mask, a bool tensor for each trained parameter. What an earlier target's updates left in the
+        optimiser moves none of the weights outside.
+        """
         lost = lambda m, b: (b.error(m, b.forget, b.forget).mean(),)
         summed = [torch.zeros_like(p) for p in model.trained()]
         for batch in batches:
             (g,), _ = gradients.measure(model, batch, lost)
             torch._foreach_add_(summed, g)
-        return tuple(self.mask(summed))
+        found = self.mask(summed)
+        for p, chosen in zip(model.trained(), found, strict=True):
+            if p in optimizer.state:
+                optimizer.state[p]["exp_avg"].mul_(chosen)
+        return tuple(found)
 
     def mask(self, gradient: Sequence[Tensor]) -> list[Tensor]:
         """True at the share of all weights whose gradients are largest, whichever sign they have."""
