@@ -1,14 +1,17 @@
 """A pipeline of diffusers forgets from Python, by the steps of a run; bad input is told before training."""
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
+import sd3_small
 import torch
 from contracts import small
 from PIL import Image
 
 import unpromptable
+from unpromptable import api
 from unpromptable.pictures.given import written
 from unpromptable.planning import spec as planned
 from unpromptable.releasing import base
@@ -148,3 +151,30 @@ def test_a_model_unlearned_elsewhere_that_is_none_is_refused_before_anything_run
             unpromptable.evaluate(
                 pipe, folder, target, others, out=tmp_path / "x", world="miniature", settings=TINY
             )
+
+
+def test_a_second_call_with_the_same_folder_takes_what_it_is_given_now(pipe, tmp_path, untracked):
+    """Another model to judge, and fewer pictures to keep: nothing of the first call is left."""
+    target, others = small.people(104), small.people(*range(12))
+    how = {"world": "miniature", "settings": TINY, "out": tmp_path / "r"}
+    other = copy.deepcopy(pipe)
+    with torch.no_grad():
+        other.unet.conv_out.weight.mul_(0.5)
+    same = unpromptable.evaluate(pipe, copy.deepcopy(pipe), target, others, **how)
+    first = (tmp_path / "r/given/model/model_index.json").stat().st_mtime_ns
+    half = unpromptable.evaluate(pipe, other, target, others[:9], **how)
+    assert same.row.value("lpips").mean == 0 and half.row.value("lpips").mean > 0.01
+    assert (tmp_path / "r/given/model/model_index.json").stat().st_mtime_ns == first
+    assert len(list((tmp_path / "r/given/keep").iterdir())) == 9
+
+
+def test_stable_diffusion_3_given_from_python_stays_as_it_is(flag_model, flag_folder, tmp_path):
+    sd3_small.stirred(flag_model).save(tmp_path / "adapter")
+    pipe = sd3_small.stock(flag_folder)
+    before = sd3_small.drawn_by_stock(pipe, flag_model, range(8))
+    fixed = api._fixed(pipe, tmp_path / "adapter")
+    np.testing.assert_array_equal(sd3_small.drawn_by_stock(pipe, flag_model, range(8)), before)
+    fixed.set_progress_bar_config(disable=True)
+    assert np.abs(sd3_small.drawn_by_stock(fixed, flag_model, range(8)) - before).mean() > 2
+    with pytest.raises(ValueError, match="pipe has an adapter on its transformer; unload it, or fuse it in"):
+        unpromptable.forget(fixed, small.people(104), small.people(*range(12)), out=tmp_path / "r")

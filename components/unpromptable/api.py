@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,7 +93,8 @@ def evaluate(
     """Judge a model that any other method unlearned, by the same test, seeds and metrics as `forget`.
 
     before: the pipeline as it was, of a class in FAMILIES. after: the unlearned one of the same class, or the
-    folder where it is saved; of Stable Diffusion 3 the folder of its adapter. The rest, and what is raised,
+    folder where it is saved; of Stable Diffusion 3 the folder of its adapter, as `save_lora_weights` writes
+    it. The rest, and what is raised,
     as for `forget`.
     """
     store = _folder(out)
@@ -152,13 +155,25 @@ def _family(pipe: Any) -> str:
     name = type(pipe).__name__
     if name not in FAMILIES:
         raise ValueError(f"pipe is a {name}; give a pipeline of diffusers: {', '.join(FAMILIES)}")
+    if getattr(getattr(pipe, "transformer", None), "peft_config", None):
+        raise ValueError("pipe has an adapter on its transformer; unload it, or fuse it in, before this call")
     return FAMILIES[name]
 
 
 def _saved(pipe: Any, folder: Path) -> Path:
-    """The pipeline's folder, written once."""
-    if not (folder / "model_index.json").is_file():
-        pipe.save_pretrained(folder, safe_serialization=True)
+    """The pipeline's folder, written anew where it holds another model."""
+    from unpromptable.storage import fingerprints
+
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    pipe.save_pretrained(new, safe_serialization=True)
+    if folder.is_dir() and fingerprints.content(folder) == fingerprints.content(
+        new
+    ):  # a second call goes on from the first
+        shutil.rmtree(new)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
     return folder
 
 
@@ -204,6 +219,6 @@ def _fixed(pipe: Any, unlearned: Path) -> Any:
     """A pipeline of the same class with what was trained: other weights, or the adapter beside them."""
     if FAMILIES[type(pipe).__name__] == "ddpm":
         return type(pipe).from_pretrained(unlearned)
-    fixed = type(pipe)(**pipe.components)
+    fixed = type(pipe)(**{**pipe.components, "transformer": copy.deepcopy(pipe.transformer)})
     fixed.load_lora_weights(unlearned)
     return fixed

@@ -47,6 +47,43 @@ def test_a_saved_adapter_changes_stock_diffusers_output_as_ours(flag_model, flag
     np.testing.assert_array_equal(chains.sample(again, Sampling("euler", 4, 8, batch=8), 0, 8)[0], ours)
 
 
+def settings(**change):
+    return sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, **change}))
+
+
+def test_an_adapter_has_the_rank_alpha_and_targets_it_was_trained_with(flag_folder, tmp_path):
+    x, t = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(2)), torch.tensor([10.0, 500.0])
+    trained = settings(rank=2, alpha=0.5, targets=["to_k"])
+    model = sd3_small.stirred(sd3.Model.load(flag_folder, experiment=trained))
+    model.save(tmp_path / "adapter")
+    again = sd3.Model.load(tmp_path / "adapter", experiment=settings(rank=8), base=flag_folder)
+    with torch.no_grad():
+        assert torch.equal(again.predict(x, t), model.predict(x, t))
+
+
+def test_an_adapter_of_stock_diffusers_is_one_too(flag_folder, tmp_path):
+    """Of another method's training script: no note of ours, and no metadata in older ones."""
+    from diffusers import StableDiffusion3Pipeline
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    pipe = sd3_small.stock(flag_folder)
+    pipe.transformer.add_adapter(
+        LoraConfig(r=3, lora_alpha=3, target_modules=["attn.to_v"], init_lora_weights=False)
+    )
+    layers = get_peft_model_state_dict(pipe.transformer)
+    StableDiffusion3Pipeline.save_lora_weights(tmp_path, transformer_lora_layers=layers)
+    model = sd3.Model.load(tmp_path, experiment=sd3_small.experiment(), base=flag_folder)
+    wanted = sd3_small.drawn_by_stock(pipe, model, range(8))
+    ours, _ = chains.sample(model, Sampling("euler", 4, 8, batch=8), 0, 8)
+    assert np.abs(ours - wanted).max() <= 1
+    mixed = {**layers, "transformer_blocks.0.attn.to_k.lora_A.weight": torch.zeros(5, 8)}
+    StableDiffusion3Pipeline.save_lora_weights(tmp_path / "mixed", transformer_lora_layers=mixed)
+    with pytest.raises(
+        ValueError, match="of 2 ranks, .*give an adapter of the transformer alone, of one rank"
+    ):
+        sd3.Model.load(tmp_path / "mixed", experiment=sd3_small.experiment(), base=flag_folder)
+
+
 @pytest.mark.parametrize(
     "rank, targets, count, tensors",
     [
@@ -130,11 +167,5 @@ def test_an_adapter_of_another_base_is_refused(flag_model, flag_folder, tmp_path
         ValueError, match="this adapter belongs to the base .* give the base it was trained on"
     ):
         sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment(), base=other)
-    with pytest.raises(ValueError, match="do not fit this model"):
-        sd3.Model.load(
-            tmp_path / "adapter",
-            experiment=sd3_small.experiment(model=Source("sd3", settings={**sd3_small.SMALL, "rank": 8})),
-            base=flag_folder,
-        )
     with pytest.raises(FileNotFoundError, match="is an adapter; its base model's folder is needed"):
         sd3.Model.load(tmp_path / "adapter", experiment=sd3_small.experiment())

@@ -3,6 +3,8 @@ pictures.
 """
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -234,3 +236,14 @@ def test_a_folder_of_another_kind_and_a_gated_name_say_what_to_do(tmp_path, monk
             sd3.Family().check,
             ["*"],
         )
+
+
+@pytest.mark.parametrize(
+    "said", [{"num_train_timesteps": 500}, {"use_dynamic_shifting": True}, {"shift_terminal": 0.02}]
+)
+def test_a_scheduler_of_another_process_is_refused(flag_folder, tmp_path, said):
+    shutil.copytree(flag_folder, tmp_path / "m")
+    path = tmp_path / "m" / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **said}))
+    with pytest.raises(ValueError, match=f"scheduler_config.json says {next(iter(said))} .*; the family sd3"):
+        sd3.Family().check(tmp_path / "m")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from unpromptable.storage import fingerprints
 from . import checkpoints, tensors
 from .tensors import finite
 
-NOTE = "adapter.json"  # beside the weights: rank, alpha, targets, and the base they belong to
+NOTE = "adapter.json"  # beside the weights of our own: its settings, and the base they belong to
+PART, METADATA = "transformer.", "lora_adapter_metadata"  # as diffusers names them
 
 
 def attach(network, rank: int, alpha: float, targets: tuple[str, ...], seed: int) -> None:
@@ -101,15 +103,42 @@ def save(network, folder: Path, note: dict) -> None:
     (folder / NOTE).write_text(json.dumps(note, indent=1))
 
 
+def made_with(folder: Path) -> dict[str, Any]:
+    """Rank, alpha and targets of a saved adapter, by its own file: whoever trained it, an experiment has
+    others.
+
+    Raises ValueError where it is none of the transformer's, or its layers differ in rank.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / ADAPTER
+    try:
+        with safe_open(path, "pt") as file:
+            told, end = json.loads((file.metadata() or {}).get(METADATA) or "{}"), ".lora_A.weight"
+            ranks = {k: file.get_slice(k).get_shape()[0] for k in file.keys() if k.endswith(end)}
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path}: not an adapter's file ({error}); save it again") from error
+    layers = {k.removeprefix(PART).removesuffix(end): rank for k, rank in ranks.items() if k.startswith(PART)}
+    if len(set(layers.values())) != 1 or len(layers) < len(ranks):
+        raise ValueError(
+            f"{path}: {len(layers)} layers of a transformer, of {len(set(layers.values()))} ranks, and"
+            f" {len(ranks) - len(layers)} of other networks; give an adapter of the transformer alone, of one"
+            " rank, as diffusers' `save_lora_weights` writes it"
+        )
+    (rank,) = set(layers.values())
+    return {"rank": rank, "alpha": float(told.get(f"{PART}lora_alpha", rank)), "targets": tuple(layers)}
+
+
 def load(network, folder: Path, base: str) -> None:
-    """Take over a saved adapter. Raises ValueError where its note names another base."""
-    made_for = checkpoints.read_json(folder / NOTE).get("base")
+    """Take over a saved adapter. Raises ValueError where a note beside it names another base."""
+    note = folder / NOTE
+    made_for = checkpoints.read_json(note).get("base") if note.is_file() else base
     if made_for != base:
         raise ValueError(
             f"{folder}: this adapter belongs to the base {made_for}, not to {base}; give the base it was"
             " trained on"
         )
-    restore(network, {k.removeprefix("transformer."): v for k, v in tensors.read(folder / ADAPTER).items()})
+    restore(network, {k.removeprefix(PART): v for k, v in tensors.read(folder / ADAPTER).items()})
 
 
 def identity(folder: Path) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 
 def written(pictures: Iterable[Any], folder: Path) -> list[Path]:
-    """Each picture as a PNG in `folder`, named by its number; their paths.
+    """Each picture as a PNG in `folder`, named by its number; their paths. What an earlier call left there
+    is removed.
 
     Raises ValueError where there is none, or one is no picture, with its number.
     """
@@ -19,6 +20,8 @@ def written(pictures: Iterable[Any], folder: Path) -> list[Path]:
     for number, given in enumerate(_items(pictures)):
         paths.append(folder / f"{number:06d}.png")
         _picture(given, number).save(paths[-1])
+    for old in set(folder.glob("[0-9]" * 6 + ".png")) - set(paths):
+        old.unlink()
     if not paths:
         raise ValueError(f"{folder.name}: no pictures were given")
     return paths

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from unpromptable.models import device as devices
 from unpromptable.models.stable_diffusion import folder as folders
 from unpromptable.models.stable_diffusion import stock, vae, variations
 from unpromptable.models.stable_diffusion.settings import Settings
+from unpromptable.planning.stages import ADAPTER
 
 
 class Model(protocols.Model):
@@ -64,11 +65,14 @@ class Model(protocols.Model):
     ) -> Model:
         """Read a diffusers folder, or a saved adapter and the `base` it belongs to.
 
-        Raises FileNotFoundError or ValueError for a folder of another kind, and for an adapter of another
-        base.
+        An adapter has the rank, alpha and targets that it was trained with, whatever the experiment's own
+        are. Raises FileNotFoundError or ValueError for a folder of another kind, and for an adapter of
+        another base.
         """
         folder, adapter = _base_and_adapter(Path(folder), base)
         settings = Settings() if experiment is None else experiment.family_settings()
+        if adapter is not None:
+            settings = replace(settings, **adapters.made_with(adapter))
         prompt = experiment.prompt if experiment else ""
         model = cls(*folders.load(folder, device), folder, settings, prompt, device)
         if experiment is not None:
@@ -232,7 +236,7 @@ def _base_and_adapter(folder: Path, base: str | Path | None) -> tuple[Path, Path
     """The base model's folder, and the adapter's where `folder` is one. Raises FileNotFoundError where its
     base is not named.
     """
-    if not (folder / adapters.NOTE).is_file():
+    if not (folder / ADAPTER).is_file():
         return folder, None
     if base is None:
         raise FileNotFoundError(f"model: {folder} is an adapter; its base model's folder is needed too")

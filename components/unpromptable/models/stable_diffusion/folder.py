@@ -11,6 +11,12 @@ MOST = 4096  # latents a side
 CLASS = "SD3Transformer2DModel"
 PARTS = {"transformer": CLASS, "vae": "AutoencoderKL"}
 SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+TIMESTEPS = 1000
+# what would give a sampler other noise than training has
+OTHER = (
+    *("use_dynamic_shifting", "invert_sigmas", "shift_terminal", "stochastic_sampling"),
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+)
 WORDS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")  # the third pair, T5, may be left out
 FOLDERS = ("transformer", "vae", "scheduler", "text_encoder*", "tokenizer*")
 KINDS = (".json", ".safetensors", ".bin", ".txt", ".model")
@@ -45,7 +51,15 @@ def check_parts(folder: Path) -> None:
     of this family.
     """
     hub.check(folder, "sd3", PARTS)
-    hub.scheduler(folder / "scheduler", "sd3", (SCHEDULER,))
+    found = hub.scheduler(folder / "scheduler", "sd3", (SCHEDULER,))
+    wrong = [f"{k} {shown(found[k])}" for k in OTHER if found.get(k)]
+    if found.get("num_train_timesteps", TIMESTEPS) != TIMESTEPS:
+        wrong.insert(0, f"num_train_timesteps {shown(found['num_train_timesteps'])}")
+    if wrong:
+        raise ValueError(
+            f"model: {folder / 'scheduler' / 'scheduler_config.json'} says {', '.join(wrong)}; the family sd3"
+            f" takes {TIMESTEPS} timesteps, t = 1000 sigma, and a fixed shift alone"
+        )
 
 
 def check_size(pixels: int, factor: int, config) -> None:
