@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from unpromptable.editing.engine import EditContext
 from unpromptable.miniature import portraits
 from unpromptable.planning import plugins
 from unpromptable.planning.experiment import Experiment
+from unpromptable.sampling import chains
 from unpromptable.scoring import metric_networks
 
 
@@ -183,3 +185,11 @@ def test_where_all_pictures_are_alike_the_lookalike_is_the_nearest_of_their_less
     far = np.square(scene.forget[:, None].astype(float) - scene.remember).sum((2, 3, 4))
     wanted = np.where(alike < np.median(alike, axis=1, keepdims=True), far, np.inf).argmin(1)
     np.testing.assert_array_equal(found, scene.remember[wanted])
+
+
+def test_sdedit_draws_by_other_noise_than_the_injection_test(tiny, pictures, monkeypatch):
+    seen = []
+    monkeypatch.setattr(chains, "inject", lambda *a, **k: seen.append(a[4]))
+    tiny.sdedit(pictures[0], 0.01, 8, 0, None)
+    noise = lambda seed: [chains.draw([chains.generator(seed, k, 0)], tiny.noise_shape()) for k in range(8)]
+    assert not any(torch.equal(a, b) for a in noise(seen[0]) for b in noise(0))

@@ -266,3 +266,26 @@ def test_every_command_that_writes_refuses_a_folder_without_a_name(tmp_path, mon
         module.command("x", None, 1) if name == "pretraining.command" else module.main()
     assert ended.value.code == 2 and "argument --out: is empty" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_else_forgets_there_is_nothing_to_be_best_of():
+    kept = row("Flip", sscd=0.9, lpips=0.1)
+    best = claims.Claim("c", "", "best", ("lpips",), ("Edit",), among="forgetting")
+    found = claims.judge(best, [row("Edit", sscd=0.2, lpips=0.5), kept])
+    assert found.answer == OPEN and found.needs.text == "another that forgets: there is none to compare with"
+    front = claims.Claim("c", "", "front", ("sscd", "lpips"), ("Edit", "Flip"))
+    assert claims.judge(front, [row("Edit", sscd=0.2, lpips=0.5), kept]).answer == OPEN
+
+
+def test_the_worst_is_open_while_a_row_has_no_number():
+    rows = [row("NegGrad", lpips=0.9), row("SISS", lpips=0.1)]
+    assert answer(rows, check="worst", rows=("NegGrad",)) == HOLDS
+    claim = claims.Claim("c", "", "worst", ("lpips",), ("NegGrad",))
+    found = claims.judge(claim, [*rows, Result("EraseDiff", {}, done=False)])
+    assert found.answer == OPEN and found.numbers == "no result of EraseDiff"
+
+
+def test_one_that_does_not_forget_need_not_be_drawn_for_the_best_of_those_that_do():
+    rows = [row("Ours", sscd=0.2, lpips=0.1), row("Other", sscd=0.2, lpips=0.5), row("Kept", sscd=0.9)]
+    assert answer(rows, check="best", among="forgetting", rows=("Ours",)) == HOLDS
+    assert answer(rows, check="best", rows=("Ours",)) == OPEN

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from unpromptable.reporting import groups, tables
 from unpromptable.reporting.row import Line, Row, Surrogate, read_rows, write_rows
-from unpromptable.scoring.estimates import Estimate, students
+from unpromptable.scoring.estimates import Estimate, estimate
 
 FINISHED = {
     "name": "Ours",
@@ -162,7 +162,7 @@ def test_a_line_over_targets_and_seeds_is_the_mean_over_targets_of_the_means_ove
 
 def test_one_seed_per_target_leaves_a_line_as_it_was():
     (line,) = groups.collect([seeded("a", 0, 0.1), seeded("b", 0, 0.3), seeded("c", 0, 0.7)])
-    assert line.metrics["lpips"] == students(np.array([0.1, 0.3, 0.7]))
+    assert line.metrics["lpips"] == estimate(np.array([0.1, 0.3, 0.7]))
     assert line.by_seed == {} and "by_seed" not in line.to_json()
 
 
@@ -211,3 +211,15 @@ def test_a_file_without_rows_is_refused_by_name(tmp_path, content):
     with pytest.raises(ValueError, match="rows.json: ") as caught:
         read_rows(tmp_path / "rows.json")
     assert type(caught.value) is ValueError
+
+
+def test_a_line_of_which_some_did_not_forget_is_compared_by_all_of_them():
+    """Those that were sampled are those that forgot: to compare by them would choose by the outcome."""
+    kept = replace(seeded("b", 0, 0.3), status="unsampled", metrics={"sscd": estimate([0.9, 0.95])})
+    (line,) = groups.collect([seeded("a", 0, 0.1), kept])
+    assert line.value("sscd").mean == pytest.approx(np.mean([0.2, 0.925]))
+    assert line.each == {"a": {"sscd": 0.2}, "b": {"sscd": pytest.approx(0.925)}}
+    (line,) = groups.collect(
+        [seeded("a", 0, 0.1), seeded("a", 1, 0.1), replace(kept, settings=seeded("a", 2, 0).settings)]
+    )
+    assert list(line.by_seed["a"]) == ["0", "1", "2"] and list(line.by_seed["a"]["0"]) == ["sscd"]

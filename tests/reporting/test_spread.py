@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t
 
 from unpromptable.reporting import spread
-from unpromptable.scoring.estimates import Estimate, students
+from unpromptable.scoring.estimates import Estimate, estimate
 
 SEEDS, WORLDS, RESAMPLED = 3, 2000, 200
 
@@ -76,9 +76,9 @@ def test_targets_and_seeds_by_hand():
 
 def test_one_seed_per_target_gives_students_interval_bit_for_bit():
     values = np.random.default_rng(0).normal(size=5)
-    assert spread.over([np.array([v]) for v in values]) == students(values)
+    assert spread.over([np.array([v]) for v in values]) == estimate(values)
 
 
 def test_a_single_target_is_over_its_seeds_and_a_single_number_has_no_interval():
-    assert spread.over([np.array([1.0, 2.0, 4.0])]) == students(np.array([1.0, 2.0, 4.0]))
+    assert spread.over([np.array([1.0, 2.0, 4.0])]) == estimate(np.array([1.0, 2.0, 4.0]))
     assert spread.over([np.array([2.0])]) == Estimate(2.0, None, None, 1)

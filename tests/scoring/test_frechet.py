@@ -76,3 +76,11 @@ def test_a_distance_of_a_set_to_itself_is_zero_with_its_interval_and_never_below
         same = rng.normal(size=(40, 12)) * scale
         mean, low, high = frechet.interval(same, same.copy(), paired=True)
         assert 0 <= low <= mean <= high <= 1e-6 * scale**2
+
+
+def test_too_few_images_for_an_interval_are_counted_and_four_are_enough():
+    draw = lambda n: RNG.normal(size=(n, 6))
+    with pytest.raises(ValueError, match="frechet: 3 images; an interval takes 4"):
+        frechet.interval(draw(3), draw(30), paired=False)
+    value, low, high = frechet.interval(draw(4), draw(30), paired=False)
+    assert low < value < high

@@ -11,7 +11,7 @@ from unpromptable.miniature import flags, portraits
 from unpromptable.planning import plugins
 from unpromptable.scoring import frechet, metric_networks
 from unpromptable.scoring.evidence import Evidence, Models
-from unpromptable.scoring.metrics import kid, ssim, wrong
+from unpromptable.scoring.metrics import kid, ssim
 
 RNG = np.random.default_rng(0)
 
@@ -114,13 +114,6 @@ def test_a_prompt_that_is_lost_shows_beside_those_that_are_kept():
         dataclasses.replace(shown, seeds=tuple(range(1, 9))), metric_networks.load("flags")
     )
     assert moved["lpips_prompts/01 flag-of-Peru"].mean == 0
-
-
-def test_wilson_s_interval_by_hand():
-    found = wrong.wilson(0, 100)
-    assert (found.mean, found.low, found.n) == (0.0, 0.0, 100) and found.high == pytest.approx(
-        1.96**2 / (100 + 1.96**2)
-    )
 
 
 def test_kid_is_torchmetrics_formula_where_numbers_agree_and_by_hand_where_they_do_not():

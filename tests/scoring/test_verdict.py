@@ -1,5 +1,7 @@
 """Which rows forget, which of those is best, and what every table shows."""
 
+import dataclasses
+
 import pytest
 from finished_run import failed, row
 
@@ -25,3 +27,8 @@ def test_the_best_has_the_higher_value_where_higher_is_better():
     rows = [row("Low", 0.1, 0.2), row("High", 0.2, 0.5)]  # ssim is 1 - lpips
     assert verdict.best(rows, "lpips") == "Low" and verdict.best(rows, "ssim") == "Low"
     assert verdict.best(rows[::-1], "fid_real") == "Low" and verdict.best(rows, "sscd") is None
+
+
+def test_a_row_that_stopped_drawing_is_best_in_nothing():
+    stopped = dataclasses.replace(row("Stopped", 0.1, 0.1), stopped="stopped at 64 of 1024 images")
+    assert verdict.best([stopped, row("Whole", 0.2, 0.2)], "lpips") == "Whole"

@@ -84,9 +84,10 @@ def judge(claim: Claim, rows: list[Result]) -> Verdict:
     """One claim against the results of its experiment."""
     found = {r.name: r for r in rows}
     wanted = [*claim.rows, *claim.than]
-    missing = [n for n in wanted if n not in found or not found[n].has(claim.metrics)]
+    needed = [n for n in found if not _out(claim, found[n])] if claim.check in ("best", "worst") else []
+    missing = [n for n in [*wanted, *needed] if n not in found or not found[n].has(claim.metrics)]
     if missing:
-        said = ", ".join(missing)
+        said = ", ".join(dict.fromkeys(missing))
         return Verdict(claim, OPEN, f"no result of {said}", Price(f"a result of {said}"))
     done = [r for r in rows if r.has(claim.metrics)]
     answers = CHECKS[claim.check](claim, [found[n] for n in claim.rows], [found[n] for n in claim.than], done)
@@ -97,6 +98,11 @@ def judge(claim: Claim, rows: list[Result]) -> Verdict:
     )
     answer = {True: HOLDS, False: NOT, None: OPEN}[whole.answer]
     return Verdict(claim, answer, numbers, price.of(whole, shown) if answer == OPEN else None)
+
+
+def _out(claim: Claim, row: Result) -> bool:
+    """Whether a row is none of those that a best or worst one is sought among."""
+    return claim.among == "forgetting" and row.done and not verdict.forgets(row)
 
 
 def judge_all(rows: dict[str, list[Result]]) -> list[Verdict]:

@@ -91,8 +91,9 @@ class Result:
 
 
 def of_line(line: Line) -> Result:
-    """A line of a run."""
-    found = {k: e for k, e in line.metrics.items() if e is not None}
+    """A line of a run. A Fréchet distance of one that stopped drawing is of fewer images: not compared."""
+    cut = verdict.FRECHET if line.stopped else ()
+    found = {k: e for k, e in line.metrics.items() if e is not None and k not in cut}
     over = "targets" if len(set(line.targets)) > 1 else "training seeds" if line.by_seed else ""
     several = any(", " in target for target in line.targets)
     seconds = {step: took.seconds for step, took in line.took.items()}
@@ -120,13 +121,15 @@ def _decimals(value: float) -> int:
 
 def all_of(found: Sequence[Compared]) -> Compared:
     """Comparisons that all have to hold, as one. An open one rests on that which decides it: the nearest that
-    speaks against, or the farthest where none does.
+    speaks against, or the farthest where none does. Without any nothing is told.
     """
+    if not found:
+        return Compared(None)
     if any(c.answer is False for c in found):
         return next(c for c in found if c.answer is False)
     open_ = [c for c in found if c.answer is None]
     if not open_:
-        return found[0] if found else Compared(True)
+        return found[0]
     against = [c for c in open_ if c.gap < 0]
     return min(against, key=_far) if against else max(open_, key=_far)
 

@@ -34,6 +34,8 @@ class Price:
 
 def of(open_: Compared, results: Sequence[Result]) -> Price:
     """The price of an open comparison of these results."""
+    if not open_.over:
+        return Price("another that forgets: there is none to compare with")
     if open_.over == "printed digits":
         return Price("more printed digits", of=open_.over)
     number, most = needed(open_), MOST if open_.over in FEW else MOST_IMAGES

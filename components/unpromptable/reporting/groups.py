@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,7 @@ def _line(members: list[Row], paper: dict[str, dict[str, Any]]) -> Line:
     done = [m for m in members if m.done]
     first = (done or [m for m in members if m.ended] or members)[0]
     told = {f.name: getattr(first, f.name) for f in fields(Row)}
+    told |= {"each": each(done), "by_seed": by_seed(done)}
     if len(members) > 1:
         told |= _together(first, members, done)
         told |= _left_out(members, told)
@@ -89,9 +90,7 @@ def _line(members: list[Row], paper: dict[str, dict[str, Any]]) -> Line:
         members=tuple(m.name for m in members),
         finished=len(done),
         targets=tuple(target(m) for m in members),
-        each=each(done),
         paper=paper.get(told["name"]),
-        by_seed=by_seed(done),
     )
 
 
@@ -115,17 +114,21 @@ def _together(first: Row, members: list[Row], done: list[Row]) -> dict[str, Any]
 
 
 def _left_out(members: list[Row], told: dict[str, Any]) -> dict[str, Any]:
-    """What a line has instead where some of its rows were not sampled: SSCD alone, over all judged."""
+    """What a line has instead where some of its rows were not sampled: SSCD alone, over all judged. Those
+    that were are the ones that forgot, and to compare by them would choose by the outcome.
+    """
     judged = [m for m in members if m.ended]
     left = [m for m in judged if not m.done]
     if not left:
         return {}
-    shared = {k for m in left for k in m.means()}
-    values = {k: _over(members, judged, k) for k in shared if _in_all(judged, k)}
+    shared = [k for k in left[0].means() if _in_all(judged, k)]
+    judged = [replace(m, metrics={k: m.metrics[k] for k in shared}) for m in judged]
+    values = {k: _over(members, judged, k) for k in shared}
     error = unsampled.reason([(target(m), m.value("sscd").mean) for m in judged])
     metrics = {k: values.get(k) for k in told["metrics"]}
     none: dict[str, Any] = {"labels": {}, "surrogates": (), "seconds": {}, "inputs": {}}
-    return {**none, "status": unsampled.STATUS, "error": error, "metrics": metrics}
+    by = {"each": each(judged), "by_seed": by_seed(judged)}
+    return {**none, **by, "status": unsampled.STATUS, "error": error, "metrics": metrics}
 
 
 def _name(first: Row, members: list[Row]) -> str:

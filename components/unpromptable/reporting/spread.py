@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unpromptable.scoring.estimates import Estimate, students
+from unpromptable.scoring.estimates import Estimate, estimate
 
 
 def over(values: Sequence[np.ndarray]) -> Estimate:
@@ -24,5 +24,4 @@ def over(values: Sequence[np.ndarray]) -> Estimate:
     A single target's interval is over its seeds and says nothing of other targets; of a single number there
     is none. n is the number of what the interval is over.
     """
-    found = values[0] if len(values) == 1 else np.array([np.mean(v) for v in values])
-    return students(found) if len(found) > 1 else Estimate(float(found[0]), None, None, 1)
+    return estimate(values[0] if len(values) == 1 else np.array([np.mean(v) for v in values]))

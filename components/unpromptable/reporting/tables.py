@@ -25,7 +25,7 @@ def show(value: Estimate | None) -> str:
     if value is None:
         return "—"
     digits = 3 if abs(value.mean) < 10 else 2
-    if value.low is None or value.high is None or value.n == 1 and value.low == value.high:
+    if value.low is None or value.high is None:
         return f"{value.mean:.{digits}f}"
     return f"{value.mean:.{digits}f} ± {(value.high - value.low) / 2:.{digits}f}"
 
@@ -40,6 +40,11 @@ def cells(row: Row, rows: Sequence[Row]) -> list[Cell]:
         )
         for c in (COLUMNS if row.done else COLUMNS[:1])
     ]
+
+
+def images(done: Sequence[Row]) -> int:
+    """Of how many images the columns are, where no row says otherwise: those of a cell that drew them all."""
+    return next((r for r in done if not r.stopped), done[0]).value("lpips").n
 
 
 def _text(row: Row, metric: str) -> str:
@@ -57,13 +62,18 @@ def verdict(lines: Sequence[Line]) -> str:
     if not ended:
         return "No cell finished, so there is nothing to compare."
     sure = [r.name for r in able if _whole(r)]
-    close = [r.name for r in able if not _whole(r)]
+    once = [r.name for r in able if r.value("sscd").high is None]
+    close = [r.name for r in able if not _whole(r) and r.name not in once]
     kept = [r.name for r in ended if not forgets(r)]
     words = [f"No method forgot {target} beyond doubt."]
     if sure:
         words = [f"{_list(sure)} forgot {target}: the similarity's whole interval lies below 0.4."]
     if close:
         words += [f"{_list(close)} fell below 0.4 on average, with an interval that reaches above it."]
+    if once:
+        words += [
+            f"{_list(once)} fell below 0.4 in the one measurement there is, so how sure that is nothing says."
+        ]
     if kept:
         words += [f"{_list(kept)} did not forget {it}."]
     if len(able) > 1:

@@ -11,7 +11,7 @@ import numpy as np
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its 95 % interval over n measurements; low and high are None where nothing tells how far
-    it may be off: a mean over targets of which one alone finished.
+    it may be off: of a single measurement, or of several targets of which one alone finished.
     """
 
     mean: float
@@ -21,12 +21,25 @@ class Estimate:
 
 
 def estimate(values: np.ndarray) -> Estimate:
-    """Mean and normal interval of independent values (n,); one value has an interval of no width."""
+    """Mean and Student's interval of independent values (n,), be they eight noise draws or 10,000 images."""
+    from scipy.stats import t
+
     values = np.asarray(values, np.float64).ravel()
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return Estimate(
-        float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values)
-    )
+    n, mean = len(values), float(values.mean())
+    if n == 1:
+        return Estimate(mean, None, None, 1)
+    half = float(t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def share(count: float, n: int) -> Estimate:
+    """The share count/n with Wilson's 95 % interval, which keeps its width where nothing was counted; a tie
+    may count half.
+    """
+    z, p = 1.96, count / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Estimate(p, float(max(0.0, middle - half)), float(min(1.0, middle + half)), n)
 
 
 def over_targets(values: list[np.ndarray]) -> Estimate:
@@ -38,7 +51,7 @@ def over_targets(values: list[np.ndarray]) -> Estimate:
     """
     if len(values) == 1:
         return estimate(values[0])
-    return students(np.array([np.mean(v) for v in values]))
+    return estimate(np.array([np.mean(v) for v in values]))
 
 
 def of_one(values: list[np.ndarray], least: bool = False) -> Estimate:
@@ -54,12 +67,3 @@ def part(folder: str, k: int, name: str) -> str:
     letters, digits and a few signs. folder: of no metric's name.
     """
     return f"{folder}/{k:02d} {re.sub(r'[^a-zA-Z0-9_. -]', '-', name)[:80]}".strip()
-
-
-def students(values: np.ndarray) -> Estimate:
-    """Mean and Student's 95 % interval of a few independent values (n,), as the lines of a table have it."""
-    from scipy.stats import t
-
-    n, mean = len(values), float(np.mean(values))
-    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else 0.0
-    return Estimate(mean, mean - half, mean + half, n)

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 GROUPS = 10  # of the delete-a-group jackknife
+LEAST = 4  # images: of two groups each leaves two, which have a covariance
 ROWS = 1024  # of features that are widened at a time
 
 
@@ -92,11 +93,13 @@ def distance(a: Statistics, b: Statistics) -> float:
 
 def interval(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float, float, float]:
     """The distance of features a and b with a 95 % interval, from leaving out a tenth of the images at a
-    time.
+    time; of fewer than 20 it is too narrow (of 12 it holds 86 % of the time).
 
     Paired sets leave out the same images on both sides; otherwise b is taken as it is, since its n is far
-    larger.
+    larger. Raises ValueError where there are too few to leave some out.
     """
+    if len(a) < LEAST:
+        raise ValueError(f"frechet: {len(a)} images; an interval takes {LEAST}, so sample at least as many")
     whole_a, whole_b = sums(a), sums(b)
     fixed = whole_b.statistics()
     whole = distance(whole_a.statistics(), fixed)

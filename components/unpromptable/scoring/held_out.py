@@ -12,7 +12,7 @@ from unpromptable.miniature import portraits
 
 
 def take(evidence: Any, folder: str, number: int, what: str) -> np.ndarray:
-    """The first `number` of them, uint8 (number, H, W, 3), none of them a target.
+    """The first `number` of them, uint8 (number, H, W, 3), none of them a target, nor a target's file.
 
     folder: empty takes strangers, where the real images are the miniature's. what: the setting that names it,
     for errors. Raises ValueError where there are not so many, or nothing says which they are.
@@ -20,12 +20,16 @@ def take(evidence: Any, folder: str, number: int, what: str) -> np.ndarray:
     if folder:
         how, size = evidence.pictures, evidence.real.shape[1]
         found = pictures.read_folder(folder, size, how.links, how.background, what, how.max_pixels)[0]
+        targets = list(evidence.forget.values())
+        found = found[[not any(np.array_equal(image, t) for t in targets) for image in found]]
     elif evidence.models is not None and evidence.models.experiment.real == "miniature":
         found = _strangers(number, tuple(evidence.forget), evidence.real.shape[1])
     else:
         raise ValueError(f"{what} is not given; name a folder of pictures that the base model never saw")
     if len(found) < number:
-        raise ValueError(f"{what}: {folder} holds {len(found)} pictures and not {number}; ask for fewer")
+        raise ValueError(
+            f"{what}: {folder} holds {len(found)} pictures that are no target, not {number}; ask for fewer"
+        )
     return found[:number]
 
 

@@ -58,9 +58,8 @@ def forgets(row: Judged) -> bool:
 
 def best(rows: Sequence[Shown], metric: str) -> str | None:
     """The name of the row that is best in a column among those that forget; None where none does, or the
-    column is the threshold's.
+    column is the threshold's. A row that stopped drawing did so as another is better.
     """
     sign = next(c.sign for c in COLUMNS if c.metric == metric)
-    compared = lambda r: not (r.stopped and metric in FRECHET)
-    able = [r for r in rows if forgets(r) and compared(r)]
+    able = [r for r in rows if forgets(r) and not r.stopped]
     return max(able, key=lambda r: sign * r.value(metric).mean).name if able and sign else None

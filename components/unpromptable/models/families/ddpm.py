@@ -20,6 +20,7 @@ from unpromptable.models.live import Live
 from unpromptable.planning.operations import BYTES, Operations
 
 CLASS = "UNet2DModel"
+EDITS = 1 << 21  # added to the seeds of edits
 # diffusers' scheduler of each sampler: ancestral ddpm draws noise at every step, the others none
 SAMPLERS = {
     "ddim": "DDIMScheduler",
@@ -133,12 +134,12 @@ class Model(protocols.Model):
         self, image: np.ndarray, strength: float, draws: int, seed: int, words, progress=None
     ) -> np.ndarray:
         """SDEdit without a prompt, uint8 (draws, H, W, 3): strength*1000 thousandths, an ancestral step for
-        each.
+        each. By noise of its own: what forgets must not know the noise that tests it.
         """
         from unpromptable.sampling import chains
 
         t = min(max(int(strength * 1000), 1), 999)
-        return chains.inject(self, image, t, draws, seed, progress=progress)
+        return chains.inject(self, image, t, draws, EDITS + seed, progress=progress)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""

@@ -133,7 +133,7 @@ def found(
         took=took.table(lines, took.shared(store)),
         rate=cost.RATE,
         labels=done[0].labels if done else {},
-        n=done[0].value("lpips").n if done else 0,
+        n=tables.images(done) if done else 0,
         rates=_rates(store, experiment, done),
         **_pictures(store, experiment, rows, lines, folder),
     )

@@ -158,7 +158,7 @@ def _what(done: Sequence[Line]) -> str:
     if groups.grouped(done):
         over, interval = tables.spread(done)
         return f"Mean over {over} ± half the 95 % interval over {interval}"
-    return f"Mean ± half the 95 % interval, n = {done[0].value('lpips').n}"
+    return f"Mean ± half the 95 % interval, n = {tables.images(done)}"
 
 
 def _cell(c: tables.Cell) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from unpromptable import protocols
 from unpromptable.scoring import onnx_files
-from unpromptable.scoring.estimates import Estimate, students
+from unpromptable.scoring.estimates import Estimate, estimate
 from unpromptable.storage import fingerprints
 
 # CLIP ViT-L/14 at 336 pixels a side with its own mean and deviation (Jayasumana 2024)
@@ -44,7 +44,7 @@ class Metric(protocols.Metric):
             )
         network = onnx_files.load(self.model, "cmmd.model", SHOWN)
         seen = {w: _embeddings(w, network, evidence, networks) for w in ("before", "after", "real")}
-        apart = lambda a, b, paired: students(blocks(seen[a], seen[b], self.block, paired))
+        apart = lambda a, b, paired: estimate(blocks(seen[a], seen[b], self.block, paired))
         return {
             "cmmd": apart("after", "before", True),
             "cmmd_real": apart("after", "real", False),

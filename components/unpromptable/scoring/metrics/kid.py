@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unpromptable import protocols
-from unpromptable.scoring.estimates import Estimate, students
+from unpromptable.scoring.estimates import Estimate, estimate
 
 LEAST = 4  # images: two blocks of two
 
@@ -39,9 +39,9 @@ class Metric(protocols.Metric):
         floor = lambda: blocks(features("before"), features("real"), self.block)
         sides = ("before", "real")
         return {
-            "kid": students(blocks(features("after"), features("before"), self.block, paired=True)),
-            "kid_real": students(blocks(features("after"), features("real"), self.block)),
-            "kid_real_floor": students(evidence.once("kid-real-floor", sides, networks, floor, self.block)),
+            "kid": estimate(blocks(features("after"), features("before"), self.block, paired=True)),
+            "kid_real": estimate(blocks(features("after"), features("real"), self.block)),
+            "kid_real_floor": estimate(evidence.once("kid-real-floor", sides, networks, floor, self.block)),
         }
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from unpromptable import data, equations, protocols
 from unpromptable.sampling import chains, inversion
 from unpromptable.scoring import held_out
-from unpromptable.scoring.estimates import Estimate, over_targets
+from unpromptable.scoring.estimates import Estimate, over_targets, share
 
 BATCH = 32  # pictures in one call of the network
 ATTACKS = {"membership": "loss", "membership_secmi": "secmi"}
@@ -55,6 +55,11 @@ class Metric(protocols.Metric):
                 f"membership: secmi {self.secmi}, ahead {self.ahead}; ahead is 1 or more, and there is room"
                 " for a step of it below secmi and above"
             )
+        if self.secmi % self.ahead:
+            raise ValueError(
+                f"membership: ahead is {self.ahead}, and steps of it do not reach secmi {self.secmi}; set a"
+                " divisor of it"
+            )
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """membership: by the error, after; membership_secmi: by SecMI; _before: the base model's. The
@@ -65,8 +70,9 @@ class Metric(protocols.Metric):
         ask = lambda side: self._known(evidence.model(side), evidence.forget, others)
         before, after = evidence.shared("membership", asked, lambda: ask("before")), ask("after")
         sides = {"": after, "_before": before}
+        over = lambda known: share(sum(known[0]), len(known[0])) if len(known) == 1 else over_targets(known)
         return {
-            f"{name}{end}": over_targets([np.array(side[f"{attack}/{t}"]) for t in evidence.forget])
+            f"{name}{end}": over([np.array(side[f"{attack}/{t}"]) for t in evidence.forget])
             for name, attack in ATTACKS.items()
             for end, side in sides.items()
         }

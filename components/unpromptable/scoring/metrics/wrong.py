@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from unpromptable import protocols
-from unpromptable.scoring.estimates import Estimate
+from unpromptable.scoring.estimates import Estimate, share
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Metric(protocols.Metric):
         for suffix, images in (("", evidence.after), ("_before", evidence.before)):
             wrong, right = verdicts(images, evidence, networks, self.alike)
             found |= {
-                f"wrong{suffix}": wilson(int(wrong.sum()), len(wrong)),
-                f"right{suffix}": wilson(int(right.sum()), len(right)),
+                f"wrong{suffix}": share(int(wrong.sum()), len(wrong)),
+                f"right{suffix}": share(int(right.sum()), len(right)),
             }
         return found
 
@@ -42,11 +42,3 @@ def verdicts(images: np.ndarray, evidence, networks, alike: float = 0.5) -> tupl
     seen = networks.descriptor(images)
     near = [(seen @ networks.descriptor(x).T).max(1).values.numpy() for x in (forget, evidence.remember)]
     return (near[0] >= alike) & (near[0] > near[1]), (near[1] >= alike) & (near[1] >= near[0])
-
-
-def wilson(count: int, n: int) -> Estimate:
-    """The share count/n with Wilson's 95 % interval, which keeps its width where nothing was counted."""
-    z, p = 1.96, count / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Estimate(p, float(max(0.0, middle - half)), float(min(1.0, middle + half)), n)
