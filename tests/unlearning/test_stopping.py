@@ -51,6 +51,16 @@ def test_a_target_that_comes_back_with_its_last_update_ends():
     assert [s[0] for s in steps] == list(range(40)) and [s[2] for s in steps if s[2]][-1] == 0.5
 
 
+def test_a_fall_that_begins_where_it_would_anyway_ends_with_the_last_update():
+    """0.3 of 60 updates, of which floating point makes 18.000000000000004."""
+    third = dataclasses.replace(SETTINGS, steps=60, cooldown=0.3, until_every=6)
+    steps = [s for s in walked(third, [[0.9] * 6 + [0.3, 0.2], [0.9] * 9]) if s[0] < 60]
+    assert [s[0] for s in steps if s[2]][-2:] == [41, 59]
+    assert [s[1] for s in steps] == pytest.approx(
+        [dataclasses.replace(third, until=0.0).rate(u) for u in range(60)]
+    )
+
+
 def test_without_a_fall_the_check_is_the_last_update():
     flat = dataclasses.replace(SETTINGS, cooldown=0.0)
     assert [s[0] for s in walked(flat, [[0.5, 0.2], [0.1]])] == [*range(10), *range(40, 45)]

@@ -14,6 +14,7 @@ from unpromptable.planning.settings import Training
 
 log = logging.getLogger(__name__)
 CHECKED = "checked"  # the similarity that a check found, in a history's line
+ROUNDING = 1e-9  # of shares of the updates: 42 are the full rate's of 60 where the last 0.3 fall
 Judge = Callable[
     [Any, int], float
 ]  # (model, number of the target) -> its similarity, below which it is forgotten
@@ -35,9 +36,9 @@ class Stopping:
         self.reached: dict[int, int] = {}  # target -> its updates until a check found it forgotten
         self.found: dict[int, float] = {}  # target -> what that check found
         self.sought: dict[int, float] = {}  # target that came back -> what a check has to find then
-        self.full = settings.steps * (
-            1 - settings.cooldown
-        )  # a target's updates before the rate falls anyway
+        self.full = (
+            settings.steps * (1 - settings.cooldown) + ROUNDING
+        )  # updates before the rate falls anyway
 
     def recall(self, history: Path) -> int:
         """Take up the checks in the history of a training that is resumed; the number of its updates."""
@@ -50,7 +51,9 @@ class Stopping:
     def length(self, which: int) -> int:
         """Updates of a target, as far as is known."""
         until = self.reached.get(which)
-        return self.settings.steps if until is None else math.ceil(until / (1 - self.settings.cooldown))
+        if until is None:
+            return self.settings.steps
+        return min(self.settings.steps, math.ceil(until / (1 - self.settings.cooldown) - ROUNDING))
 
     def rate(self, step: int) -> float:
         """The learning rate of an update."""
