@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from unpromptable.models.families.ddpm import Model
 from unpromptable.planning.settings import Training
 from unpromptable.pretraining.ddpm import Pretraining, build
+from unpromptable.tracking import connection
 from unpromptable.unlearning import training
 from unpromptable.unlearning.batch import Batch
 
@@ -30,6 +33,23 @@ def pytest_terminal_summary(terminalreporter):
             f"{skipped} tests of the chart were skipped, since {NO_HELM}: go install"
             f" helm.sh/helm/v3/cmd/helm@{version} puts it into ~/go/bin, where make test finds it"
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables(tmp_path_factory):
+    """MLflow takes seconds to make the tables of a run's database: of a process they are made once."""
+    made, first = connection._make, tmp_path_factory.mktemp("tables") / connection.DATABASE
+
+    @wraps(made)
+    def copied(path):
+        if not first.exists():
+            made(first)
+        if not (path.is_file() and path.stat().st_size):
+            shutil.copyfile(first, path)
+
+    connection._make = copied
+    yield
+    connection._make = made
 
 
 @pytest.fixture(scope="session")

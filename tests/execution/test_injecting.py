@@ -149,7 +149,7 @@ def test_a_line_of_which_no_row_was_sampled_shows_the_mean_over_all_that_were_ju
         [replace(of(t, v), metrics={"sscd": around(v)}) for t, v in (("a", 0.8), ("b", 1))]
     )
     assert line.status == "unsampled" and line.value("sscd").mean == pytest.approx(0.9)
-    assert line.value("sscd").n == 2 and line.each == {}
+    assert line.value("sscd").n == 2 and line.each == {"a": {"sscd": 0.8}, "b": {"sscd": 1}}
 
 
 def test_seeds_of_a_target_weigh_as_much_as_the_one_seed_of_another():

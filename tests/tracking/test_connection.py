@@ -189,6 +189,7 @@ def test_a_stop_while_the_tables_are_made_leaves_no_half_of_a_database(tmp_path,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as half:
+        half.setattr(tracking.connection, "_make", tracking.connection._make.__wrapped__)
         half.setattr(sqlalchemy_store, "SqlAlchemyStore", stopped)
         with pytest.raises(KeyboardInterrupt):
             tracking.open_runs(str(tmp_path), SWEEP)
