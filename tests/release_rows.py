@@ -5,7 +5,7 @@ from unpromptable.reporting.row import Row
 from unpromptable.scoring.estimates import Estimate
 
 NAMES = ("person-a.png", "person-b.png")
-BASE = base.Base((Estimate(0.9, 0.85, 0.95, 8), Estimate(0.8, 0.7, 0.9, 8)), 0.25, 1)
+BASE = base.Base((Estimate(0.9, 0.85, 0.95, 8), Estimate(0.8, None, None, 1)), 0.25, 1)
 BOUNDS = gates.of({}, 0.25)
 
 

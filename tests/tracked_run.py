@@ -5,6 +5,7 @@ import json
 from finished_run import around, row
 
 from unpromptable import tracking
+from unpromptable.scoring.estimates import Estimate
 
 CELLS = (
     tracking.Tracked("ours", "Ours", "k1", {"method": "surrogate", "method.beta": 5e-5}),
@@ -25,9 +26,10 @@ def rows(store):
             )
         )
     (store / "rows.json").write_text("[]")
-    nothing = dict.fromkeys(("sscd", "fid_pre"))
+    nothing = dict.fromkeys(("sscd", "fid_pre", "sscd_target"))
+    once = {"sscd_target": Estimate(0.9, None, None, 1)}  # of a single value there is no interval
     made = [
-        row("ours", 0.2, 0.2, metrics={k: around(0.2, 0.1) for k in nothing}),
+        row("ours", 0.2, 0.2, metrics={k: around(0.2, 0.1) for k in nothing} | once),
         row("neggrad", 0.2, 0.2, metrics=nothing, status="failed", error="unlearn: nan"),
     ]
     return made, {r.cell: store / r.folder / "history.jsonl" for r in made}

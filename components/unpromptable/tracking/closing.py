@@ -102,7 +102,8 @@ def _measured(
         value = row.metrics.get(metric)
         for side in ("mean", "low", "high"):
             name = metric if side == "mean" else f"{metric}.{side}"
-            values[name] = math.nan if value is None else getattr(value, side)
+            number = getattr(value, side, None)  # of a single value there is no interval
+            values[name] = math.nan if number is None else number
     values |= _took(row.took, steps)
     own = points.keys(history) if history else ()
     values |= {f"train/{k}": math.nan for k in logged if k not in own}
