@@ -94,8 +94,7 @@ def evaluate(
 
     before: the pipeline as it was, of a class in FAMILIES. after: the unlearned one of the same class, or the
     folder where it is saved; of Stable Diffusion 3 the folder of its adapter, as `save_lora_weights` writes
-    it. The rest, and what is raised,
-    as for `forget`.
+    it. The rest, and what is raised, as for `forget`.
     """
     store = _folder(out)
     given = store / "given"
@@ -167,9 +166,8 @@ def _saved(pipe: Any, folder: Path) -> Path:
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     pipe.save_pretrained(new, safe_serialization=True)
-    if folder.is_dir() and fingerprints.content(folder) == fingerprints.content(
-        new
-    ):  # a second call goes on from the first
+    same = folder.is_dir() and fingerprints.content(folder) == fingerprints.content(new)
+    if same:  # so a second call goes on from the first
         shutil.rmtree(new)
     else:
         shutil.rmtree(folder, ignore_errors=True)

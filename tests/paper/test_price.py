@@ -111,7 +111,7 @@ def test_a_front_is_decided_where_the_nearest_metric_tells():
     both = lambda name, sscd, lpips: Result(name, {"sscd": of(sscd, 0.02, 8), "lpips": of(lpips, 0.0, 96)})
     found = [both("a", 0.20, 0.5), both("b", 0.21, 0.1)]
     verdict = ask(found, check="front", rows=("a", "b"), metrics=("sscd", "lpips"))
-    assert verdict.answer == claims.OPEN and (verdict.needs.number, verdict.needs.of) == (64, "noise draws")
+    assert verdict.answer == claims.OPEN and (verdict.needs.number, verdict.needs.of) == (47, "noise draws")
 
 
 def test_pairs_are_by_target_and_seed_then_by_target():

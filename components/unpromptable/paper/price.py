@@ -16,7 +16,8 @@ import numpy as np
 from . import comparing
 from .comparing import SETTINGS, Compared, Result
 
-FEW = ("targets", "training seeds", SETTINGS)  # of which Student's interval, or an exact test, is over
+# over which Student's interval is, or an exact test
+FEW = ("targets", "training seeds", "noise draws", SETTINGS)
 MOST = 1000  # of these; others are cheaper
 MOST_IMAGES = 1_000_000
 

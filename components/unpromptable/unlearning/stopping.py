@@ -36,9 +36,8 @@ class Stopping:
         self.reached: dict[int, int] = {}  # target -> its updates until a check found it forgotten
         self.found: dict[int, float] = {}  # target -> what that check found
         self.sought: dict[int, float] = {}  # target that came back -> what a check has to find then
-        self.full = (
-            settings.steps * (1 - settings.cooldown) + ROUNDING
-        )  # updates before the rate falls anyway
+        # a target's updates before the rate falls anyway
+        self.full = settings.steps * (1 - settings.cooldown) + ROUNDING
 
     def recall(self, history: Path) -> int:
         """Take up the checks in the history of a training that is resumed; the number of its updates."""

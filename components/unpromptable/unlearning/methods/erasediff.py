@@ -93,9 +93,8 @@ class Method(protocols.Method):
                 (g_f,), (forget,) = gradients.measure(model, self._drawn(batch), self._towards_noise)
                 gradients.write(model, g_f)
                 optimizer.step()
-        except (
-            BaseException
-        ):  # such as of memory, after which the same updates are made again in smaller parts
+        except BaseException:
+            # after a fault of memory the same updates are made again, in smaller parts
             optimizer.load_state_dict(moments)
             raise
         finally:
