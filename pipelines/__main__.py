@@ -24,6 +24,7 @@ from pipelines.cli import (
     size,
     train,
 )
+from unpromptable.storage.once import Stopped
 
 COMMANDS = (
     local,
@@ -60,6 +61,9 @@ def main(words: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {_said(error)}", file=sys.stderr)
         return 2
+    except Stopped as error:
+        print(f"error: {_said(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130  # what was stopped has said so
 

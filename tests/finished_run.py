@@ -30,7 +30,7 @@ def row(name, sscd, lpips, **given):
     numbers = {"sscd": sscd, "lpips": lpips, "ssim": 1 - lpips, "fid_pre": lpips, "fid_real": lpips}
     told = {
         "name": name,
-        "group": "",
+        "line": "",
         "cell": name.lower(),
         "folder": f"cells/{name.lower()}",
         "method": "surrogate",

@@ -5,7 +5,8 @@ from unpromptable.reporting.row import Row
 from unpromptable.scoring.estimates import Estimate
 
 NAMES = ("person-a.png", "person-b.png")
-BASE = base.Base((Estimate(0.9, 0.85, 0.95, 8), Estimate(0.8, None, None, 1)), 0.25, 1)
+TEST = {"injection": {"t": 250, "draws": 8}, "networks": "our own descriptor", "model": "ab"}
+BASE = base.Base((Estimate(0.9, 0.85, 0.95, 8), Estimate(0.8, None, None, 1)), 0.25, 1, TEST)
 BOUNDS = gates.of({}, 0.25)
 
 
@@ -20,7 +21,7 @@ def row(name="neighbours x1", sscd=0.3, nearest=0.5, **more):
         "lookalikes": 0.8,
     }
     return Row(
-        **{"name": name, "group": name, "cell": "c", "folder": "cells/c", "method": "surrogate"},
+        **{"name": name, "line": name, "cell": "c", "folder": "cells/c", "method": "surrogate"},
         **{"editor": "neighbours", "networks": "miniature", "run_id": None, "status": "done", "error": None},
         settings={"forget": ", ".join(NAMES), "training.lr": 1e-4, "real": "/people"},
         metrics={k: Estimate(v, v - 0.05, v + 0.05, 8) for k, v in {**numbers, **more}.items()},

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import tempfile
 
 import numpy as np
 import pytest
@@ -94,6 +95,7 @@ def test_a_painted_surrogate_is_the_one_that_is_used(pipe, tmp_path, untracked):
 @pytest.mark.parametrize(
     "change, message",
     [
+        ({"images": "me.png"}, r"images: me.png is one path; give a list, such as \['me.png'\]"),
         ({"pipe": "no pipeline"}, "pipe is a str; give a pipeline of diffusers: DDPMPipeline"),
         ({"images": []}, "forget: no pictures were given"),
         ({"images": [np.zeros((4, 4))]}, r"picture 0: got ndarray of float64 \(4, 4\); give a path"),
@@ -178,3 +180,13 @@ def test_stable_diffusion_3_given_from_python_stays_as_it_is(flag_model, flag_fo
     assert np.abs(sd3_small.drawn_by_stock(fixed, flag_model, range(8)) - before).mean() > 2
     with pytest.raises(ValueError, match="pipe has an adapter on its transformer; unload it, or fuse it in"):
         unpromptable.forget(fixed, small.people(104), small.people(*range(12)), out=tmp_path / "r")
+
+
+def test_bad_input_leaves_no_picture_in_a_temporary_folder(pipe, tmp_path, untracked, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    given = (pipe, small.people(104), small.people(*range(12)))
+    with pytest.raises(ValueError, match="stepps"):
+        unpromptable.forget(*given, world="miniature", settings={"training.stepps": 3})
+    with pytest.raises(FileNotFoundError, match="keep: /nowhere is no folder"):
+        unpromptable.forget(pipe, small.people(104), "/nowhere", world="miniature")
+    assert not list(tmp_path.iterdir())

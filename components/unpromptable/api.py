@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,14 +70,15 @@ def forget(
     256}, or {"training.lookalikes": 0.25}, so that who looks like a target is not forgotten too. Raises
     ValueError or FileNotFoundError for bad input, and RuntimeError where the run has no result.
     """
-    store = _folder(out)
-    given = store / "given"
-    targets = written(images, given / "forget")
-    made = _choice(editor) if surrogates is None else _painted(surrogates, len(targets), given / "surrogates")
-    base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL}}
-    asked = _asked(pipe, targets, _kept(keep, given), prompt, given)
-    row = _run({**asked, "base": base, "cells": [{"name": "Forgotten"}]}, world, dict(settings or {}), store)
-    return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store, _bound(store))
+    with _folder(out) as store:
+        given = store / "given"
+        kept, targets = _kept(keep, given), _targets(images, given)
+        count = len(targets)
+        made = _choice(editor) if surrogates is None else _painted(surrogates, count, given / "surrogates")
+        base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL}}
+        asked = {**_asked(pipe, targets, kept, prompt, given), "base": base, "cells": [{"name": "Forgotten"}]}
+        row = _run(asked, world, dict(settings or {}), store)
+        return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store, _bound(store))
 
 
 def evaluate(
@@ -96,13 +98,14 @@ def evaluate(
     folder where it is saved; of Stable Diffusion 3 the folder of its adapter, as `save_lora_weights` writes
     it. The rest, and what is raised, as for `forget`.
     """
-    store = _folder(out)
-    given = store / "given"
-    folder = Path(after) if isinstance(after, (str, Path)) else _whole(after, given / "after")
-    cell = {"name": "Evaluated", "method": "naive", "editor": "flip", "unlearned": str(folder.resolve())}
-    asked = _asked(before, written(images, given / "forget"), _kept(keep, given), prompt, given)
-    row = _run({**asked, "cells": [cell]}, world, dict(settings or {}), store)
-    return Forgotten(after if folder != after else _fixed(before, folder), row, store, _bound(store))
+    with _folder(out) as store:
+        given = store / "given"
+        kept, targets = _kept(keep, given), _targets(images, given)
+        folder = Path(after) if isinstance(after, (str, Path)) else _whole(after, given / "after")
+        cell = {"name": "Evaluated", "method": "naive", "editor": "flip", "unlearned": str(folder.resolve())}
+        asked = {**_asked(before, targets, kept, prompt, given), "cells": [cell]}
+        row = _run(asked, world, dict(settings or {}), store)
+        return Forgotten(after if folder != after else _fixed(before, folder), row, store, _bound(store))
 
 
 def _asked(pipe: Any, targets: Sequence[Path], real: Path | str, prompt: str, given: Path) -> dict[str, Any]:
@@ -117,7 +120,9 @@ def _asked(pipe: Any, targets: Sequence[Path], real: Path | str, prompt: str, gi
 
 
 def _kept(keep: Any, given: Path) -> Path | str:
-    """The folder of what to keep, written where it is none."""
+    """The folder of what to keep, written where it is none. Raises FileNotFoundError for one that is not."""
+    if isinstance(keep, (str, Path)) and keep != "miniature" and not Path(keep).is_dir():
+        raise FileNotFoundError(f"keep: {keep} is no folder; name one with pictures, or give them")
     return keep if isinstance(keep, (str, Path)) else written(keep, given / "keep")[0].parent
 
 
@@ -130,11 +135,26 @@ def _whole(pipe: Any, folder: Path) -> Path:
     return _saved(pipe, folder)
 
 
-def _folder(out: str | Path | None) -> Path:
-    """The run's folder, which is its owner's alone."""
+def _targets(images: Any, given: Path) -> list[Path]:
+    """The files of the targets. Raises ValueError for one that stands alone."""
+    if isinstance(images, (str, Path)):
+        raise ValueError(f"images: {images} is one path; give a list, such as [{str(images)!r}]")
+    return written(images, given / "forget")
+
+
+@contextmanager
+def _folder(out: str | Path | None) -> Iterator[Path]:
+    """The run's folder, which is its owner's alone. A temporary one goes where bad input ends the call: it
+    holds the targets.
+    """
     store = Path(out) if out else Path(tempfile.mkdtemp(prefix="unpromptable-"))
     store.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return store
+    try:
+        yield store
+    except (ValueError, OSError):
+        if not out:
+            shutil.rmtree(store, ignore_errors=True)
+        raise
 
 
 def _choice(given: str | Mapping[str, Any]) -> dict[str, Any]:

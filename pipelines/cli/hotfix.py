@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unpromptable.planning import reading
+from unpromptable.storage import once
 
 from . import in_series, local, running, series
 from .options import say, short
@@ -93,7 +97,7 @@ def _looked(asked: Any, store: Path, console: Any) -> Any:
 
     store.mkdir(parents=True, exist_ok=True)
     say(console, f"request  {asked.name}: {len(asked.forget)} to forget; looking at the base model")
-    with running.alone(store):
+    with running.alone(store), _without_traces():
         answering.look(asked.to_text(), str(store))
     base = bases.read(store / answering.BASE)
     for number, e in enumerate(base.ceilings, 1):
@@ -104,6 +108,24 @@ def _looked(asked: Any, store: Path, console: Any) -> Any:
     if base.copies:
         say(console, f"copies   {base.copies} pictures to keep show a target, and are left out")
     return base
+
+
+@contextmanager
+def _without_traces() -> Iterator[None]:
+    """A step that works in this process says what stopped it, and the command's own line says it again."""
+    log = logging.getLogger(once.__name__)
+    log.addFilter(_traceless)
+    try:
+        yield
+    finally:
+        log.removeFilter(_traceless)
+
+
+def _traceless(record: logging.LogRecord) -> bool:
+    """Leave out a traceback of bad input, and of what the machine refused; a bug's stays."""
+    if record.exc_info and isinstance(record.exc_info[1], once.FORESEEN):
+        record.exc_info = None
+    return True
 
 
 def _attempted(going: Any, out: Path, threads: int, console: Any) -> Any:
@@ -176,7 +198,8 @@ def verify(a: argparse.Namespace, console: Any) -> int:
         how = (
             "its signature and its hashes hold" if public else "its hashes hold; give --key for its signature"
         )
-        say(console, f"verified {short(Path(a.folder))}: {how}")
+        outcome = certificate.read(Path(a.folder))["outcome"]
+        say(console, f"verified {short(Path(a.folder))} ({outcome}): {how}")
     return 1 if wrong else 0
 
 

@@ -57,6 +57,8 @@ def run(a: argparse.Namespace, console: Console) -> int:
             f"--out {out}: {free >> 20} MiB free on that disk, at least {LEAST_DISK >> 20} are needed; free"
             " some space or choose another folder"
         )
+    if a.threads < 0:
+        raise ValueError(f"--threads is {a.threads}; give 1 or more, or leave it out")
     tracking.check(str(out))
     with running.alone(out) as lock:
         title = escape(resolved.experiment.title or resolved.experiment.name)

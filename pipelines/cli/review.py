@@ -108,6 +108,7 @@ def _token(host: str, token: str) -> str:
 def _policy(a: argparse.Namespace) -> Any:
     """What the operator set. Raises ValueError or FileNotFoundError for what no request could be made of."""
     from pipelines.review.desk import Policy
+    from unpromptable.planning import stages
     from unpromptable.releasing import gates, signing
 
     if not Path(a.keep).is_dir():
@@ -115,6 +116,10 @@ def _policy(a: argparse.Namespace) -> Any:
     key = Path(a.key).resolve() if a.key else None
     if key:
         signing.private(key)
+    stages.check_source("--model", a.model)
+    for word in a.gate:
+        if "=" not in word:
+            raise ValueError(f"--gate {word}: expected metric=bound, such as lpips=0.3")
     bounds = {k: _bound(k, v) for k, v in map(override, a.gate)}
     gates.check(bounds)
     where = (a.model, a.keep, Path(a.out).resolve())

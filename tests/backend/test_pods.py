@@ -230,6 +230,8 @@ def test_what_cannot_start_ends_within_minutes_and_the_report_within_hours():
     )
     with pytest.raises(ValueError, match="start_minutes 0"):
         Fixed(start_minutes=0)
+    with pytest.raises(ValueError, match="--shared-memory lots: give bytes as Kubernetes does, such as 1Gi"):
+        Fixed(shared_memory="lots")
 
 
 def test_a_pod_takes_what_the_submission_gives_and_the_rest_from_the_pipelines_defaults():

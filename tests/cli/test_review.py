@@ -13,7 +13,7 @@ from pipelines.cli import review
 def asked(tmp_path, monkeypatch):
     monkeypatch.delenv(review.TOKEN, raising=False)
     (tmp_path / "keep").mkdir()
-    return ["review", "--model", "m", "--keep", str(tmp_path / "keep"), "--out", str(tmp_path / "out")]
+    return ["review", "--model", "group/m", "--keep", str(tmp_path / "keep"), "--out", str(tmp_path / "out")]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,8 @@ def asked(tmp_path, monkeypatch):
         (["--keep", "/nowhere"], "--keep /nowhere: no folder"),
         (["--key", "/nowhere.key"], "no such key"),
         (["--model", ""], "--model is empty"),
+        (["--model", "nope"], "--model: nope is no folder here, and no name on the hub, such as google/"),
+        (["--gate", "lpips"], "--gate lpips: expected metric=bound"),
     ],
 )
 def test_a_page_that_cannot_be_served_is_refused_in_one_line(asked, capsys, more, said):

@@ -115,7 +115,7 @@ def test_a_sweep_over_targets_and_seeds_makes_lines_and_pairs_of_what_forgot(tmp
     )
     found = small_run.run(tmp_path, text.replace("forget: ['0012-3']\n", ""))
     ours, other, naive = json.loads((tmp_path / "groups.json").read_text())
-    of = lambda name: [r for r in found if r["group"] == name]
+    of = lambda name: [r for r in found if r["line"] == name]
     assert len({json.dumps(r["lpips"]) for r in of("Ours")}) == 4  # another seed is another training
     means = [np.mean([r["lpips"]["mean"] for r in of("Ours")[i : i + 2]]) for i in (0, 2)]
     assert ours["lpips"]["mean"] == pytest.approx(np.mean(means)) and ours["lpips"]["n"] == 2
@@ -129,7 +129,7 @@ def test_a_sweep_over_targets_and_seeds_makes_lines_and_pairs_of_what_forgot(tmp
 def test_a_line_of_which_a_row_was_not_sampled_shows_the_mean_over_all_that_were_judged():
     from finished_run import around, row
 
-    of = lambda t, sscd, **more: row(f"Ours {t}", sscd, 0.1, group="Ours", settings={"forget": t}, **more)
+    of = lambda t, sscd, **more: row(f"Ours {t}", sscd, 0.1, line="Ours", settings={"forget": t}, **more)
     none = {"labels": {}, "surrogates": (), "seconds": {}, "status": "unsampled", "error": "not sampled"}
     left = of("b", 0.9, **none, metrics={"sscd": around(0.9), "lpips": None})
     (line,) = groups.collect([of("a", 0.1), left])
@@ -144,7 +144,7 @@ def test_a_line_of_which_no_row_was_sampled_shows_the_mean_over_all_that_were_ju
     from finished_run import around, row
 
     none = {"labels": {}, "surrogates": (), "seconds": {}, "status": "unsampled", "error": "not sampled"}
-    of = lambda t, sscd: row(f"Ours {t}", sscd, 0.1, group="Ours", settings={"forget": t}, **none)
+    of = lambda t, sscd: row(f"Ours {t}", sscd, 0.1, line="Ours", settings={"forget": t}, **none)
     (line,) = groups.collect(
         [replace(of(t, v), metrics={"sscd": around(v)}) for t, v in (("a", 0.8), ("b", 1))]
     )

@@ -113,7 +113,7 @@ def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shard
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
     text = (
-        "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 3, steps: 2}\ninjection: {t: 2,"
+        "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 4, steps: 2}\ninjection: {t: 2,"
         " draws: 1}\ncells: [{name: Ours, editor: flip}]\n"
     )
     where = str(tmp_path)
@@ -123,17 +123,17 @@ def test_shards_share_the_targets_of_the_injection_test_and_pods_share_the_shard
     run = planned.read(where)
     shards = [sample_step._output(run.shared, where, shard).path for shard in run.shards]
     sample_step.sample(shared, where, 0, 2)
-    assert [p.exists() for p in shards] == [True, False, True] and not (
+    assert [p.exists() for p in shards] == [True, False, True, False] and not (
         tmp_path / "shared" / "before.safetensors"
     ).exists()
     sample_step.sample(shared, where, 1, 2)
-    assert [len(injected(p)) for p in shards] == [1, 1, 1] and len(
+    assert [len(injected(p)) for p in shards] == [1, 1, 1, 0] and len(
         injected(tmp_path / "shared" / "before.safetensors")
     ) == 3
 
 
 FEW = (
-    "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 3, steps: 2}\ninjection: {t: 2,"
+    "name: t\nforget: ['0012-3', '0013-3', '0014-3']\nsampling: {images: 4, steps: 2}\ninjection: {t: 2,"
     " draws: 1}\ncells:\n"
 )
 
@@ -158,7 +158,7 @@ def sampled(tmp_path, monkeypatch):
 
 def test_images_that_are_gathered_are_not_drawn_anew_into_other_shards(sampled):
     cells = "- {name: Ours, editor: flip}\n"
-    assert [sampled(cells, 1), sampled(cells, 0), sampled(cells, 2)] == [3, 0, 0]
+    assert [sampled(cells, 1), sampled(cells, 0), sampled(cells, 2)] == [4, 0, 0]
 
 
 def test_half_a_run_goes_on_with_its_cells_in_another_order(sampled, tmp_path):

@@ -25,7 +25,7 @@ KEYS = dict.fromkeys(("pretrained", "data", "samples"), "k")
 def fill(out, names=("good", "better", "keeps")):
     """A finished run of Table IV in the folder that the fixture made."""
     rows = [
-        row(p["name"], p["sscd"], p["lpips"], group=p["name"], cell=c, folder=f"cells/{c}")
+        row(p["name"], p["sscd"], p["lpips"], line=p["name"], cell=c, folder=f"cells/{c}")
         for p, c in zip(PAPER, names)
     ]
     write_rows(out / "rows.json", rows)

@@ -131,3 +131,23 @@ def test_what_was_forgotten_before_counts_by_what_it_holds_and_has_to_be_there_a
         key("nothing")
     with pytest.raises(ValueError, match="no batch goes back to it while training.revisit is 0"):
         key("a", 0)
+
+
+def test_one_picture_to_keep_is_refused_at_once(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "painted").mkdir()
+    rewrite(tmp_path / "real" / "me.png", 99)
+    with pytest.raises(ValueError, match="real: .*real holds one picture; the Fréchet distance to it takes"):
+        plan.resolve(TEXT.format(real=tmp_path / "real", painted=tmp_path / "painted"))
+
+
+def test_a_model_that_is_no_folder_and_no_name_on_the_hub_is_refused_at_once(here):
+    text = TEXT.format(real=here / "real", painted=here / "painted")
+    for source in ("nope", str(here / "gone"), str(here / "real" / "a.bmp")):
+        with pytest.raises(FileNotFoundError, match=f"model.source: {source} is no folder here, and no name"):
+            plan.resolve(text, "miniature", {"model.source": source})
+
+
+def test_fewer_images_than_an_interval_takes_are_refused_at_once():
+    with pytest.raises(ValueError, match="sampling.images is 3; the Fréchet distances and their intervals"):
+        plan.resolve("demo", "miniature", {"sampling.images": 3, "sampling.shards": 1})

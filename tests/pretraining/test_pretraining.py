@@ -154,6 +154,7 @@ def test_a_finished_model_is_not_trained_over(folder, tmp_path, capsys):
         (["--channels", "10,20"], "pretraining.channels are 10,20; each must be a multiple of 8"),
         (["--channels", "0,8"], "pretraining.channels are 0,8; each must be a multiple of 8"),
         (["--size", "15"], "pretraining: 15 pixels cannot be halved 1 times; choose a multiple of 2"),
+        (["--size", "65536"], "32 pictures of 65536 x 65536 take at least 70,369 GB, and"),
         (["--lr", "nan"], "pretraining.lr is nan; it must be "),
         (["--steps", "0"], "pretraining.steps is 0; it must be above 0"),
     ],

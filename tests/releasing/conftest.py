@@ -12,6 +12,7 @@ def asked(tmp_path):
     for name in NAMES:
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "keep").mkdir()
+    (tmp_path / "keep/a.png").write_bytes(b"x")
     text = (
         "name: ticket-7\nmodel: google/x\nforget: [person-a.png, person-b.png]\nkeep: keep\ndue: 2026-12-24\n"
     )

@@ -41,6 +41,25 @@ def test_a_part_of_what_is_kept_has_the_gate_of_all_of_it(asked, tmp_path, said,
     assert re.search(metric, str(request.read(file).experiment([])["metrics"]))
 
 
+@pytest.mark.parametrize(
+    "labels, said",
+    [
+        (
+            b"b.png,b\n",
+            "people.csv has no line for a.png, a picture of .*keep .1 of 1 are missing.; give name,group",
+        ),
+        (b"a.png,a,x\n", "people.csv has 'a.png,a,x'; give lines of name,group"),
+        (b"\x89PNG", "people.csv is no CSV file"),
+    ],
+)
+def test_labels_that_are_none_are_refused_before_anything_is_trained(asked, tmp_path, labels, said):
+    file = tmp_path / "request.yaml"
+    (tmp_path / "people.csv").write_bytes(labels)
+    file.write_text(f"{file.read_text()}labels: people.csv\n")
+    with pytest.raises(ValueError, match=said):
+        request.read(file)
+
+
 def test_labels_that_are_not_there_are_missed_before_anything_is_trained(asked, tmp_path):
     file = tmp_path / "request.yaml"
     file.write_text(f"{file.read_text()}labels: people.csv\n")

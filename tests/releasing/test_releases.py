@@ -27,6 +27,12 @@ def test_paths_of_a_request_are_those_beside_its_file_and_a_hub_name_stays(asked
         ("gates: {sscd: 0.4, lpips: 0}", "request.gates.lpips is 0.0, which tells no models apart"),
         ("attempts: 0", "request.attempts is 0"),
         ("colour: red", "no setting 'colour'"),
+        ("settings: {forget: [c.png]}", "request.settings has forget, which a request says as forget"),
+        ("settings: {real: elsewhere}", "request.settings has real, which a request says as keep"),
+        (
+            "settings: {model.source: other}",
+            "request.settings has model.source, which a request says as model",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_answered_is_refused_in_one_line(asked, tmp_path, line, message):
@@ -58,6 +64,7 @@ def test_a_release_verifies_with_its_run_gone_and_names_no_picture(released):
     [
         ("release/model/unet/weights.safetensors", "model/unet/weights.safetensors: changed"),
         ("release/model/README.md", "model/README.md: changed"),
+        ("release/certificate.html", "certificate.html: changed"),
         ("request.yaml", "not the request that was answered"),
     ],
 )
@@ -86,6 +93,8 @@ def test_a_file_added_or_removed_is_found(released):
     (released / "release/model/unet/weights.safetensors").unlink()
     found = certificate.verify(released / "release", None)
     assert found == ["model/unet/weights.safetensors: missing", "model/more.bin: not certified"]
+    (released / "release/certificate.html").unlink()
+    assert certificate.verify(released / "release", None)[0] == "certificate.html: missing"
 
 
 def test_a_model_that_fails_a_gate_is_not_in_the_folder_but_the_reasons_are(tmp_path, asked):
@@ -100,13 +109,16 @@ def test_a_model_that_fails_a_gate_is_not_in_the_folder_but_the_reasons_are(tmp_
 def test_nothing_to_forget_is_a_result_with_a_certificate(tmp_path, asked):
     how = ("0" * 64, tmp_path / "run", BASE, None, {})
     assert release.write(tmp_path / "r", asked, *how) == certificate.NOTHING
-    assert "nothing to forget" in (tmp_path / "r/certificate.html").read_text()
+    page, told = (tmp_path / "r/certificate.html").read_text(), certificate.read(tmp_path / "r")
+    assert "nothing to forget" in page and "noised to t = 250 of 1000" in page
+    assert told["base"]["test"] == BASE.test  # what it was judged by, though nothing was trained
     assert certificate.verify(tmp_path / "r", None) == []
 
 
 def test_the_command_says_what_is_wrong(released, capsys):
     folder, key = str(released / "release"), str(released / "operator.pub")
     assert command_line.main(["verify", folder, "--key", key]) == 0
+    assert " (released): its signature and its hashes hold" in " ".join(capsys.readouterr().out.split())
     flip(released / "release/model/unet/weights.safetensors")
     assert command_line.main(["verify", folder, "--key", key]) == 1
     assert "wrong    model/unet/weights.safetensors: changed" in capsys.readouterr().out

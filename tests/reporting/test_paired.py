@@ -14,7 +14,7 @@ NONE = {"labels": {}, "surrogates": (), "seconds": {}, "status": "unsampled", "e
 def cell(name, target, seed, sscd, lpips, **more):
     """A row of a sweep over targets and training seeds."""
     told = {"method": name, "forget": target, "training.seed": seed}
-    given = {"group": name, "settings": told, "folder": "cells/good", **more}
+    given = {"line": name, "settings": told, "folder": "cells/good", **more}
     return row(f"{name} seed {seed}, {target}", sscd, lpips, **given)
 
 

@@ -15,7 +15,7 @@ from unpromptable.scoring.estimates import Estimate, estimate
 
 FINISHED = {
     "name": "Ours",
-    "group": "",
+    "line": "",
     "cell": "ours",
     "folder": "cells/ours-5a1b",
     "method": "surrogate",
@@ -62,7 +62,7 @@ finished = some.builds(
     Row,
     status=some.just("done"),
     error=some.none(),
-    group=some.sampled_from(["", "g"]),
+    line=some.sampled_from(["", "g"]),
     settings=some.dictionaries(some.sampled_from(["forget", "k"]), texts),
     metrics=some.dictionaries(names, estimates, max_size=3),
     again=some.lists(texts, max_size=2).map(tuple),
@@ -74,7 +74,7 @@ finished = some.builds(
 unfinished = some.builds(
     Row,
     status=some.sampled_from(["failed", "waiting"]),
-    group=some.sampled_from(["", "g"]),
+    line=some.sampled_from(["", "g"]),
     settings=some.dictionaries(some.sampled_from(["forget", "k"]), texts),
     metrics=some.dictionaries(names, some.none(), max_size=3),
     again=some.lists(texts, max_size=2).map(tuple),
@@ -132,7 +132,7 @@ def test_a_line_of_cells_without_a_result_has_no_numbers_and_all_their_errors():
 
 
 def test_a_line_is_the_mean_over_the_targets_that_finished():
-    of = lambda t, lpips: row(f"Ours {t}", 0.2, lpips, group="Ours", settings={"forget": t})
+    of = lambda t, lpips: row(f"Ours {t}", 0.2, lpips, line="Ours", settings={"forget": t})
     line, alone = groups.collect(
         [of("a", 0.1), of("b", 0.3), failed("Other", "nan")], [{"name": "Ours", "lpips": 0.2}]
     )
@@ -145,7 +145,7 @@ def test_a_line_is_the_mean_over_the_targets_that_finished():
 def seeded(target, seed, lpips, **given):
     """A row of one target and training seed."""
     told = {"forget": target, "training.seed": seed, "method": "surrogate"}
-    return row(f"Ours seed {seed}, {target}", 0.2, lpips, group="Ours", settings=told, **given)
+    return row(f"Ours seed {seed}, {target}", 0.2, lpips, line="Ours", settings=told, **given)
 
 
 def test_a_line_over_targets_and_seeds_is_the_mean_over_targets_of_the_means_over_seeds():

@@ -266,7 +266,7 @@ def test_a_step_of_a_pod_killed_or_failed_by_cuda_once_ends_with_the_same_number
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
     text = (
-        "name: t\nforget: ['0012-3']\nsampling: {images: 3, steps: 2}\n"
+        "name: t\nforget: ['0012-3']\nsampling: {images: 4, steps: 2}\n"
         "cells: [{name: Ours, editor: flip, training: {steps: 5, batch: 4, save_every: 2}}]\n"
     )
     found = {}

@@ -55,8 +55,8 @@ def _no_more(row: Row) -> list[gates.Finding]:
 
 @opened
 def look(experiment: str, store: str) -> None:
-    """Prepare the run of a request and judge its base model. Raises ValueError or RuntimeError where that
-    cannot be done.
+    """Prepare the run of a request and judge its base model. Raises ValueError or Stopped where that cannot
+    be done.
     """
     asked = parse(experiment)
     check_alone(asked)
@@ -124,12 +124,12 @@ def conclude(experiment: str, store: str, digest: str, summary: str, page: str) 
     """Put the release together, or the refusal. digest: SHA-256 of the request's file; summary, page: where
     its outcome in a line, and the certificate as a page, are handed on to.
 
-    Raises RuntimeError where no attempt has a result.
+    Raises Stopped where no attempt has a result.
     """
     asked, root = parse(experiment), Path(store)
     so_far, base = tried(asked, store), bases.read(files.fetch(root / BASE))
     if so_far.found and so_far.best is None:
-        raise RuntimeError(f"request {asked.name}: {next(iter(so_far.rows.values())).error}")
+        raise once.Stopped(f"request {asked.name}: {next(iter(so_far.rows.values())).error}")
     if so_far.best:
         files.fetch(root / so_far.best.folder / "unlearned")
     outcome = release.write(root / RELEASE, asked, digest, root, base, so_far.best, so_far.judged)

@@ -14,6 +14,15 @@ def best() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def memory() -> int:
+    """Bytes of the GPU's memory, else of this machine's."""
+    import torch
+
+    if best() == "cuda":
+        return torch.cuda.get_device_properties(0).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def processes() -> int:
     """How many processes a step may share its work among: one for each GPU that is seen, 1 without any.
 

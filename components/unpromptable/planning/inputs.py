@@ -25,6 +25,8 @@ def pictures_of(source: str, targets: list[str], how: Pictures = Pictures()) -> 
             drawn.right(source.partition("/")[2])
     else:
         folder = pictures.find(source, how.links)
+        if len(folder.names) < 2:
+            raise ValueError(f"real: {source} holds one picture; the Fréchet distance to it takes at least 2")
         real = {name: stamp(f) for name, f in zip(folder.names, folder.files)}
         known = set(real)
     for target in targets:

@@ -68,5 +68,6 @@ def _missing(found: str, digest: str) -> str:
     return (
         f"{SETTING} is not given: {SSCD} is a program, which runs when it is loaded, and its publisher gives"
         f" no checksum; {found}, compare that with a copy you trust, and add --set {SETTING}={digest} (in"
-        f" YAML: networks: {{name: paper, sscd_sha256: {digest}}}), or set networks.name to miniature"
+        f" an experiment networks: {{name: paper, sscd_sha256: {digest}}}, in a request and from Python"
+        f" settings: {{{SETTING}: {digest}}}), or set networks.name to miniature"
     )

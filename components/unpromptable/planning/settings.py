@@ -18,6 +18,7 @@ from . import reading
 from .validation import CONFIG
 
 SEEDS = 1 << 32  # a seed has 32 bits
+FEWEST = 4  # images of a model: see scoring.frechet
 
 Steps = Annotated[int, Field(gt=0, le=10_000)]
 Updates = Annotated[int, Field(gt=0, le=100_000_000)]
@@ -87,6 +88,11 @@ class Sampling:
         return min(self.batch, self.images + -self.images % 8)
 
     def __post_init__(self) -> None:
+        if self.images < FEWEST:
+            raise ValueError(
+                f"sampling.images is {self.images}; the Fréchet distances and their intervals take at least"
+                f" {FEWEST}"
+            )
         if not 0 <= self.first_seed <= SEEDS - self.images:
             raise ValueError(
                 f"sampling.first_seed is {self.first_seed}; it and the {self.images} seeds from it on must"

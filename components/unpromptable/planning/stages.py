@@ -6,6 +6,7 @@ needs nothing (see `code`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, wraps
@@ -23,6 +24,7 @@ from .settings import Choice
 SHIPPED = Path(str(resources.files("unpromptable"))) / "miniature"
 BOUNDS = {"pictures": ("max_pixels",)}  # settings that refuse and change no number
 ADAPTER = "pytorch_lora_weights.safetensors"  # diffusers' name of a LoRA's file
+HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # a name on the hub: whose it is, and what
 NETWORKS = {"miniature": "descriptor.safetensors", "flags": "flag_descriptor.safetensors"}
 
 
@@ -237,7 +239,16 @@ def base_folder(experiment: Experiment) -> Path:
     return SHIPPED / source.name if source.source == "miniature" else Path(source.source)
 
 
+def check_source(where: str, source: str) -> None:
+    """Raise FileNotFoundError for a model that is no folder here and could be no name on the hub."""
+    if source != "miniature" and not Path(source).is_dir() and not HUB.fullmatch(source):
+        raise FileNotFoundError(
+            f"{where}: {source} is no folder here, and no name on the hub, such as google/ddpm-celebahq-256"
+        )
+
+
 def _base(experiment: Experiment) -> list[str]:
+    check_source("model.source", experiment.model.source)
     return fingerprints.tree(base_folder(experiment), time=experiment.model.source != "miniature")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from unpromptable import data, equations
 from unpromptable.equations import PREDICTIONS
+from unpromptable.models import device as devices
 from unpromptable.models import tensors
 from unpromptable.sampling import seeds
 
@@ -26,6 +27,7 @@ from .loop import RESUME
 from .resuming import resumable
 
 GROUPS = 8  # of channels that are normalised together
+MAPS = 16  # of the first level's channels and the full size, at least, that an update holds of a picture
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,19 @@ def shifted_betas(size: int, steps: int = 1000, reference: int = 256) -> list[fl
 
 
 def fits(size: int, settings: Pretraining) -> None:
-    """Raise ValueError where a network of so many levels cannot take pictures of `size` pixels."""
+    """Raise ValueError where a network of so many levels cannot take pictures of `size` pixels, or a batch of
+    them would not fit into memory.
+    """
     halved = len(settings.channels) - 1
     if size < 1 or size % 2**halved:
         raise ValueError(
             f"pretraining: {size} pixels cannot be halved {halved} times; choose a multiple of {2**halved}"
+        )
+    least, there = settings.batch * MAPS * settings.channels[0] * 4 * size**2, devices.memory()
+    if least > there:
+        raise ValueError(
+            f"pretraining: {settings.batch} pictures of {size} x {size} take at least {least / 1e9:,.0f} GB,"
+            f" and there are {there / 1e9:,.0f}; choose smaller pictures"
         )
 
 

@@ -18,7 +18,7 @@ from unpromptable.planning.experiment import Experiment
 from unpromptable.sampling import chains
 from unpromptable.scoring import metric_networks
 from unpromptable.scoring.estimates import Estimate, estimate
-from unpromptable.storage import records
+from unpromptable.storage import fingerprints, records
 
 log = logging.getLogger(__name__)
 SAMPLE = 1000  # pictures to keep, at most, that are compared with each target
@@ -34,6 +34,7 @@ class Base:
     ceilings: tuple[Estimate, ...]  # by target: similarity of what the model makes of it to the target
     unrelated: float  # the similarity to a target that one in a hundred pictures to keep exceeds
     copies: int  # pictures to keep that show a target, and are left out
+    test: dict[str, Any]  # what it was judged by: the injection test, the networks, and the model's digest
 
     @property
     def ceiling(self) -> Estimate:
@@ -48,8 +49,9 @@ def told(base: Base) -> str:
 
 def read(path: Path) -> Base:
     """What `told` gave. Raises ValueError or FileNotFoundError where the file is not that."""
-    given = records.read(path, dict, ceilings=list, unrelated=float, copies=int)
-    return Base(tuple(Estimate(**e) for e in given["ceilings"]), given["unrelated"], given["copies"])
+    given = records.read(path, dict, ceilings=list, unrelated=float, copies=int, test=dict)
+    given["ceilings"] = tuple(Estimate(**e) for e in given["ceilings"])
+    return Base(**given)
 
 
 def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
@@ -72,7 +74,12 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
             f" {networks.labels['sscd']}, so it cannot tell what is forgotten; choose other networks, or keep"
             " pictures that differ more"
         )
-    return Base(tuple(ceilings), others, len(manifest.get("copies", ())))
+    test = {
+        "injection": asdict(experiment.injection),
+        "networks": networks.labels["sscd"],
+        "model": fingerprints.content(pretrained),
+    }
+    return Base(tuple(ceilings), others, len(manifest.get("copies", ())), test)
 
 
 def unrelated(experiment: Experiment, pictures: Path) -> float:

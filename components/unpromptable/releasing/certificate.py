@@ -21,6 +21,7 @@ from .base import Base
 from .request import Request
 
 FILE, SIGNATURE, REQUEST, MODEL = "certificate.json", "certificate.sig", "request.sha256", "model"
+PAGE = "certificate.html"  # the same for people
 # settings that hold paths or names of pictures
 NAMING = ("forget", "real", "editor.folder", "model.source", "networks.folder", "remember.leave_out")
 INJECTED = "/injected/"  # in the name of what was read, before a target's
@@ -52,6 +53,7 @@ def content(
             "ceilings": [asdict(e) for e in base.ceilings],
             "unrelated": base.unrelated,
             "copies": base.copies,
+            "test": base.test,
         },
         "gates": gates.told(judged),
         "attempts": {name: gates.told(found) for name, found in attempts.items()},
@@ -145,6 +147,7 @@ def verify(folder: Path, key: Path | None, request: Path | None = None) -> list[
         certified, wanted = dict(told["model"]), str(told["request"]["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a certificate that can be read ({type(error).__name__})") from error
+    wrong += _page(folder, told)
     there = digests(folder / MODEL)
     wrong += [f"{MODEL}/{n}: changed" for n in certified if n in there and there[n] != certified[n]]
     wrong += [f"{MODEL}/{n}: missing" for n in certified if n not in there]
@@ -152,6 +155,14 @@ def verify(folder: Path, key: Path | None, request: Path | None = None) -> list[
     if request and fingerprints.sha256(request) != wanted:
         wrong.append(f"{request}: not the request that was answered")
     return wrong
+
+
+def _page(folder: Path, told: dict[str, Any]) -> list[str]:
+    """What is wrong with the page that people read."""
+    page, certified = folder / PAGE, told.get("page")
+    if not page.is_file():
+        return [f"{PAGE}: missing"]
+    return [] if fingerprints.sha256(page) == certified else [f"{PAGE}: changed"]
 
 
 def _signature(folder: Path, key: Path | None, text: bytes) -> list[str]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from unpromptable.reporting.reports import html
 from unpromptable.reporting.row import Row
+from unpromptable.storage import fingerprints
 
 from . import certificate, gates
 from .base import Base
 from .request import Request
 
-PAGE, CARD = "certificate.html", "README.md"
+PAGE, CARD = certificate.PAGE, "README.md"
 LEFT_OUT = ("training.json",)  # of the run, no part of a model
 
 
@@ -43,9 +44,9 @@ def write(
         shutil.copytree(run / row.folder / "unlearned", model, ignore=copied, dirs_exist_ok=True)
         _card(asked, row, attempts[row.name]).save(model / CARD)
     told = certificate.content(asked, digest, base, row, attempts, model, series)
-    certificate.write(fresh, told, key)
     page = html.template("certificate").render(told=told, means=gates.means, side=gates.side)
     (fresh / PAGE).write_text(page, encoding="utf-8")
+    certificate.write(fresh, {**told, "page": fingerprints.sha256(fresh / PAGE)}, key)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return told["outcome"]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from unpromptable import pictures
 from unpromptable.planning import plugins, reading
 from unpromptable.planning.validation import CONFIG, build
 
@@ -19,6 +20,11 @@ from . import gates
 Pictures = Annotated[tuple[str, ...], Field(min_length=1)]
 ATTEMPTS = 6  # more would be a sweep; as many pods has `pipelines/hotfix.py`
 
+# settings that the request itself says, by its own keys: what is certified is what was asked
+OWN = {
+    **{"forget": "forget", "real": "keep", "prompt": "prompt", "metrics": "gates", "model": "model"},
+    **{"model.source": "model", "model.name": "family", "world": "world", "editor": "editors"},
+}
 CHAMPION = "champion"  # as `model`: of the series, whatever version that is when the request begins
 
 
@@ -51,6 +57,11 @@ class Request:
         if len(set(self.forget)) < len(self.forget):
             raise ValueError(f"request.forget names a picture twice: {', '.join(self.forget)}")
         gates.check(self.gates)
+        for key in self.settings:
+            if key in OWN:
+                raise ValueError(
+                    f"request.settings has {key}, which a request says as {OWN[key]}; say it there"
+                )
         for name in self.editors:
             plugins.make("editor", name)  # raises for a name that is none
         if self.due:
@@ -128,6 +139,17 @@ def parse(text: str, where: str = "request") -> Request:
     return build(Request, {k: str(v) if k == "due" else v for k, v in value.items()}, "request")
 
 
+def _all_labelled(labels: str, keep: str) -> None:
+    """Raise ValueError where the labels are not lines of name,group, one for each picture to keep."""
+    known = plugins.make("metric", "group", {"labels": labels}).labelled()
+    names = pictures.find(keep).names
+    if missing := [name for name in names if name not in known]:
+        raise ValueError(
+            f"request.labels: {labels} has no line for {missing[0]}, a picture of {keep} ({len(missing)} of"
+            f" {len(names)} are missing); give name,group for each"
+        )
+
+
 def _located(asked: Request, home: Path) -> Request:
     """The same with every path made absolute; a model that is no folder there is a hub's name."""
     at = lambda given: str((home / given).resolve())
@@ -137,6 +159,8 @@ def _located(asked: Request, home: Path) -> Request:
             raise FileNotFoundError(f"request.{name}: {at(given)} is no folder; name one with pictures")
     if asked.labels and not Path(at(asked.labels)).is_file():
         raise FileNotFoundError(f"request.labels: {at(asked.labels)} is no file; give lines of name,group")
+    if asked.labels and asked.keep != "miniature":
+        _all_labelled(at(asked.labels), at(asked.keep))
     for picture in asked.forget:
         if asked.keep != "miniature" and not Path(at(picture)).is_file():
             raise FileNotFoundError(f"request.forget: {at(picture)} is no file; name the picture's file")

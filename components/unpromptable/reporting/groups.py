@@ -25,7 +25,7 @@ def collect(rows: Sequence[Row], paper: Sequence[dict[str, Any]] = ()) -> list[L
     """
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(json.dumps([row.group, *_settings(row).items()], default=str), []).append(row)
+        found.setdefault(json.dumps([row.line, *_settings(row).items()], default=str), []).append(row)
     known = {p["name"]: p for p in paper}
     return [_line(members, known) for members in found.values()]
 
@@ -134,7 +134,7 @@ def _left_out(members: list[Row], told: dict[str, Any]) -> dict[str, Any]:
 def _name(first: Row, members: list[Row]) -> str:
     """The group's name, else the words that all members' names begin with."""
     common = " ".join(os.path.commonprefix([m.name.split() for m in members])).strip(" ,")
-    return first.group or common or members[0].name
+    return first.line or common or members[0].name
 
 
 def _known(done: list[Row], metric: str) -> bool:

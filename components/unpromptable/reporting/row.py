@@ -18,7 +18,7 @@ from unpromptable.storage import files, records
 
 # keys that every row has, in the file's order, and those of a row with a result; the metrics lie between them
 HEAD = (
-    *("name", "group", "cell", "folder", "method", "editor", "networks"),
+    *("name", "line", "cell", "folder", "method", "editor", "networks"),
     *("settings", "run_id", "status", "error"),
 )
 MEASURED = ("labels", "surrogates", "seconds", "inputs")
@@ -57,7 +57,7 @@ class Row:
     """One cell: what it is, and its numbers or what failed. In JSON a metric is a key of the row itself."""
 
     name: str
-    group: str
+    line: str  # of a table, which the cell is one of; empty where it is its own
     cell: str  # the readable part of the folder's name
     folder: str  # below the store
     method: str

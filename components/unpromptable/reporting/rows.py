@@ -122,7 +122,7 @@ def head(experiment: Experiment, spec: Spec) -> dict[str, Any]:
     assert cell is not None, "what all cells share has no row"
     return {
         "name": spec.name,
-        "group": cell.group,
+        "line": cell.group,
         "cell": spec.slug,
         "folder": spec.folder,
         "method": cell.method.name,

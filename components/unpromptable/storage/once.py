@@ -24,6 +24,10 @@ from .place import Output, Place
 log = logging.getLogger(__name__)
 
 
+class Stopped(RuntimeError):
+    """A run has no result, and its text says why in a line."""
+
+
 class CellFailed(ValueError):
     """A cell has no result, and would have none again; its text says why and what to change."""
 
@@ -52,10 +56,10 @@ def failure(store: str | Path) -> dict[str, Any] | None:
 
 
 def stop(store: str | Path) -> None:
-    """Raise RuntimeError with its reason where a step that all cells share failed."""
+    """Raise Stopped with its reason where a step that all cells share failed."""
     told = failure(store)
     if told:
-        raise RuntimeError(f"{told['step']}: {told['error']}")
+        raise Stopped(f"{told['step']}: {told['error']}")
 
 
 def noted(at: Place) -> dict[str, Any] | None:

@@ -116,7 +116,7 @@ def _ended(store: Path, state: str) -> list[str]:
 
 def rows_alone(rows: Sequence[Row]) -> list[Row]:
     """The rows as groups of one, each with the name of its cell."""
-    return [replace(r, group=r.name) for r in rows]
+    return [replace(r, line=r.name) for r in rows]
 
 
 def table(lines: Sequence[Line]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,17 +92,21 @@ class Metric(protocols.Metric):
 
     def _labels(self, evidence) -> dict[str, str]:
         """The group of every name that has one."""
-        return dict(self._labelled()) if self.labels else {n: _prefix(n) for n in evidence.names}
+        return self.labelled() if self.labels else {n: _prefix(n) for n in evidence.names}
 
-    def _labelled(self) -> Iterator[tuple[str, str]]:
+    def labelled(self) -> dict[str, str]:
+        """The group of every name in `labels`. Raises ValueError where the file holds anything else."""
+        found = {}
         for path in self.files():
-            with path.open(encoding="utf-8", newline="") as lines:
-                for row in filter(None, csv.reader(lines)):
-                    if len(row) != 2:
-                        raise ValueError(
-                            f"group.labels: {path} has {','.join(row)!r}; give lines of name,group"
-                        )
-                    yield row[0].strip(), row[1].strip()
+            try:
+                rows = list(filter(None, csv.reader(path.read_text(encoding="utf-8-sig").splitlines())))
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise ValueError(f"group.labels: {path} is no CSV file ({error})") from error
+            for row in rows:
+                if len(row) != 2:
+                    raise ValueError(f"group.labels: {path} has {','.join(row)!r}; give lines of name,group")
+                found[row[0].strip()] = row[1].strip()
+        return found
 
     def _chance(self, distances: np.ndarray, groups: np.ndarray, large: np.ndarray) -> Estimate:
         """The largest mean of groups of these sizes, were pairs dealt to them by chance."""
