@@ -213,6 +213,9 @@ def test_the_steps_are_told_the_server_whether_or_not_the_plugin_injects_it():
         ),
         (("--set", "mlflow.database.external=true"), "host"),
         (("--set", "mlflow.enabled=false"), "mlflow.externalUri: give the address"),
+        (("--set", "mlflow.externalUri=https://x.org"), "mlflow.externalUri: names a server that is there"),
+        (("--set", "runner.create=true,runner.name=Bad_Name"), "/runner/name"),
+        (("--set", "networkPolicy.steps.apiServer={10.0.0.999/99}"), "/networkPolicy/steps/apiServer/0"),
         (("--set", "mlflow.auth.stepsSecret="), "mlflow.auth.stepsSecret: name a Secret of its own"),
         (
             ("--set", "mlflow.auth.stepsSecret=unpromptable-mlflow-admin"),
