@@ -77,7 +77,8 @@ def test_a_new_time_alone_redoes_nothing(here):
 def test_a_painted_file_that_is_missing_is_told_by_the_plan(here):
     (here / "painted" / "me.png").unlink()
     with pytest.raises(
-        FileNotFoundError, match="editor.folder: .* holds no painted picture of .*me.png; paint "
+        FileNotFoundError,
+        match="editor.folder: (.*) holds no painted picture of .*me.png; paint .*/painted/me.png, by",
     ):
         keys(here)
 

@@ -157,9 +157,11 @@ def find(folder: Path, targets: Iterable[str], among: Iterable[str] = ()) -> lis
 def _find(folder: Path, target: str, lists: dict[str, list[str]]) -> Path:
     there = [place for place in lists[target] if (folder / place).is_file()]
     if not there:
+        plain = lists[target][-1]  # without folders, where no other target means it
+        place = plain if sum(plain in its for its in lists.values()) == 1 else lists[target][0]
         raise FileNotFoundError(
-            f"editor.folder: {folder} holds no painted picture of {target}; paint"
-            f" {folder / lists[target][0]}, by `python -m pipelines paint {shlex.quote(target)} --out"
+            f"editor.folder: {folder} holds no painted picture of {target}; paint {folder / place},"
+            f" by `python -m pipelines paint {shlex.quote(target)} --out"
             f" {shlex.quote(str(folder))} --box ...` or in any program"
         )
     for place in there:
