@@ -107,6 +107,7 @@ def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_pa
 
 def test_a_missing_forget_image_is_named(tmp_path, pictures):
     write(tmp_path / "1.png", pictures[1])
+    write(tmp_path / "2.png", pictures[2])
     with pytest.raises(FileNotFoundError, match="forget: me.png is neither a file nor a picture"):
         inputs.pictures_of(str(tmp_path), ["me.png"])
 

@@ -29,7 +29,7 @@ from unpromptable.unlearning import held
 TINY = {
     **{"sampling.images": 4, "sampling.steps": 2, "sampling.batch": 4, "quality.others": 4},
     **{"networks.name": "miniature"},
-    **{"injection.t": 200, "injection.draws": 2, "injection.stride": 50},
+    **{"injection.t": 200, "injection.draws": 8, "injection.stride": 50},
     **{"training.steps": 2, "training.batch": 2, "training.until_every": 2, "training.lr": 1e-2},
     **{"training.lookalikes": 0},  # of so few updates on so few pictures nothing is left
 }

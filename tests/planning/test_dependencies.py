@@ -116,6 +116,8 @@ OF_A_CELL = {
 }
 # settings of choices whose other value cannot be made up: words that mean something, bounds between two
 WORDS = {
+    "membership.secmi": 110,  # in whole steps of ahead
+    "membership.ahead": 20,
     "surrogate.beta": 1e-4,
     "surrogate.constant_lambda": 0.5,
     "surrogate.projection": "both",

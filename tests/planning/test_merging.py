@@ -124,7 +124,8 @@ def test_a_list_of_values_on_the_command_line_is_swept_in_place_of_the_experimen
 def test_what_an_experiment_says_of_the_chosen_world_lies_on_top(tmp_path):
     from PIL import Image
 
-    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
     entries = {
         "miniature": {"forget": ["0004-3"], "base": {"editor": {"sigma": 10}}, "sampling": {"images": 9}},
         "paper": {

@@ -47,7 +47,8 @@ def test_a_run_survives_the_trip_through_text():
 def test_the_paper_world_keeps_the_papers_hyperparameters(tmp_path):
     from PIL import Image
 
-    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
     p = plan.resolve(
         yaml.safe_dump({**BASE, "forget": ["1.png"], "real": str(tmp_path), "base": {"editor": "flip"}}),
         "paper",

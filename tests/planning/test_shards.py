@@ -10,7 +10,7 @@ from unpromptable.planning.shards import shards
 @some.composite
 def samplings(draw):
     """Images, shards and a first seed that go together."""
-    images = draw(some.integers(1, 500))
+    images = draw(some.integers(4, 500))
     first = draw(some.integers(0, 1000) | some.just(SEEDS - images))
     return Sampling(images=images, shards=draw(some.integers(1, images)), first_seed=first)
 

@@ -24,7 +24,7 @@ def folder(tmp_path):
 def test_what_was_made_for_the_pictures_that_ship_holds_for_no_folder_of_yours(folder):
     own, theirs = (
         resolve().experiment,
-        resolve({"real": folder, "model.source": "my-model"}, forget=["IMG-20240501-WA0003.png"]),
+        resolve({"real": folder, "model.source": "me/my-model"}, forget=["IMG-20240501-WA0003.png"]),
     )
     assert own.remember.leave_out == ("{group}-*",) and own.networks.name == own.model.source == "miniature"
     assert theirs.experiment.remember.leave_out == () and theirs.experiment.networks.name == "paper"
@@ -38,7 +38,7 @@ def test_forgetting_one_picture_of_a_folder_drops_no_other(folder):
     from unpromptable.preparing import collect
 
     resolved = resolve(
-        {"real": folder, "model.source": "my-model", "editor": "flip", "networks.sscd_sha256": "a" * 64},
+        {"real": folder, "model.source": "me/my-model", "editor": "flip", "networks.sscd_sha256": "a" * 64},
         forget=["IMG-20240501-WA0003.png"],
         inputs=True,
     )
