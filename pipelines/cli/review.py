@@ -48,9 +48,12 @@ def review(a: argparse.Namespace, console: Any) -> int:
     if importlib.util.find_spec("gradio") is None:
         raise ValueError("the page needs gradio, which is not here; pip install 'unpromptable[review]'")
     token = _token(a.host, a.token or os.environ.get(TOKEN, ""))
+    from pipelines.review import desk
+
     policy = _policy(a)
     policy.out.mkdir(parents=True, exist_ok=True, mode=0o700)
     with running.alone(policy.out):
+        desk.check(policy)
         os.umask(0o077)
         for number in running.TOLD[1:]:
             signal.signal(number, lambda number, _: sys.exit(128 + number))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from unpromptable import pictures
 from unpromptable.editing import brush, painting
 from unpromptable.planning import reading
 from unpromptable.releasing import attempts, certificate, decision, outcome, release, request
@@ -57,6 +58,15 @@ class Asked:
     strokes: Sequence[Sequence[np.ndarray]] = ()
     attempts: int = 6
     due: str = ""
+
+
+def check(policy: Policy) -> None:
+    """Raise ValueError or FileNotFoundError where no request could be planned with what the operator set: the
+    person at the page could not mend it.
+    """
+    one = str(pictures.find(policy.keep).files[0])
+    asked = Asked("check", ())
+    attempts.check(request.build(request.Request, {**_request(policy, asked), "forget": [one]}, "request"))
 
 
 class Desk:

@@ -4,6 +4,8 @@ import fcntl
 import sys
 
 import pytest
+from contracts import small
+from PIL import Image
 
 from pipelines import __main__ as command_line
 from pipelines.cli import review
@@ -56,3 +58,13 @@ def test_two_pages_on_one_folder_refuse(asked, capsys, tmp_path, monkeypatch):
         fcntl.flock(other, fcntl.LOCK_EX)
         assert command_line.main(asked) == 2
     assert "another run is at work there" in capsys.readouterr().err
+
+
+def test_what_no_request_could_be_planned_with_is_told_to_the_operator(asked, capsys, tmp_path):
+    """The person at the page could not mend it."""
+    assert command_line.main(asked) == 2 and "keep" in capsys.readouterr().err  # an empty folder
+    for number, picture in enumerate(small.people(104, 204)):
+        Image.fromarray(picture).save(tmp_path / f"keep/{number}.png")
+    assert command_line.main(asked) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: networks.sscd_sha256 is not given") and told.count("\n") == 1
