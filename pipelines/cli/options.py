@@ -12,12 +12,14 @@ HERE = Path(__file__).parents[1]
 COMPILED, HOTFIX = HERE / "ablation_sweep.yaml", HERE / "hotfix.yaml"
 
 
-def override(word: str) -> tuple[str, object]:
-    """key=value of --set, the value read as YAML."""
+def override(
+    word: str, option: str = "--set", form: str = "key=value, such as training.steps=60"
+) -> tuple[str, object]:
+    """key=value of an option, the value read as YAML."""
     key, found, value = word.partition("=")
     if not found or not key:
-        raise ValueError(f"--set {word}: expected key=value, such as training.steps=60")
-    return key, reading.value(value, f"--set {key}")
+        raise ValueError(f"{option} {word}: expected {form}")
+    return key, reading.value(value, f"{option} {key}")
 
 
 def overrides(a: argparse.Namespace) -> dict[str, object]:

@@ -120,10 +120,8 @@ def _policy(a: argparse.Namespace) -> Any:
     if key:
         signing.private(key)
     stages.check_source("--model", a.model)
-    for word in a.gate:
-        if "=" not in word:
-            raise ValueError(f"--gate {word}: expected metric=bound, such as lpips=0.3")
-    bounds = {k: _bound(k, v) for k, v in map(override, a.gate)}
+    form = "metric=bound, such as lpips=0.3"
+    bounds = {k: _bound(k, v) for k, v in (override(word, "--gate", form) for word in a.gate)}
     gates.check(bounds)
     where = (a.model, a.keep, Path(a.out).resolve())
     return Policy(*where, a.world, a.family, a.prompt, bounds, overrides(a), key)

@@ -18,7 +18,7 @@ from . import reading
 from .validation import CONFIG
 
 SEEDS = 1 << 32  # a seed has 32 bits
-FEWEST = 4  # images of a model: see scoring.frechet
+FEWEST = 4  # images of a model: of two groups of the jackknife each leaves two, which have a covariance
 
 Steps = Annotated[int, Field(gt=0, le=10_000)]
 Updates = Annotated[int, Field(gt=0, le=100_000_000)]

@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
+from unpromptable.planning.settings import FEWEST
+
 GROUPS = 10  # of the delete-a-group jackknife
-LEAST = 4  # images: of two groups each leaves two, which have a covariance
 ROWS = 1024  # of features that are widened at a time
 
 
@@ -98,8 +99,8 @@ def interval(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float, float, 
     Paired sets leave out the same images on both sides; otherwise b is taken as it is, since its n is far
     larger. Raises ValueError where there are too few to leave some out.
     """
-    if len(a) < LEAST:
-        raise ValueError(f"frechet: {len(a)} images; an interval takes {LEAST}, so sample at least as many")
+    if len(a) < FEWEST:
+        raise ValueError(f"frechet: {len(a)} images; an interval takes {FEWEST}, so sample at least as many")
     whole_a, whole_b = sums(a), sums(b)
     fixed = whole_b.statistics()
     whole = distance(whole_a.statistics(), fixed)

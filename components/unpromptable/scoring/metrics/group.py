@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Metric(protocols.Metric):
         found = {}
         for path in self.files():
             try:
-                rows = list(filter(None, csv.reader(path.read_text(encoding="utf-8-sig").splitlines())))
+                rows = list(filter(None, csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))))
             except (UnicodeDecodeError, csv.Error) as error:
                 raise ValueError(f"group.labels: {path} is no CSV file ({error})") from error
             for row in rows:
