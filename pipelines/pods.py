@@ -61,7 +61,7 @@ class Fixed:
             found = f"retries is {self.retries}, {found}, parallelism {self.parallelism}"
             raise ValueError(f"compile: {found}; give 0 or more, above 0, above 0, and 1 or more")
         check_queue(self.queue or "none")
-        if not re.fullmatch(r"[1-9]\d*(\.\d+)?([KMGT]i?)?", self.shared_memory):
+        if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?([KMGTPE]i|[kMGTPE])?", self.shared_memory):
             raise ValueError(
                 f"--shared-memory {self.shared_memory}: give bytes as Kubernetes does, such as 1Gi"
             )

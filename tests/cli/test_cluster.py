@@ -6,10 +6,7 @@ import pytest
 from cluster_commands import cluster, doctor, doctor_of, posted, sent  # noqa: F401  (cluster is a fixture)
 
 from pipelines.__main__ import main
-from pipelines.backend import follow
 from pipelines.cli.options import COMPILED
-from unpromptable.releasing import request
-from unpromptable.storage import fingerprints
 
 
 def test_a_registry_goes_before_both_images(cluster, capsys):
@@ -156,50 +153,6 @@ def test_a_pipeline_is_submitted_with_its_arguments_as_words_without_inner_quote
     ]
 
 
-REQUEST = """
-name: ticket-7
-model: /store/base
-forget: [/store/letters/me.png]
-keep: /store/people
-settings: {networks.name: miniature}
-"""
-
-
-def test_a_request_is_submitted_to_the_pipeline_that_answers_it(cluster, capsys, tmp_path):
-    path = tmp_path / "request.yaml"
-    path.write_text(REQUEST)
-    code, text = doctor_of(cluster, capsys, str(path), "cpu=3")
-    assert code == 0, text
-    assert "not known for look, attempt, report" in text  # of a base model that lies on the volume
-    (run,) = posted(cluster)
-    spec = run["pipeline_spec"].get("pipeline_spec", run["pipeline_spec"])
-    assert spec["pipelineInfo"]["name"] == "hotfix"
-    given = sent(cluster)[0]
-    asked = request.parse(given["experiment"])
-    assert asked == request.parse(REQUEST) and given["digest"] == fingerprints.sha256(path)
-    assert given["cpu"] == "3" and "overrides" not in given and "world" not in given
-
-
-@pytest.mark.parametrize(
-    "change, words, said",
-    [
-        (
-            ("/store/people", "people"),
-            (),
-            "request.keep: people is relative; on a cluster name what",
-        ),
-        (("/store/letters/me", "me"), (), "request.forget: me.png is relative"),
-        (("name: ticket-7", "name: Jane Doe"), (), "request.name is 'Jane Doe'"),
-        (("", ""), ("--set", "training.steps=3"), "a request says its own `world` and `settings`"),
-    ],
-)
-def test_a_request_that_no_pod_could_answer_is_refused_here(cluster, capsys, tmp_path, change, words, said):
-    path = tmp_path / "request.yaml"
-    path.write_text(REQUEST.replace(*change))
-    code, text = doctor_of(cluster, capsys, str(path), *words)
-    assert code == 2 and said in text and not posted(cluster)
-
-
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -239,59 +192,6 @@ def test_a_submission_prints_one_link_and_no_warning(cluster, capsys, recwarn):
     assert not [w for w in recwarn if issubclass(w.category, FutureWarning)]
 
 
-def step_pod(image, **status):
-    main_container = {"name": "main", "image": image}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "sweep-plan"},
-        "spec": {"containers": [main_container]},
-        "status": {
-            "phase": "Pending",
-            "containerStatuses": [
-                {
-                    "name": "main",
-                    "image": image,
-                    "imageID": "",
-                    "ready": False,
-                    "restartCount": 0,
-                    "state": status,
-                }
-            ],
-        },
-    }
-
-
-PULL = {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}
-
-
-def test_a_wrong_image_without_the_doctor_ends_the_run_and_says_why(cluster, capsys, monkeypatch):
-    monkeypatch.setattr(follow, "PATIENCE", 0.05), monkeypatch.setattr(follow, "EVERY", 0.02)
-    cluster.run_pods = [[], [step_pod("typo", **PULL)]]
-    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor", "light_image=typo")
-    assert (
-        code == 1
-        and "the run was ended: pod sweep-plan: ErrImagePull: manifest unknown; check its name and tag"
-        in text
-    )
-    assert [p for v, p, _ in cluster.requests if v == "POST" and p.endswith("r-1:terminate")]
-
-
-def test_the_first_pods_are_watched_where_no_right_allowed_to_try_one(cluster, capsys, monkeypatch):
-    monkeypatch.setattr(follow, "EVERY", 0.02)
-    running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
-    cluster.run_pods = [[step_pod("unpromptable/cpu:0.1.0", **running)]]
-    assert "waiting until the first pods run" not in doctor_of(cluster, capsys, "demo")[1]
-    core = {"apiGroups": [""]}
-    cluster.rules = [
-        {**core, "resources": ["persistentvolumeclaims", "serviceaccounts"], "verbs": ["get"]},
-        {**core, "resources": ["pods"], "verbs": ["list"]},
-    ]
-    code, text = doctor_of(cluster, capsys, "demo")
-    assert code == 0 and "no pod is tried" in text and "waiting until the first pods run" in text
-    assert "waiting until" not in doctor_of(cluster, capsys, "demo", "--no-wait")[1]
-
-
 def test_the_token_may_come_from_the_environment_and_is_shown_nowhere(cluster, capsys, monkeypatch):
     seen, respond = [], cluster.answer
     monkeypatch.setattr(
@@ -321,26 +221,6 @@ def test_an_account_in_an_address_is_refused_and_not_shown(cluster, capsys, word
     code = main(["submit", "demo", *words])
     out = capsys.readouterr()
     assert code == 2 and told in out.err and "pass-word" not in out.out + out.err and not cluster.requests
-
-
-def test_a_pull_that_falters_once_does_not_end_the_run(cluster, capsys, monkeypatch):
-    monkeypatch.setattr(follow, "EVERY", 0.02)
-    cluster.run_pods = [
-        [step_pod("unpromptable/cpu:0.1.0", **PULL)],
-        [step_pod("unpromptable/cpu:0.1.0", running={"startedAt": "2026-01-01T00:00:00Z"})],
-    ]
-    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor")
-    assert (
-        code == 0
-        and "ended" not in text
-        and not [p for v, p, _ in cluster.requests if p.endswith(":terminate")]
-    )
-
-
-def test_pods_that_may_not_be_listed_are_not_waited_for(cluster, capsys):
-    cluster.rules = []
-    code, text = doctor_of(cluster, capsys, "demo", "--no-doctor")
-    assert code == 0 and "cannot be listed with these rights (403)" in text
 
 
 def test_one_users_kubeflow_refuses_another_namespace_even_without_the_doctor_and_several_users_do_not(
