@@ -86,9 +86,13 @@ class Plan:
 
 
 def _line(spec: Spec) -> str:
-    """What the cells of one line of a table have in common: all but name, targets and training seed."""
+    """What the cells of one line of a table have in common: all but name, targets and training seed, and the
+    folder of what was unlearned elsewhere, where a group says so.
+    """
     said = to_json(spec.cell)
     said["training"].pop("seed")
+    if said["group"] and said["unlearned"]:
+        said["unlearned"] = "any"
     return json.dumps(
         {k: v for k, v in said.items() if k not in ("name", "forget")}, sort_keys=True, default=str
     )

@@ -73,8 +73,10 @@ def by_seed(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def seed(row: Row) -> str:
-    """A row's training seed, as text."""
-    return str(row.settings.get("training.seed", ""))
+    """A row's training seed, as text; of a model that was unlearned elsewhere its folder, since nobody says
+    what else tells it from others of its group.
+    """
+    return str(row.settings.get("training.seed", row.settings.get("unlearned", "")))
 
 
 def _line(members: list[Row], paper: dict[str, dict[str, Any]]) -> Line:
@@ -161,4 +163,8 @@ def target(row: Row) -> str:
 
 
 def _settings(row: Row) -> dict[str, Any]:
-    return {k: v for k, v in row.settings.items() if k not in ("forget", "training.seed")}
+    """What the rows of one line have in common: models that were unlearned elsewhere are one line where a
+    group says so.
+    """
+    own = ("forget", "training.seed", *(("unlearned",) if row.line else ()))
+    return {k: v for k, v in row.settings.items() if k not in own}

@@ -15,11 +15,14 @@ from . import stopped, took, unsampled
 from .row import Row
 
 UNFINISHED = "did not finish"  # the error of a cell that neither ended nor failed
+GIVEN = "unlearned elsewhere"  # the method of a model that was not trained here
 COMMON = ("world", "model", "sampling", "injection", "networks", "real")  # what is shown of an experiment
 
 
 def flat(experiment: Experiment, spec: Spec) -> dict[str, Any]:
-    """A cell's settings as dotted keys, what the report and MLflow show."""
+    """A cell's settings as dotted keys, what the report and MLflow show: of a model that was unlearned
+    elsewhere its folder, in place of a method, editor and training of which none ran.
+    """
     out: dict[str, Any] = {}
 
     def walk(value: Any, path: str) -> None:
@@ -30,9 +33,10 @@ def flat(experiment: Experiment, spec: Spec) -> dict[str, Any]:
             out[path] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
     cell, said = to_json(spec.cell), to_json(experiment)
-    walk(
-        {**{k: v for k, v in said.items() if k in COMMON}, **{k: cell[k] for k in ("training", "forget")}}, ""
-    )
+    own = ("forget", "unlearned") if cell["unlearned"] else ("training", "forget")
+    walk({**{k: v for k, v in said.items() if k in COMMON}, **{k: cell[k] for k in own}}, "")
+    if cell["unlearned"]:
+        return {**out, "method": GIVEN}
     for kind in ("method", "editor"):
         out[kind] = cell[kind]["name"]
         walk(cell[kind]["settings"], kind)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unpromptable import equations, protocols
-from unpromptable.models import checkpoints, cores, hub, process, tensors
+from unpromptable.models import beside, checkpoints, cores, hub, process, tensors
 from unpromptable.models.lean import lean
 from unpromptable.models.live import Live
 from unpromptable.planning.operations import BYTES, Operations
@@ -212,6 +212,14 @@ class Family(protocols.Family):
         unet, home = homes(root)
         hub.check_part(root, "unet", CLASS, "ddpm", unet)
         process.check(root, unet, home, experiment.sampling if experiment else None)
+
+    def beside(self, folder: Path, base: Path) -> list[str]:
+        """What the scheduler of a model from elsewhere draws otherwise, see `beside.differences`."""
+        return beside.differences(homes(folder), homes(base))
+
+    def take(self, folder: Path, base: Path) -> None:
+        """Have the copy of such a model drawn as the base is."""
+        beside.take(homes(folder), homes(base))
 
     def pixels(self, folder: Path, experiment) -> int:
         """The side of the model's pictures, from its files alone."""

@@ -148,6 +148,8 @@ def _drawn(experiment: Experiment, done: Sequence[Row]) -> str:
     words = f"Sampled by {s.sampler} in {s.steps} steps{theirs}"
     ranges: dict[str, list[str]] = {}
     for row in done:
+        if "unlearned" in row.settings:
+            continue
         span = "..".join(
             dict.fromkeys(str(row.settings.get(f"training.{k}", "?")) for k in ("t_min", "t_max"))
         )
@@ -155,7 +157,8 @@ def _drawn(experiment: Experiment, done: Sequence[Row]) -> str:
     each = "; ".join(
         f"{span}: {', '.join(names)}" if len(ranges) > 1 else span for span, names in ranges.items()
     )
-    return f"{words}. Timesteps of training, in thousandths of the process (SISS's code: 999 alone): {each}."
+    trained = f" Timesteps of training, in thousandths of the process (SISS's code: 999 alone): {each}."
+    return f"{words}.{trained if each else ''}"
 
 
 def _kept_out(store: Path, how: str) -> KeptOut:
