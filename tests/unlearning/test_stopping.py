@@ -91,7 +91,8 @@ def test_a_training_leaves_out_what_a_forgotten_target_does_not_need(tmp_path, t
     lines = history(tmp_path)
     assert [h["step"] for h in lines] == [*range(1, 9), *range(13, 17)] and summary["steps"] == 12
     assert [h["checked"] for h in lines if "checked" in h] == [0.9, 0.3, 0.2, 0.1, 0.1]
-    assert not (tmp_path / "resume.safetensors").exists()
+    again = training.unlearn(cell, tiny, images, tmp_path, judge=falling([[], []]))  # its last state is kept
+    assert again == summary and history(tmp_path) == lines
 
 
 @pytest.mark.parametrize("stopped", [3, 4, 7])

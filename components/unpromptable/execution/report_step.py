@@ -176,7 +176,7 @@ def _unplanned(told: dict[str, Any]) -> str:
 
 def _bring(root: Path, found: list[Row]) -> None:
     """What the report shows, from an object store."""
-    names = ("after.safetensors", "surrogates.safetensors", "history.jsonl", "unlearned")
+    names = ("after.safetensors", "surrogates.safetensors", "history.jsonl")
     for path in [
         root / "shared" / "before.safetensors",
         root / "shared" / "data.safetensors",

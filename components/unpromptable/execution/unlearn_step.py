@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from .crew import Crew, Member
 from .opened import opened
 from .warm_client import warmed
 
+log = logging.getLogger(__name__)
+
 
 @opened
 @warmed
@@ -30,13 +33,24 @@ def unlearn(cell: str, store: str, unlearned_path: str) -> None:
     edit(spec, store)
     assert spec.cell is not None  # the step is a cell's
     output, given = spec.output(store, "unlearn", "unlearned", "unlearned"), spec.cell.unlearned
-    make = lambda path, bar: _take(path, given) if given else _train(path, spec, cell, store, bar)
+    make = lambda path, bar: _take(path, given, store) if given else _train(path, spec, cell, store, bar)
     once.guarded(output, make, unlearned_path)
+    if output.finished():
+        files.remove(_training(output.path))
 
 
-def _take(path: Path, given: str) -> None:
-    """A model that was unlearned elsewhere, as if it had been trained here."""
+def _take(path: Path, given: str, store: str) -> None:
+    """A model that was unlearned elsewhere, as if it had been trained here, and drawn as the base is. Raises
+    ValueError where the two cannot be compared.
+    """
+    base, family = place.shared(store).fetched("pretrained"), planned.read(store).experiment.family
+    others = family.beside(Path(given), base)
     shutil.copytree(given, path)
+    if others:
+        log.warning(
+            "unlearned: %s is drawn by the base's scheduler; its own says %s", given, "; ".join(others)
+        )
+    family.take(path, base)
     (path / "training.json").write_text(json.dumps({"seconds": 0.0}))
 
 
@@ -53,6 +67,11 @@ def edit(spec: Spec, store: str) -> None:
     once.guarded(spec.output(store, "edit", "surrogates.safetensors", "surrogates"), make)
 
 
+def _training(model: Path) -> Path:
+    """Where a cell's training keeps its history, and the state that a stopped one continues from."""
+    return model.parent / "training"
+
+
 def _train(path: Path, spec: Spec, cell: str, store: str, bar: Callable) -> None:
     from unpromptable import tracking
 
@@ -60,13 +79,12 @@ def _train(path: Path, spec: Spec, cell: str, store: str, bar: Callable) -> None
     made, shared = spec.place(store), place.shared(store)
     # here, since several processes would fetch them at once
     made.fetched("surrogates.safetensors"), shared.fetched("data.safetensors"), shared.fetched("pretrained")
-    history = path.parent / "training" / "history.jsonl"
+    history = _training(path) / "history.jsonl"
     crew = Crew(_learner, (cell, store), most=spec.cell.training.batch)
     with tracking.live(spec.run_id, history), crew:
         summary, *_ = crew.answers([(path,)] * crew.start(), lambda _, *told: bar(*told))
     (path / "training.json").write_text(json.dumps(summary))
-    history.replace(path.parent / "history.jsonl")
-    files.publish(path.parent / "history.jsonl")
+    files.write_text(path.parent / "history.jsonl", history.read_text())
 
 
 def _learner(member: Member, cell: str, store: str) -> Callable:
@@ -84,7 +102,7 @@ def _learner(member: Member, cell: str, store: str) -> Callable:
     def learn(path: Path, tell: Callable) -> dict[str, Any]:
         began = time.monotonic()
         with together.group(*member) if member.number > 1 else nullcontext():
-            writes, folder = together.first(), path.parent / "training"
+            writes, folder = together.first(), _training(path)
             # the others hear what the first finds
             asked = gate.judge(spec.cell, run.experiment, model, images) if writes else None
             told = tell if writes else None

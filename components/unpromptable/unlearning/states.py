@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 STATE, HISTORY = "resume.safetensors", "history.jsonl"
 
 
-def save(folder: Path, model, optimizer, step: int, noting: Noting) -> None:
-    """Write and publish the state before update `step`, counted from 0, and the history up to it."""
+def save(folder: Path, model, optimizer, step: int, noting: Noting, publish: bool = True) -> None:
+    """Write the state before update `step`, counted from 0. publish: also to the store, with the history up
+    to it; not the last one, which the model follows at once.
+    """
     if not together.first():
         return
     from safetensors.torch import save_file
@@ -35,8 +37,9 @@ def save(folder: Path, model, optimizer, step: int, noting: Noting) -> None:
     with files.replacing(folder / STATE) as temporary:
         rest = {**moments.of(optimizer), **noting.state()}
         save_file({"step": torch.tensor(step), **weights, **rest}, temporary)
-    files.publish(folder / HISTORY)
-    files.publish(folder / STATE)
+    if publish:
+        files.publish(folder / HISTORY)
+        files.publish(folder / STATE)
 
 
 def adding(folder: Path) -> IO[str]:

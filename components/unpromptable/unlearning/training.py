@@ -28,8 +28,9 @@ def unlearn(
 ) -> dict[str, Any]:
     """Forget the targets one after another, weights carried over, and return a summary.
 
-    `folder` receives history.jsonl and, while training, resume.safetensors; a stopped run continues there and
-    ends with the numbers of an unbroken one. judge: the similarity of a target to what the model makes of
+    `folder` receives history.jsonl and resume.safetensors; a stopped run continues there and ends with the
+    numbers of an unbroken one. The last state stays, for whoever keeps the model to remove once that is
+    done: what fails meanwhile costs no update. judge: the similarity of a target to what the model makes of
     it, which `training.until` asks. Raises ValueError on a loss or weights that are not finite.
     """
     settings = fit_memory.smaller(cell.training)
@@ -52,15 +53,13 @@ def unlearn(
             values |= stopping.check(model, step)
             done, after = done + 1, stopping.after(step)
             history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")
-            if after < total and (after % settings.save_every == 0 or after != step + 1):
+            if after == total or after % settings.save_every == 0 or after != step + 1:
                 history.flush()
                 _check_weights(model, cell, step)
-                states.save(folder, model, optimizer, after, noting)
+                states.save(folder, model, optimizer, after, noting, publish=after < total)
             if progress:
                 progress(after, total, _line(step + 1, total, values))
             step = after
-    _check_weights(model, cell, total - 1)
-    states.drop(folder)
     return {"steps": done, "parameters": sum(p.numel() for p in model.trained())}
 
 
