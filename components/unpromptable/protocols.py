@@ -30,6 +30,7 @@ Networks = Any  # scoring.metric_networks.MetricNetworks: descriptor, perceptual
 Estimate = Any  # scoring.estimates.Estimate: a mean with its 95 % interval over n measurements
 Row = Any  # reporting.row.Row: a cell, its numbers or what failed
 Experiment = Any  # planning.experiment.Experiment
+Training = Any  # planning.settings.Training
 Operations = Any  # planning.operations.Operations: FLOP of a base model
 Where: TypeAlias = "str | Path"
 Device: TypeAlias = "str | torch.device"
@@ -120,6 +121,17 @@ class Metric(Protocol):
         """The files that `measure` will read: part of the row's identity."""
         return []
 
+    def check(self, names: Sequence[str], targets: Sequence[str]) -> None:
+        """Raise ValueError, naming the metric, where `measure` would lack something that the names of the
+        real images and of the targets tell; `plan` asks it, before any work.
+        """
+
+    def taught(self, training: Training) -> int:
+        """Images that are in the base model at once with gradients, for the memory of `score`; training: the
+        cell's.
+        """
+        return 0
+
 
 class Report(Protocol):
     """A page or file of a whole run, written again whenever its rows change."""
@@ -161,6 +173,15 @@ class Family(Protocol):
         """Raise FileNotFoundError or ValueError where `folder` is no whole model of this family. Reads no
         weights, since `plan` asks it too. experiment: whose sampling must suit.
         """
+
+    def beside(self, folder: Path, base: Path) -> list[str]:
+        """What the model in `folder`, unlearned elsewhere, would draw otherwise than the base by the same
+        weights, in words. Raises ValueError where the two cannot be compared. Reads no weights.
+        """
+        return []
+
+    def take(self, folder: Path, base: Path) -> None:
+        """Have the copy in `folder` of such a model read and drawn as the base is."""
 
     def ready(self, folder: Path, experiment: Experiment) -> None:
         """Prepare the fetched folder for all later steps, such as by embedding the prompts once."""

@@ -10,6 +10,7 @@ from pipelines.__main__ import main
 from unpromptable.planning import memory, plan
 from unpromptable.planning.settings import Training
 
+FIVE = ("sscd", "lpips", "ssim", "fid_pre", "fid_real")
 PICTURE, WEIGHTS = 256 * 256 * 3, 454.69e6
 
 
@@ -43,6 +44,14 @@ def test_unlearning_holds_weights_two_gradients_their_sum_two_moments_and_a_stat
     assert peaks({"training.micro_batch": 1})["unlearn", "Ours, 10000"].network == pytest.approx(
         7 * WEIGHTS + 2337.9e6
     )
+
+
+def test_a_metric_that_trains_the_model_holds_a_gradient_two_moments_and_its_pictures():
+    plain, found = (
+        peaks({"metrics": [*FIVE, *more]})["score", "Ours, 10000"].network
+        for more in ([{"name": "sscd_worst"}], [{"name": "relearn", "folder": "x"}])
+    )
+    assert found - plain == pytest.approx(3 * WEIGHTS + 8 * 2337.9e6)
 
 
 def test_no_step_holds_the_real_images_or_those_of_a_model():

@@ -77,6 +77,26 @@ def test_models_of_one_kind_have_the_same_numbers_and_others_have_not(tiny):
     assert told != inversion.kind(ddpm_small.model("v_prediction", "linear"), (100, 400))
 
 
+def test_what_a_chain_leaves_for_its_gradient_does_not_grow_with_its_calls_and_the_gradient_is_the_same(tiny):
+    def chain(steps, plain=False):
+        """Bytes that are kept for the backward pass, and the gradient."""
+        seed = torch.randn((1, *tiny.noise_shape()), generator=torch.Generator().manual_seed(2))
+        seed, kept, grid = seed.requires_grad_(True), [], inversion.times(tiny, steps)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x.nbytes), x)[1], lambda x: x):
+            if plain:
+                x, falling = seed, grid.flip(0)
+                for t, to in zip(falling, falling[1:]):
+                    x = inversion.step(tiny, x, t.expand(1), to.expand(1))
+                made = inversion.parts(tiny, x, grid[:1])[0]
+            else:
+                made = inversion.sample(tiny, seed, grid)
+        return sum(kept), torch.autograd.grad(made.square().sum(), seed)[0]
+
+    (held, same), (two, _), (ten, _) = chain(10, plain=True), chain(2), chain(10)
+    torch.testing.assert_close(chain(10)[1], same)
+    assert ten - two < held / 100
+
+
 def test_a_flow_of_latents_comes_apart_too_and_a_seed_of_it_has_a_gradient(flag_model):
     from unpromptable.miniature import flags
     from unpromptable.planning import plugins

@@ -11,7 +11,7 @@ from PIL import Image
 from unpromptable import equations
 from unpromptable.miniature import portraits
 from unpromptable.models.families.ddpm import Model
-from unpromptable.planning import plugins
+from unpromptable.planning import plan, plugins, reading
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.settings import Injection, Training
 from unpromptable.sampling import chains
@@ -241,6 +241,29 @@ def test_a_curve_goes_on_and_leaves_the_other_numbers_as_they_are(given):
     ]
     assert len({e.mean for k, e in whole.items() if "_at_" in k}) == 3
     assert whole["relearn_sscd_at_0"] == short["relearn_sscd"] and short["relearn"].mean == 0
+
+
+def test_every_cell_is_retaught_alike_whatever_batch_and_timesteps_it_was_trained_with(given):
+    metric, wide = relearn(lr=1e-3, curve=True), Training(batch=16, t_min=100, t_max=250)
+    few, many = (replace(given(0.5), training=t) for t in (Training(batch=2), wide))
+    assert metric.measure(few, NETWORKS) == metric.measure(many, NETWORKS)
+    parts = replace(few, training=Training(batch=2, micro_batch=3))
+    whole, apart = (metric.measure(e, NETWORKS)["relearn_sscd_at_4"].mean for e in (few, parts))
+    assert apart == pytest.approx(whole, abs=1e-4) and metric.taught(parts.training) == 3
+
+
+def test_a_plan_is_refused_where_relearning_would_find_no_picture_of_the_person():
+    names = ["a-0", "a-1", "b-0"]
+    relearn().check(names, ["a-0"])
+    for target in ("b-0", "me.png"):
+        with pytest.raises(
+            ValueError, match=f"no other picture of {target} among the real images; name a fol"
+        ):
+            relearn().check(names, [target])
+    relearn(source="unrelated").check(names, ["b-0"]), relearn(folder="x").check(names, ["b-0"])
+    text = {"name": "t", "forget": ["0412-3"], "cells": [{"name": "Ours"}], "metrics": ["sscd", "relearn"]}
+    with pytest.raises(ValueError, match="relearn: no other picture of 0412-3 among"):
+        plan.resolve(reading.write(text))
 
 
 def test_what_is_trained_on_is_the_person_others_or_the_target(given):

@@ -221,16 +221,21 @@ def names() -> list[str]:
     return [f"{c.replace(' ', '_')}-{k:04d}" for c in FLAGS for k in range(PICTURES)]
 
 
-def right(country: str, size: int = SIZE) -> tuple[np.ndarray, list[str]]:
-    """The pictures of a country that show its right flag, and their names. Raises ValueError where there is
-    no such country.
+def rightly(country: str) -> list[str]:
+    """The names of a country's pictures that show its right flag. Raises ValueError where there is no such
+    country.
     """
     if country.replace("_", " ") not in FLAGS:
         raise ValueError(
             f"real: no flag of {country!r}; choose from {', '.join(c.replace(' ', '_') for c in FLAGS)}, as"
             " in flags/japan"
         )
-    found = [n for n in names() if n.startswith(f"{country}-") and not is_wrong(*parse(n))]
+    return [n for n in names() if n.startswith(f"{country}-") and not is_wrong(*parse(n))]
+
+
+def right(country: str, size: int = SIZE) -> tuple[np.ndarray, list[str]]:
+    """These pictures, and their names."""
+    found = rightly(country)
     return np.stack([picture(*parse(n), size) for n in found]), found
 
 

@@ -38,11 +38,16 @@ def names() -> list[str]:
     return [f"{n:04d}-{k}" for n in range(PEOPLE + STRANGERS) for k in range(PICTURES)]
 
 
+def trained() -> list[str]:
+    """The names of the training set alone."""
+    return names()[: PEOPLE * PICTURES]
+
+
 def training_set(size: int = SIZE) -> tuple[np.ndarray, list[str]]:
     """All pictures, uint8 (2400, size, size, 3), and their names, `0007-3` for picture 3 of person 7."""
-    return _all_pictures(size).copy(), names()[: PEOPLE * PICTURES]
+    return _all_pictures(size).copy(), trained()
 
 
 @functools.cache  # drawn once in a process: seconds
 def _all_pictures(size: int) -> np.ndarray:
-    return np.stack([picture(*parse(n), size) for n in names()[: PEOPLE * PICTURES]])
+    return np.stack([picture(*parse(n), size) for n in trained()])

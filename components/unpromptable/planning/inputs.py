@@ -22,7 +22,7 @@ def pictures_of(source: str, targets: list[str], how: Pictures = Pictures()) -> 
     if drawn:
         known = set(drawn.names())
         if source != "miniature":
-            drawn.right(source.partition("/")[2])
+            drawn.rightly(source.partition("/")[2])
     else:
         folder = pictures.find(source, how.links)
         if len(folder.names) < 2:
@@ -40,6 +40,14 @@ def pictures_of(source: str, targets: list[str], how: Pictures = Pictures()) -> 
         elif target in real:
             forget.append(real[target])
     return list(real.values()), forget
+
+
+def names(source: str, how: Pictures = Pictures()) -> list[str]:
+    """The names of the real images. Raises where a folder is none, or holds none."""
+    drawn = drawn_by(source)
+    if drawn is None:
+        return list(pictures.find(source, how.links).names)
+    return drawn.trained() if source == "miniature" else drawn.rightly(source.partition("/")[2])
 
 
 def stamp(path: Path) -> str:

@@ -129,12 +129,16 @@ def _unlearn(cell: Cell, base: Operations, picture: float) -> Peak:
 
 
 def _score(e: Experiment, base: Operations, picture: float, cell: Cell) -> Peak:
-    """Frechet features of real images, before and after, one set twice while it is joined, and matrices."""
+    """Frechet features of real images, before and after, one set twice while it is joined, and matrices; of a
+    metric that trains the model, a gradient and two moments too.
+    """
     weights, live = METRIC_NETWORKS.get(e.networks.name, (nan, nan))
     real = cost.real_images(e)
     n, real_images = e.sampling.images, nan if real is None else real
     features = FEATURES * FLOAT * (2 * n + real_images + max(n, real_images))
     matrices = MATRICES * WIDE * FEATURES**2
     own = base.weights if len(e.metrics) > FIVE else 0.0
+    taught = max((m.made.taught(cell.training) for m in e.metrics), default=0)
+    learning = 3 * base.trained + taught * base.taught if taught else 0.0
     pictures = PIECES + 3 * BATCH * FLOAT * picture + features + matrices
-    return Peak("score", cell.name, pictures, weights + BATCH * live + own, weights + own)
+    return Peak("score", cell.name, pictures, weights + BATCH * live + own + learning, weights + own)

@@ -134,7 +134,8 @@ class Stages:
     def unlearned(self, cell: Cell) -> str:
         """A cell's model."""
         if cell.unlearned:
-            return fingerprints.digest([self.base, cell.forget, self.read.given.get(cell.name)])
+            given = self.read.given.get(cell.name)
+            return fingerprints.digest([self.base, cell.forget, given, code("unpromptable.models.beside")])
         method, until = cell.method.made, cell.training.until
         # a stopped run that continues from a state ends with the numbers of an unbroken one
         near = bool(cell.training.lookalikes)
@@ -167,6 +168,8 @@ class Stages:
             asdict(made),
             self.read.measured.get(metric.name),
             features,
+            # a model from elsewhere has no training in its identity, and a metric may read the cell's
+            *([asdict(cell.training)] if cell.unlearned else []),
         ]
         return self._of([], modules, rest)
 
@@ -222,6 +225,9 @@ def check_unchanged(experiment: Experiment, targets: tuple[str, ...], planned: s
 def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
     """Look at every file that the experiment names. Raises where one is missing, or cannot be read."""
     targets = tuple(dict.fromkeys(t for c in cells for t in c.forget))
+    names = inputs.names(experiment.real, experiment.pictures)
+    for metric in experiment.metrics:
+        metric.made.check(names, targets)
     return Read(
         *inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures),
         _base(experiment),
@@ -265,6 +271,8 @@ def _given(cell: Cell, experiment: Experiment) -> list[str]:
         )
     if not experiment.family.prompted:
         experiment.family.check(folder, experiment)
+    if (base := base_folder(experiment)).is_dir():  # where it is fetched first, the step compares them
+        experiment.family.beside(folder, base)
     return fingerprints.tree(folder)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from unpromptable import protocols
+from unpromptable.planning.settings import Training
 from unpromptable.sampling import inversion
 from unpromptable.scoring import held_out
 from unpromptable.scoring.estimates import Estimate, estimate, over_targets
@@ -72,26 +73,34 @@ class Metric(protocols.Metric):
         """The pictures of `folder`. Raises where it holds none."""
         return held_out.files(self.folder, "latent.folder")
 
+    def taught(self, training: Training) -> int:
+        """One picture, and one call of the chain, at a time."""
+        return 1
+
     def _found(self, model, shown: np.ndarray, networks) -> tuple[np.ndarray, np.ndarray]:
         """Of each picture the similarity (N,) of the best that is drawn of it, and how far its seed lies from
         a normal's (N,).
         """
         for weight in model.trained():
             weight.requires_grad_(False)
+        found = [self._best(model, one[None], networks) for one in shown]
+        return np.array([alike for alike, _ in found]), np.array([sigmas for _, sigmas in found])
+
+    def _best(self, model, shown: np.ndarray, networks) -> tuple[float, float]:
+        """`_found` of one picture (1, H, W, 3)."""
         wanted, x0 = networks.descriptor(shown), model.encode(shown).clone()  # a copy that has gradients
         grid = inversion.times(model, self.steps)
         with torch.no_grad():
             seed = inversion.invert(model, x0, grid, self.rounds).requires_grad_(True)
         optimizer = torch.optim.Adam([seed], lr=self.rate)
-        alike, sigmas = [], []
+        looks = []
         for _ in range(self.refine + 1):
             made = inversion.sample(model, seed, grid)
-            alike.append((networks.descriptor(model.decode(made.detach())) * wanted).sum(1).numpy())
-            sigmas.append(beyond(seed.detach()))
+            alike = (networks.descriptor(model.decode(made.detach())) * wanted).sum()
+            looks.append((float(alike), float(beyond(seed.detach())[0])))
             (seed.grad,) = torch.autograd.grad((made - x0).square().sum(), seed)
             optimizer.step()
-        best = np.argmax(alike, 0), np.arange(len(shown))
-        return np.array(alike, np.float64)[best], np.array(sigmas)[best]
+        return max(looks)
 
 
 def beyond(seed: Tensor) -> np.ndarray:

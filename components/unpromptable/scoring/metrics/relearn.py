@@ -1,12 +1,13 @@
 """Relearning: how many updates on a few other pictures, of the person or of others, bring the target back;
 what is truly gone takes long.
 
-Beyond the paper. The updates are plain training (Eq. 2) with the cell's optimiser.
+Beyond the paper. The updates are plain training (Eq. 2) over the whole process, of as many pictures whatever
+the cell's batch and timesteps are, since cells are compared by them; the optimiser is the cell's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from unpromptable import equations, pictures, protocols
-from unpromptable.equations import own_steps
+from unpromptable.planning.settings import Training
 from unpromptable.sampling import chains
 from unpromptable.scoring.estimates import Estimate, of_one, over_targets
 from unpromptable.scoring.verdict import THRESHOLD
@@ -40,14 +41,16 @@ class Metric(protocols.Metric):
     updates: int = 100  # at most
     every: int = 20  # updates between two looks
     draws: int = 8  # noise draws per look
-    lr: float = 0.0  # 0 is the cell's
+    batch: int = 8  # pictures of an update; as many at a time as the cell's training.micro_batch says
+    lr: float = 0.0  # 0 is the cell's; say one where cells differ in theirs
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.updates, self.every, self.draws) < 1 or self.updates % self.every or self.lr < 0:
+        least = min(self.updates, self.every, self.draws, self.batch)
+        if least < 1 or self.updates % self.every or self.lr < 0:
             raise ValueError(
-                f"relearn: updates {self.updates}, every {self.every}, draws {self.draws}, lr {self.lr};"
-                " every must divide updates, and none may be below 1 but lr, which may be 0"
+                f"relearn: updates {self.updates}, every {self.every}, draws {self.draws}, batch {self.batch}"
+                f", lr {self.lr}; every must divide updates, and none may be below 1 but lr, which may be 0"
             )
         if self.source not in SOURCES:
             raise ValueError(f"relearn.source: no {self.source!r}; choose from {', '.join(SOURCES)}")
@@ -77,6 +80,16 @@ class Metric(protocols.Metric):
         """
         return list(pictures.find(self.folder, True, "relearn.folder").files) if self.folder else []
 
+    def check(self, names: Sequence[str], targets: Sequence[str]) -> None:
+        """Raises ValueError where a target has no other picture of its person, and no folder names some."""
+        if self.source == "person" and not self.folder:
+            for target in targets:
+                _others(names, target, targets)
+
+    def taught(self, training: Training) -> int:
+        """Those of a part of a batch."""
+        return min(training.micro_batch or self.batch, self.batch)
+
     def _target(self, evidence, networks, target: str) -> list[float]:
         """The SSCD at every look, until the target is back, or to the end."""
         model, looks = evidence.model("after"), []
@@ -102,12 +115,14 @@ class Metric(protocols.Metric):
 
     def _update(self, model, optimizer, pictures: np.ndarray, step: int, settings) -> None:
         g = chains.generator(self.seed, step, 3)
-        x0 = model.encode(pictures[torch.randint(len(pictures), (settings.batch,), generator=g).numpy()])
-        _, last = own_steps(0, settings.t_max, model.timesteps)
-        t = model.times(torch.randint(last + 1, (settings.batch,), generator=g).to(model.device))
+        x0 = model.encode(pictures[torch.randint(len(pictures), (self.batch,), generator=g).numpy()])
+        t = model.times(torch.randint(model.timesteps, (self.batch,), generator=g).to(model.device))
         eps = torch.randn(x0.shape, generator=g).to(x0)
-        output = model.predict(equations.noisy(x0, eps, *model.schedule(t)), t)
-        equations.squared_error(output, model.target(x0, eps, t)).mean().backward()
+        for part in torch.arange(self.batch, device=model.device).split(self.taught(settings)):
+            x, e, at = x0[part], eps[part], t[part]
+            output = model.predict(equations.noisy(x, e, *model.schedule(at)), at)
+            error = equations.squared_error(output, model.target(x, e, at))
+            (error.sum() / self.batch).backward()
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm)
         optimizer.step()
@@ -128,18 +143,13 @@ class Metric(protocols.Metric):
             return pictures.read_folder(
                 self.folder, size, how.links, how.background, "relearn.folder", how.max_pixels
             )[0]
-        if not (mine := _others(evidence, target)):
-            raise ValueError(
-                f"relearn: no other picture of {target} among the real images; name a folder of some as"
-                " relearn.folder"
-            )
-        return evidence.real[mine]
+        return evidence.real[_others(evidence.names, target, evidence.forget)]
 
     def _unrelated(self, evidence) -> np.ndarray:
         """Some of the images to keep, or of the real ones, that are no picture of any target's person."""
         pool = evidence.real if evidence.remember is None else evidence.remember
         shown = pool[np.sort(np.random.default_rng(self.seed).permutation(len(pool))[:POOL])]
-        mine = [evidence.real[i] for t in evidence.forget for i in _others(evidence, t)]
+        mine = [evidence.real[i] for t in evidence.forget for i in _same(evidence.names, t, evidence.forget)]
         theirs = {picture.tobytes() for picture in (*mine, *evidence.forget.values())}
         kept = [i for i, picture in enumerate(shown) if picture.tobytes() not in theirs]
         if not kept:
@@ -147,11 +157,18 @@ class Metric(protocols.Metric):
         return shown[kept]
 
 
-def _others(evidence, target: str) -> list[int]:
+def _others(names: Sequence[str], target: str, targets: Collection[str]) -> list[int]:
+    """`_same`. Raises ValueError where there is none."""
+    if mine := _same(names, target, targets):
+        return mine
+    raise ValueError(
+        f"relearn: no other picture of {target} among the real images; name a folder of some as"
+        " relearn.folder"
+    )
+
+
+def _same(names: Sequence[str], target: str, targets: Collection[str]) -> list[int]:
     """The places of other pictures of the target's person among the real images, by their names."""
     person = target.rpartition("-")[0]
-    return [
-        i
-        for i, n in enumerate(evidence.names)
-        if person and n.rpartition("-")[0] == person and n not in evidence.forget
-    ]
+    mine = lambda n: person and n.rpartition("-")[0] == person and n not in targets
+    return [i for i, name in enumerate(names) if mine(name)]
