@@ -74,7 +74,7 @@ def _answer(going: Any, path: Path, out: Path, key: Path | None, threads: int, c
     attempts.check(asked)
     base = _looked(asked, store, console)
     so_far = _attempted(going, out, threads, console)
-    if so_far.following or so_far.found and so_far.best is None:
+    if so_far.following or so_far.best is None and not so_far.nothing:
         return 1  # the run has said why
     digest, found = fingerprints.sha256(path), so_far.judged
     best = so_far.best

@@ -7,7 +7,7 @@ next, so that a step which is repeated does nothing twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Tried:
     rows: dict[str, Row] = field(default_factory=dict)
     found: certificate.Attempts = field(default_factory=dict)
     following: dict[str, Any] | None = None  # the next one; None where one passes, or no more is tried
+    nothing: bool = False  # to forget, so that none is made
 
     @property
     def judged(self) -> certificate.Attempts:
@@ -69,10 +70,15 @@ def look(experiment: str, store: str) -> None:
     log.info(words, asked.name, shared, base.ceiling.mean)
 
 
-def _planned(asked: Request, cells: list[dict[str, Any]], store: str) -> tuple[str, str]:
-    """Plan and prepare a run with these cells; the ids of what all share, and of the last of them."""
+def _planned(
+    asked: Request, cells: list[dict[str, Any]], store: str, over: Collection[str] = ()
+) -> tuple[str, str]:
+    """Plan and prepare a run with these cells; the ids of what all share, and of the last of them.
+
+    over: names of those that were tried, whose failures stay noted: only the last one is run.
+    """
     text = reading.write(asked.experiment(cells))
-    plan_step.plan(text, asked.world, asked.settings, store)
+    plan_step.plan(text, asked.world, asked.settings, store, over=over)
     shared = prepare_step.prepare(text, store)
     once.stop(store)  # where either failed
     run = planned.read(store)
@@ -83,13 +89,21 @@ def _planned(asked: Request, cells: list[dict[str, Any]], store: str) -> tuple[s
 def attempt(experiment: str, store: str) -> None:
     """Train, sample and score the next attempt, where none passes yet and the budget allows one."""
     asked = parse(experiment)
+    _once_more(store)
     so_far = tried(asked, store)
     if so_far.following is None:
         log.info("request %s: no further attempt after %d", asked.name, len(so_far.found))
         return
-    shared, cell = _planned(asked, [*so_far.cells, so_far.following], store)
+    shared, cell = _planned(asked, [*so_far.cells, so_far.following], store, so_far.found)
     sample_step.sample(shared, store, 0, 1)
     whole.cell(cell, store)
+
+
+def _once_more(store: str) -> None:
+    """Forget a failure that may pass: the pod whose attempt it stopped is started again by the engine."""
+    for at in (spec.place(store) for spec in planned.read(store).cells):
+        if (told := once.noted(at)) and told["again"]:
+            files.remove(at.path(once.NOTE))
 
 
 def tried(asked: Request, store: str | Path, also: Callable[[Row], list[gates.Finding]] = _no_more) -> Tried:
@@ -99,7 +113,7 @@ def tried(asked: Request, store: str | Path, also: Callable[[Row], list[gates.Fi
     base = bases.read(files.fetch(Path(store) / BASE))
     bounds, so_far = gates.of(asked.gates, base.unrelated, asked.parts), Tried()
     if nothing(base, bounds):
-        return so_far
+        return Tried(nothing=True)
     over = lambda r: r.ended or r.status == "failed" and r.error != rows.UNFINISHED
     there = {r.name: r for r in rows.of_all(planned.read(store), str(store)) if over(r)}
     while cell := attempts.following(asked, so_far.found):
@@ -124,15 +138,25 @@ def conclude(experiment: str, store: str, digest: str, summary: str, page: str) 
     """Put the release together, or the refusal. digest: SHA-256 of the request's file; summary, page: where
     its outcome in a line, and the certificate as a page, are handed on to.
 
-    Raises Stopped where no attempt has a result.
+    Raises Stopped where no attempt has a result, or one that is wanted was not made.
     """
     asked, root = parse(experiment), Path(store)
     so_far, base = tried(asked, store), bases.read(files.fetch(root / BASE))
-    if so_far.found and so_far.best is None:
-        raise once.Stopped(f"request {asked.name}: {next(iter(so_far.rows.values())).error}")
+    _check_ended(asked, so_far)
     if so_far.best:
         files.fetch(root / so_far.best.folder / "unlearned")
     outcome = release.write(root / RELEASE, asked, digest, root, base, so_far.best, so_far.judged)
     files.publish(root / RELEASE)
     files.write_text(Path(summary), f"**{asked.name}: {outcome}**\n")
     files.deliver(root / RELEASE / release.PAGE, page)
+
+
+def _check_ended(asked: Request, so_far: Tried) -> None:
+    """Raise Stopped where the attempts say neither that one passes, nor that none does."""
+    if so_far.following:
+        left = so_far.following["name"]
+        raise once.Stopped(
+            f"request {asked.name}: attempt {left} {rows.UNFINISHED}; submit the request again"
+        )
+    if not so_far.nothing and so_far.best is None:
+        raise once.Stopped(f"request {asked.name}: {next(iter(so_far.rows.values())).error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ def plan(
     images_per_shard: int = 0,
     part: str = "",
     finished: bool = True,
+    over: Collection[str] = (),
 ) -> list[str]:
     """The ids of the cells, or of one part of them; <store>/experiment.json holds what they stand for.
 
-    finished: also of those cells of which nothing is left to do.
+    finished: also of those cells of which nothing is left to do. over: names of cells that are not run again,
+    so that what failed them stays noted.
 
     Bad input gives no cell, and experiment.json holds what can be read without the experiment's files.
     """
@@ -40,7 +43,7 @@ def plan(
     with once.Shared(store, "plan"), fingerprints.kept(known):
         try:
             resolved = planning.resolve(experiment, world, overrides)
-            return _planned(resolved, store, images_per_shard, mine, finished)
+            return _planned(resolved, store, images_per_shard, mine, finished, over)
         except once.BAD_INPUT:
             files.remove(Path(store) / FILE)
             resolved = planning.resolve(experiment, world, overrides, inputs=False)
@@ -50,7 +53,12 @@ def plan(
 
 
 def _planned(
-    resolved: planning.Plan, store: str, images_per_shard: int, mine: parts.Part, finished: bool = True
+    resolved: planning.Plan,
+    store: str,
+    images_per_shard: int,
+    mine: parts.Part,
+    finished: bool = True,
+    over: Collection[str] = (),
 ) -> list[str]:
     from unpromptable import tracking
 
@@ -65,7 +73,7 @@ def _planned(
     run = run.with_runs(tracking.open_runs(store, sweep))
     files.write_text(target, run.to_text())
     chosen = mine.of(run.longest_first())
-    for spec in chosen:
+    for spec in (s for s in chosen if s.name not in over):
         files.remove(spec.place(store).path(once.NOTE))
     parts.note(store, mine, "planned")
     return [run.id(spec) for spec in (chosen if finished else complete.left(run, chosen, store))]
