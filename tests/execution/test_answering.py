@@ -1,6 +1,7 @@
 """The steps of a request one pod after another: which attempt is next, and what it all comes to."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import pytest
@@ -115,6 +116,18 @@ def test_an_attempt_whose_failure_may_pass_is_tried_again_by_the_pod_that_is_sta
 
     with pytest.raises(ConnectionError):
         answered(store, monkeypatch, {"lookalike": unreached}, 1)
+    assert answered(store, monkeypatch, {"lookalike": passing}) == ["lookalike x1"]
+    assert concluded(store)["outcome"] == certificate.RELEASED
+
+
+def test_a_model_that_is_another_than_the_one_that_was_judged_is_not_released(store, monkeypatch):
+    answered(store, monkeypatch, {"lookalike": passing})
+    (model,) = store.glob("cells/*/unlearned")
+    (model / "weights.bin").write_text("another's")
+    with pytest.raises(ValueError, match="not the model that attempt lookalike x1 was judged by"):
+        concluded(store)
+    assert not (store / answering.RELEASE).exists()
+    shutil.rmtree(model.parent)
     assert answered(store, monkeypatch, {"lookalike": passing}) == ["lookalike x1"]
     assert concluded(store)["outcome"] == certificate.RELEASED
 

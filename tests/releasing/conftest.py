@@ -4,7 +4,7 @@ import pytest
 from release_rows import BASE, BOUNDS, NAMES, row
 
 from unpromptable.releasing import certificate, gates, release, request, signing
-from unpromptable.storage import fingerprints
+from unpromptable.storage import files, fingerprints
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def released(tmp_path, asked):
     (unlearned / "unet").mkdir(parents=True)
     (unlearned / "unet/weights.safetensors").write_bytes(bytes(range(200)))
     (unlearned / "training.json").write_text("{}")
+    files.finish(unlearned, "key")
     signing.create(tmp_path / "operator.key")
     good = row()
     found = {"neighbours x1": gates.judged(good, BOUNDS)}

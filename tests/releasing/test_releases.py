@@ -1,12 +1,15 @@
 """A release: what its gates judge, what its certificate rests on, and that any change of either is found."""
 
+import dataclasses
 import json
+import shutil
 
 import pytest
 from release_rows import BASE, BOUNDS, NAMES, flip, row
 
 from pipelines import __main__ as command_line
 from unpromptable.releasing import certificate, gates, release, request, signing
+from unpromptable.storage import files, fingerprints
 
 
 def test_paths_of_a_request_are_those_beside_its_file_and_a_hub_name_stays(asked, tmp_path):
@@ -46,8 +49,6 @@ def test_a_request_that_cannot_be_answered_is_refused_in_one_line(asked, tmp_pat
 
 
 def test_a_release_verifies_with_its_run_gone_and_names_no_picture(released):
-    import shutil
-
     shutil.rmtree(released / "run")
     folder = released / "release"
     assert certificate.verify(folder, released / "operator.pub", released / "request.yaml") == []
@@ -104,6 +105,32 @@ def test_a_model_that_fails_a_gate_is_not_in_the_folder_but_the_reasons_are(tmp_
     outcome = release.write(tmp_path / "r", asked, *how)
     assert outcome == certificate.REFUSED and not list((tmp_path / "r/model").iterdir())
     assert "was not released" in (tmp_path / "r/certificate.html").read_text()
+
+
+def test_only_the_model_that_was_judged_is_released(released, asked):
+    unlearned = released / "run/cells/c/unlearned"
+    judged = {"unlearned/weights": fingerprints.weights(unlearned)}
+
+    def again(**inputs):
+        good = dataclasses.replace(row(), inputs=inputs)
+        how = ("0" * 64, released / "run", BASE, good, {good.name: gates.judged(good, BOUNDS)})
+        return release.write(released / "again", asked, *how)
+
+    assert again(**judged) == again() == certificate.RELEASED
+    before = certificate.digests(released / "again")
+    flip(unlearned / "unet/weights.safetensors")
+    for inputs in (judged, {}):  # rows of before have no digest of the model
+        with pytest.raises(
+            ValueError, match="unlearned: not the model that attempt neighbours x1 was judged by"
+        ):
+            again(**inputs)
+    files.finish(unlearned, "key")  # another training's, and its mark with it
+    with pytest.raises(ValueError, match="remove .*cells/c, so that the attempt is made again"):
+        again(**judged)
+    shutil.rmtree(unlearned)
+    with pytest.raises(ValueError, match="not the model that attempt neighbours x1 was judged by"):
+        again(**judged)
+    assert certificate.digests(released / "again") == before
 
 
 def test_nothing_to_forget_is_a_result_with_a_certificate(tmp_path, asked):

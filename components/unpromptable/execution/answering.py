@@ -143,8 +143,6 @@ def conclude(experiment: str, store: str, digest: str, summary: str, page: str) 
     asked, root = parse(experiment), Path(store)
     so_far, base = tried(asked, store), bases.read(files.fetch(root / BASE))
     _check_ended(asked, so_far)
-    if so_far.best:
-        files.fetch(root / so_far.best.folder / "unlearned")
     outcome = release.write(root / RELEASE, asked, digest, root, base, so_far.best, so_far.judged)
     files.publish(root / RELEASE)
     files.write_text(Path(summary), f"**{asked.name}: {outcome}**\n")

@@ -12,7 +12,7 @@ from unpromptable.planning.code import whole
 from unpromptable.planning.experiment import to_json
 from unpromptable.planning.spec import Run, Spec
 from unpromptable.reporting import rows, stopped
-from unpromptable.reporting.row import Row
+from unpromptable.reporting.row import WEIGHTS, Row
 from unpromptable.storage import files, fingerprints, once, place, records
 
 from . import injecting, report_step, sample_step
@@ -68,7 +68,8 @@ def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path
     values = measured.measure(run.experiment, artifacts, load, mine.path(), keys)
     summary = records.read(unlearned / "training.json", dict, seconds=float)
     seconds = {"unlearn": summary["seconds"], **values["seconds"]}
-    row = rows.finished(run.experiment, spec, store, {**values, "seconds": seconds})
+    inputs = {**values["inputs"], WEIGHTS: fingerprints.weights(unlearned)}
+    row = rows.finished(run.experiment, spec, store, {**values, "seconds": seconds, "inputs": inputs})
     path.write_text(json.dumps(row.to_json(), indent=1))
     report_step.page(run.experiment, row, store, _page_key(run, row))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.reporting.reports import html
-from unpromptable.reporting.row import Row
-from unpromptable.storage import fingerprints
+from unpromptable.reporting.row import WEIGHTS, Row
+from unpromptable.storage import files, fingerprints, inventory
 
 from . import certificate, gates
 from .base import Base
@@ -34,14 +34,18 @@ def write(
     A model that fails a gate stays in the run's folder: its certificate says why, and nothing is released. A
     folder that is there is replaced as a whole. digest: SHA-256 of the request's file; run: the store; row:
     the best attempt's, None where there was none; series: what the certificate says of it.
+
+    Raises ValueError where the model that is to be released is not the one that was judged.
     """
+    judged = None
+    if row and certificate.outcome(attempts[row.name]) == certificate.RELEASED:
+        judged = _judged(run, row)
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     model = fresh / certificate.MODEL
     model.mkdir(parents=True)
-    if row and certificate.outcome(attempts[row.name]) == certificate.RELEASED:
-        copied = shutil.ignore_patterns(*LEFT_OUT)
-        shutil.copytree(run / row.folder / "unlearned", model, ignore=copied, dirs_exist_ok=True)
+    if row and judged:
+        shutil.copytree(judged, model, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
         _card(asked, row, attempts[row.name]).save(model / CARD)
     told = certificate.content(asked, digest, base, row, attempts, model, series)
     page = html.template("certificate").render(told=told, means=gates.means, side=gates.side)
@@ -50,6 +54,17 @@ def write(
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return told["outcome"]
+
+
+def _judged(run: Path, row: Row) -> Path:
+    """The model of an attempt. Raises ValueError where it is not the one that the row's numbers are of."""
+    model = run / row.folder / "unlearned"
+    if inventory.whole(model) and row.inputs.get(WEIGHTS) in (None, fingerprints.weights(model)):
+        return model
+    raise ValueError(
+        f"{files.address(model)}: not the model that attempt {row.name} was judged by (damaged, or another"
+        f" since); remove {files.address(model.parent)}, so that the attempt is made again"
+    )
 
 
 def _card(asked: Request, row: Row, findings: list[gates.Finding]):

@@ -21,6 +21,7 @@ HEAD = (
     *("name", "line", "cell", "folder", "method", "editor", "networks"),
     *("settings", "run_id", "status", "error"),
 )
+WEIGHTS = "unlearned/weights"  # in a row's inputs: the model that was judged, by `fingerprints.weights`
 MEASURED = ("labels", "surrogates", "seconds", "inputs")
 AnyRow = TypeVar("AnyRow", bound="Row")
 

@@ -65,6 +65,14 @@ def content(path: Path) -> str:
     return digest(tree(path, time=False)) if path.is_dir() else of(path, time=False)
 
 
+def weights(folder: Path) -> str:
+    """The identity of a model's folder by every byte of its files, however large, but of JSON, which also
+    says where the model was made.
+    """
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".json")
+    return digest([[p.relative_to(folder).as_posix(), sha256(p)] for p in found])
+
+
 def digest(value: Any) -> str:
     """Identity of plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

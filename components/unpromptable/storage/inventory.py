@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import files, records
+from . import files, fingerprints, records
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ def key(path: Path) -> str:
     """The key under which a file or folder was finished; empty where it was not."""
     mark = files.fetch(path.with_name(f".{path.name}.done"))
     return str(records.kept(mark).get("key", ""))
+
+
+def whole(path: Path) -> bool:
+    """Whether a file or folder is there, and holds what it held when it was finished."""
+    told = records.kept(files.fetch(path.with_name(f".{path.name}.done")))
+    there = "key" in told and files.fetch(path).exists()
+    return there and told.get("content") in (None, fingerprints.content(path))
 
 
 def age(root: Path, name: str) -> float:
