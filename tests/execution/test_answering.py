@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from release_rows import BASE, row
@@ -31,14 +33,18 @@ DIGEST = "0" * 64
 def store(tmp_path, monkeypatch):
     """Where the base model was looked at, and brings the target back."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    begun(tmp_path / "store", monkeypatch)
+    return tmp_path / "store"
+
+
+def begun(folder, monkeypatch):
+    """The same of a store's folder."""
     monkeypatch.setattr(prepare_step, "prepare", lambda text, store: f"letter/{place.SHARED}")
     monkeypatch.setattr(sample_step, "sample", lambda *a: None)
-    folder = tmp_path / "store"
     answering._planned(
         answering.parse(REQUEST), [answering.attempts.first(answering.parse(REQUEST))], str(folder)
     )
-    (folder / answering.BASE).write_text(bases.told(BASE))
-    return folder
+    files.write_text(Path(folder) / answering.BASE, bases.told(BASE))
 
 
 def failing(run, spec, store):
@@ -77,9 +83,10 @@ def answered(store, monkeypatch, by_editor, pods=6):
     return trained
 
 
-def concluded(store):
-    answering.conclude(REQUEST, str(store), DIGEST, f"{store}/summary.md", f"{store}/page.html")
-    return certificate.read(store / answering.RELEASE)
+def concluded(store, asked=REQUEST):
+    with tempfile.TemporaryDirectory() as shown:
+        answering.conclude(asked, str(store), DIGEST, f"{shown}/summary.md", f"{shown}/page.html")
+    return certificate.read(Path(files.mirror(str(store))) / answering.RELEASE)
 
 
 def test_an_attempt_that_failed_is_not_tried_again_and_the_next_one_is_released(store, monkeypatch):
@@ -130,6 +137,20 @@ def test_a_model_that_is_another_than_the_one_that_was_judged_is_not_released(st
     shutil.rmtree(model.parent)
     assert answered(store, monkeypatch, {"lookalike": passing}) == ["lookalike x1"]
     assert concluded(store)["outcome"] == certificate.RELEASED
+
+
+def test_a_refusal_in_an_object_store_leaves_no_model_of_an_earlier_release(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    address, far = f"file://{tmp_path}/bucket", tmp_path / "bucket/release"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
+    begun(files.mirror(address), monkeypatch)
+    asked = REQUEST.replace("attempts: 4", "attempts: 1")
+    assert answered(address, monkeypatch, {"lookalike": passing}) == ["lookalike x1"]
+    concluded(address, asked)
+    assert certificate.verify(far, None) == [] and (far / "model/weights.bin").is_file()
+    concluded(address, asked + "gates: {lpips: 0.01}")
+    assert certificate.read(far)["outcome"] == certificate.REFUSED
+    assert certificate.verify(far, None) == [] and not (far / "model").exists()
 
 
 def test_a_base_model_that_brings_no_target_back_is_certified_without_an_attempt(store, monkeypatch):

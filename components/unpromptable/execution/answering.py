@@ -143,7 +143,10 @@ def conclude(experiment: str, store: str, digest: str, summary: str, page: str) 
     asked, root = parse(experiment), Path(store)
     so_far, base = tried(asked, store), bases.read(files.fetch(root / BASE))
     _check_ended(asked, so_far)
-    outcome = release.write(root / RELEASE, asked, digest, root, base, so_far.best, so_far.judged)
+    fresh = root / f"{RELEASE}.made"
+    outcome = release.write(fresh, asked, digest, root, base, so_far.best, so_far.judged)
+    files.remove(root / RELEASE)  # also of an object store, where what is published is added to what is there
+    fresh.rename(root / RELEASE)
     files.publish(root / RELEASE)
     files.write_text(Path(summary), f"**{asked.name}: {outcome}**\n")
     files.deliver(root / RELEASE / release.PAGE, page)
