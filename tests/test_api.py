@@ -52,7 +52,7 @@ def test_a_pipeline_forgets_in_one_call(pipe, tmp_path, untracked):
     assert (
         found.row.editor == "lookalike" and {"sscd", "lpips", "ssim", "fid_pre"} <= found.row.means().keys()
     )
-    assert found.bound >= 0.4 and found.gone == (found.row.value("sscd_most").mean < found.bound)
+    assert found.bound >= 0.4 and found.gone == (found.row.value("sscd_highest").mean < found.bound)
     assert found.report().is_file()
 
 
@@ -68,7 +68,7 @@ def test_a_target_is_gone_once_what_comes_of_it_is_as_unlike_as_another_picture(
         patch.setattr(base, "unrelated", lambda *_: max(near, 0.4) + 0.2)
         again = unpromptable.forget(*given, **how)
     assert again.bound == pytest.approx(max(near, 0.4) + 0.2, abs=1e-3) and again.row == found.row
-    half = again.row.value("sscd_most").mean
+    half = again.row.value("sscd_highest").mean
     assert dataclasses.replace(again, bound=half + 0.01).gone
     assert not dataclasses.replace(again, bound=half).gone
 

@@ -40,7 +40,7 @@ class Forgotten:
     @property
     def gone(self) -> bool:
         """Whether the mean SSCD of every target is below the bound."""
-        return self.row.value("sscd_most").mean < self.bound
+        return self.row.value("sscd_highest").mean < self.bound
 
     def report(self) -> Path:
         """The page with pictures, curves and tables."""

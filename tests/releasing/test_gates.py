@@ -1,11 +1,14 @@
 """Gates: what each judges, and which end of an interval."""
 
+import dataclasses
 import re
 
+import numpy as np
 import pytest
 from release_rows import BASE, BOUNDS, row
 
 from unpromptable.releasing import gates, release, request
+from unpromptable.scoring.estimates import estimate, worst
 
 
 def test_the_default_gate_is_what_unrelated_pictures_reach_where_that_is_above_the_paper_s():
@@ -75,6 +78,16 @@ def test_gates_of_forgetting_take_the_target_that_is_worst():
     [lost] = [f for f in gates.judged(given, least) if not f.holds]
     assert (lost.metric, lost.mean) == ("likelihood_change", 0.52) and gates.keeps([lost])
     assert "likelihood" in gates.metrics({"likelihood_change": 0.5})
+
+
+def test_a_gate_that_one_target_alone_would_fail_fails_for_all():
+    unsure = estimate(np.array([0.05, 0.1, 0.1, 0.15, 0.2, 0.65, 0.7, 0.75]))
+    sure = estimate(np.array([0.33, 0.34, 0.34, 0.35, 0.35, 0.35, 0.36, 0.36]))
+    assert unsure.mean < sure.mean and not gates.finding("sscd", 0.4, unsure).holds
+    assert not gates.finding("sscd", 0.4, worst([unsure, sure])).holds
+    given = dataclasses.replace(row(), metrics={**row().metrics, "group_most": unsure, "group": sure})
+    [found] = gates.judged(given, {"group": 0.4})
+    assert not found.holds and found.value == unsure.high
 
 
 def test_the_worse_end_of_an_interval_is_what_a_gate_judges():

@@ -62,7 +62,15 @@ def test_each_group_has_its_own_mean_and_number_and_the_one_that_changed_most_is
     assert values["group_rest"] == (50, 4)  # too few to stand for themselves
     assert values["group_ssim"][1] == 12 and values["group_ssim"][0] < 1
     named = {"group_lpips/00 blue", "group_lpips/01 green"}
-    assert set(values) == {"group", "group_chance", "group_ssim", "group_own", "group_rest", *named}
+    assert set(values) == {
+        "group",
+        "group_most",
+        "group_chance",
+        "group_ssim",
+        "group_own",
+        "group_rest",
+        *named,
+    }
 
 
 def test_a_group_that_changed_more_than_chance_lies_above_its_range_and_one_that_did_not_within():
@@ -71,6 +79,13 @@ def test_a_group_that_changed_more_than_chance_lies_above_its_range_and_one_that
     even = {"red": [90], "green": [10, 20, 30, 40], "blue": [10, 20, 30, 40], "grey": [50]}
     found = measured(shown(COUNTS, even))
     assert found["group_chance"].low <= found["group"].mean <= found["group_chance"].high
+
+
+def test_a_gate_judges_the_group_that_may_have_changed_most_though_another_changed_more_on_average():
+    unsure = {"red": [90], "green": [0, 50], "blue": [30], "grey": [50]}
+    found = measured(shown(COUNTS, unsure))
+    assert found["group"].mean == 30 and found["group_most"].mean == 25
+    assert found["group_most"].high > 30 == found["group"].high
 
 
 def test_chance_is_the_mean_of_the_larger_of_two_groups_over_all_ways_to_deal_them():

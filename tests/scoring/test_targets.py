@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from metric_evidence import evidence, images, quick, shipped
 
 from unpromptable.miniature import portraits
@@ -63,7 +64,7 @@ def test_every_metric_of_targets_counts_targets_where_there_are_several(name, of
         injected_after=draws,
     )
     measure = lambda given: quick(name).measure(given, metric_networks.load("miniature"))
-    of_each = ("_most", "_least", "_excess")  # of one target, whichever it is
+    of_each = ("_most", "_highest", "_least", "_excess")  # of one target, whichever it is
     assert {e.n for key, e in measure(two).items() if not key.endswith(of_each)} == {2}
     assert {e.n for key, e in measure(two).items() if key.endswith(of_each)} <= {of_one}
     assert measure(seen)[name].n == of_one
@@ -72,12 +73,39 @@ def test_every_metric_of_targets_counts_targets_where_there_are_several(name, of
 def test_sscd_of_a_model_with_itself_is_one_and_n_counts_draws():
     found = plugins.make("metric", "sscd").measure(evidence(), metric_networks.load("miniature"))
     assert found["sscd"].mean == pytest.approx(1, abs=1e-5) and found["sscd"].n == 3
-    assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate", "sscd_most"}
+    of_one = ("sscd_most", "sscd_highest")
+    assert set(found) == {"sscd", "sscd_ceiling", "sscd_target", "sscd_surrogate", *of_one}
 
 
 def test_of_several_targets_the_least_forgotten_is_told_with_its_own_interval():
-    values = [np.array([0.1, 0.2]), np.array([0.7, 0.5]), np.array([0.3, 0.4])]
+    values = [np.array([0.1, 0.2]), np.array([0.7, 0.6]), np.array([0.4, 0.5])]
     assert of_one(values) == estimate(values[1]) and of_one(values, least=True) == estimate(values[0])
+
+
+UNSURE = np.array([0.05, 0.1, 0.1, 0.15, 0.2, 0.65, 0.7, 0.75])  # mean 0.3375, up to 0.592
+SURE = np.array([0.33, 0.34, 0.34, 0.35, 0.35, 0.35, 0.36, 0.36])  # mean 0.3475, up to 0.356
+
+
+def test_the_worst_target_is_the_one_whose_interval_reaches_furthest_and_not_the_one_with_the_worst_mean():
+    assert of_one([UNSURE, SURE]) == of_one([SURE, UNSURE]) == estimate(UNSURE)
+    assert of_one([1 - UNSURE, 1 - SURE], least=True) == estimate(1 - UNSURE)
+    assert of_one([np.array([0.4]), SURE]) == estimate([0.4])  # without an interval by its mean
+
+
+def test_sscd_tells_the_target_that_may_be_least_forgotten_and_the_one_that_is_on_average():
+    """Pictures of one level v, whose descriptor has the similarity v to that of a white one."""
+    levels = {"unsure": UNSURE, "sure": SURE}
+    drawn = lambda values: np.stack([np.full((4, 4, 3), round(255 * v), np.uint8) for v in values])
+    before = {t: drawn(np.ones(8)) for t in levels}
+    after = {t: drawn(values) for t, values in levels.items()}
+    one = {t: b[0] for t, b in before.items()}
+    given = evidence(injected_before=before, injected_after=after, forget=one, surrogates=one)
+    level = lambda images: torch.from_numpy(np.asarray(images)).double().mean((1, 2, 3)) / 255
+    descriptor = lambda images: torch.stack([level(images), (1 - level(images) ** 2).sqrt()], 1)
+    networks = dataclasses.replace(metric_networks.load("miniature"), descriptor=descriptor)
+    found = plugins.make("metric", "sscd").measure(given, networks)
+    assert found["sscd_most"].mean == pytest.approx(UNSURE.mean(), abs=2e-3)
+    assert found["sscd_highest"].mean == pytest.approx(SURE.mean(), abs=2e-3)
 
 
 def test_the_nearest_sample_is_held_to_the_pictures_to_keep_target_by_target():

@@ -17,7 +17,7 @@ from unpromptable.models import device as devices
 from unpromptable.planning.experiment import Experiment
 from unpromptable.sampling import chains
 from unpromptable.scoring import metric_networks
-from unpromptable.scoring.estimates import Estimate, estimate
+from unpromptable.scoring.estimates import Estimate, estimate, worst
 from unpromptable.storage import fingerprints, records
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class Base:
 
     @property
     def ceiling(self) -> Estimate:
-        """Of the target that comes back most."""
-        return max(self.ceilings, key=lambda e: e.mean)
+        """Of the target that may come back most."""
+        return worst(self.ceilings)
 
 
 def told(base: Base) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Run
-from unpromptable.scoring.estimates import Estimate, estimate, of_one
+from unpromptable.scoring.estimates import Estimate, end, estimate, of_one
 from unpromptable.storage import place
 
 from . import attempts, gates
@@ -29,7 +29,7 @@ class Checked:
 
     entry: Entry
     values: tuple[float | None, ...]  # SSCD of each target; None where its pictures are gone
-    estimate: Estimate | None  # of the target that is least forgotten, as in the request's own gate
+    estimate: Estimate | None  # of the target that is worst, as in the request's own gate
     why: str  # why some cannot be re-verified, or empty
 
     def finding(self, number: int) -> list[gates.Finding]:
@@ -37,9 +37,8 @@ class Checked:
         e, bound = self.estimate, self.entry.bound
         if e is None or bound is None:
             return []
-        worst = e.mean if e.high is None else e.high
-        name = f"earlier request {number}"
-        return [gates.Finding(name, bound, worst, e.mean, e.low, e.high, e.n, worst < bound)]
+        value, name = end(e), f"earlier request {number}"
+        return [gates.Finding(name, bound, value, e.mean, e.low, e.high, e.n, value < bound)]
 
     def told(self) -> dict[str, Any]:
         """As plain values, for the certificate."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from unpromptable.reporting.row import Row
 from unpromptable.scoring import verdict
-from unpromptable.scoring.estimates import Estimate
+from unpromptable.scoring.estimates import Estimate, end
 
 # metric -> whether its value must lie below its bound (-1), or above it (1)
 SIDES = {
@@ -33,7 +33,7 @@ MEANS = {
     "fid_real": "distance of all samples from the pictures to keep",
 }
 FORGETTING = ("sscd", "sscd_worst", "nearest", "nearest_excess", "relearn", "likelihood_change")
-# of several targets each has to pass, so the one is judged that is worst
+# of several targets each has to pass, so the one is judged whose interval has the worst end
 OF_EACH = {
     "sscd": "sscd_most",
     "sscd_worst": "sscd_worst_most",
@@ -41,6 +41,7 @@ OF_EACH = {
     "relearn": "relearn_least",
     "likelihood_change": "likelihood_least",
     "lpips_prompts": "lpips_prompt_most",
+    "group": "group_most",
 }
 # What the paper's own method keeps at 256 x 256 (Table I: LPIPS 0.35, SSIM 0.87), rounded to the side that
 # passes. No sample may be as near to a target as a copy, unless a picture to keep is.
@@ -126,8 +127,7 @@ def judged(row: Row, bounds: Mapping[str, float]) -> list[Finding]:
 def finding(metric: str, bound: float, e: Estimate) -> Finding:
     """What a gate comes to."""
     below = SIDES[metric] < 0
-    worse = e.high if below else e.low
-    value = e.mean if worse is None else worse
+    value = end(e, least=not below)
     return Finding(
         metric, bound, value, e.mean, e.low, e.high, e.n, value < bound if below else value > bound
     )
@@ -154,8 +154,8 @@ def back(found: Iterable[Finding]) -> float | None:
 
 
 def similarity(found: list[Finding]) -> float:
-    """SSCD of the target that is least forgotten."""
-    return next(f.mean for f in found if f.metric == "sscd")
+    """SSCD of the target that is least forgotten, at its worst."""
+    return next(f.value for f in found if f.metric == "sscd")
 
 
 def told(findings: list[Finding]) -> list[dict[str, Any]]:

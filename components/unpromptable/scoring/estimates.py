@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,11 +56,23 @@ def over_targets(values: list[np.ndarray]) -> Estimate:
 
 
 def of_one(values: list[np.ndarray], least: bool = False) -> Estimate:
-    """The estimate of the target whose mean is the largest, or the least, over its own values: of a promise
-    that has to hold for each.
+    """The estimate over its own values of the target that is worst: of a promise that has to hold for each.
+    least: see `worst`.
     """
-    found = [estimate(v) for v in values]
-    return (min if least else max)(found, key=lambda e: e.mean)
+    return worst([estimate(v) for v in values], least)
+
+
+def worst(found: Iterable[Estimate], least: bool = False) -> Estimate:
+    """The one whose interval reaches highest, or lowest where `least`: a mean that is better may be less
+    certain.
+    """
+    return min(found, key=lambda e: end(e, least)) if least else max(found, key=lambda e: end(e, least))
+
+
+def end(e: Estimate, least: bool = False) -> float:
+    """The upper end of an interval, or the lower one; the mean where there is none."""
+    found = e.low if least else e.high
+    return e.mean if found is None else found
 
 
 def part(folder: str, k: int, name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unpromptable import data, protocols
-from unpromptable.scoring.estimates import Estimate, estimate, part
+from unpromptable.scoring.estimates import Estimate, estimate, part, worst
 
 from .ssim import similarity
 
@@ -49,7 +49,8 @@ class Metric(protocols.Metric):
         that range did a group change more than others.
 
         group_ssim: of the same group; group_own: LPIPS of the targets' groups; group_rest: of the small ones;
-        group_lpips/N NAME: of those that changed most. Raises ValueError where no group has enough pairs.
+        group_most: of the group whose interval reaches highest, which a gate judges; group_lpips/N NAME: of
+        those that changed most. Raises ValueError where no group has enough pairs.
         """
         distances = networks.perceptual(evidence.before, evidence.after).numpy().astype(np.float64)
         groups = self._groups(evidence, networks)
@@ -61,16 +62,16 @@ class Metric(protocols.Metric):
                 f"group: of {len(groups)} pairs in {len(names)} groups none has {self.least}; sample more, or"
                 " lower group.least"
             )
-        worst = sorted(large, key=lambda name: -distances[groups == name].mean())
-        mine = groups == worst[0]
-        found = {"group": estimate(distances[mine]), "group_chance": self._chance(distances, groups, large)}
+        each = {name: estimate(distances[groups == name]) for name in large}
+        most = sorted(large, key=lambda name: -each[name].mean)
+        mine = groups == most[0]
+        found = {"group": each[most[0]], "group_most": worst(each.values())}
+        found["group_chance"] = self._chance(distances, groups, large)
         pairs = (data.Rows(side, mine) for side in (evidence.before, evidence.after))
         found["group_ssim"] = estimate(similarity(*pairs, networks.device))
         for key, chosen in (("group_own", own), ("group_rest", rest)):
             found |= {key: estimate(distances[chosen])} if chosen.any() else {}
-        for k, name in enumerate(worst[: self.shown]):
-            found[part("group_lpips", k, name)] = estimate(distances[groups == name])
-        return found
+        return found | {part("group_lpips", k, name): each[name] for k, name in enumerate(most[: self.shown])}
 
     def files(self) -> list[Path]:
         """The labels. Raises FileNotFoundError where they are not there."""

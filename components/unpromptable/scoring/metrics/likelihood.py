@@ -38,7 +38,7 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """likelihood: the targets after; likelihood_before: before; likelihood_change: after minus before
-        with the same probes, likelihood_least: that of the target that changed least.
+        with the same probes, likelihood_least: that of the target whose interval reaches lowest.
         """
         before = evidence.shared(
             "likelihood", vars(self), lambda: self._bits(evidence.model("before"), evidence.forget)

@@ -34,7 +34,7 @@ class Metric(protocols.Metric):
             raise ValueError(f"lookalikes: others {self.others}, draws {self.draws}; neither may be below 1")
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
-        """lookalikes: similarity of before and after, of the lookalike that changed most, n draws;
+        """lookalikes: similarity of before and after, of the lookalike whose interval reaches lowest, n draws;
         lookalikes_mean: of all; lookalikes_sscd/N NAME: of each, target by target the nearest first.
         """
         chosen = self._chosen(evidence, networks)

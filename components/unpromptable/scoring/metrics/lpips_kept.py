@@ -10,7 +10,7 @@ import numpy as np
 
 from unpromptable import data, protocols
 from unpromptable.scoring import frechet
-from unpromptable.scoring.estimates import Estimate, estimate, part
+from unpromptable.scoring.estimates import Estimate, estimate, part, worst
 
 from .ssim import similarity
 from .wrong import verdicts
@@ -24,7 +24,7 @@ class Metric(protocols.Metric):
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
         """lpips_, ssim_ and fid_ of `_kept` (this prompt's other seeds) and, where there are other prompts,
-        of `_others`, LPIPS also of each, lpips_prompt_most that of the prompt that changed most.
+        of `_others`, LPIPS also of each, lpips_prompt_most that of the prompt whose interval reaches highest.
         """
         kept = ~verdicts(evidence.before, evidence, networks)[0]
         sides = {
@@ -53,4 +53,4 @@ def each(distances: np.ndarray, seeds: tuple[int, ...], prompts: tuple[str, ...]
         own = distances[np.asarray(seeds) % len(prompts) == k]  # as sampling asks them
         if len(own):
             found[part(PROMPTS, k, prompt)] = estimate(own)
-    return found | {"lpips_prompt_most": max(found.values(), key=lambda e: e.mean)} if found else found
+    return found | {"lpips_prompt_most": worst(found.values())} if found else found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpromptable import protocols
-from unpromptable.scoring.estimates import Estimate, of_one, over_targets
+from unpromptable.scoring.estimates import Estimate, estimate, of_one, over_targets
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Metric(protocols.Metric):
     """
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
-        """sscd: before against after, the paper's; sscd_most: of the target that is least forgotten. The
-        ceiling is the target against before; then after against target and surrogate.
+        """sscd: before against after, the paper's; sscd_most: of the target whose interval reaches highest,
+        sscd_highest: whose mean is. The ceiling is the target against before; then after against target and
+        surrogate.
         """
         pairs = {"sscd": [], "sscd_ceiling": [], "sscd_target": [], "sscd_surrogate": []}
         for target, image in evidence.forget.items():
@@ -35,4 +36,5 @@ class Metric(protocols.Metric):
             ):
                 pairs[key].append(values.numpy())
         found = {key: over_targets(values) for key, values in pairs.items()}
-        return {**found, "sscd_most": of_one(pairs["sscd"])}
+        highest = max(map(estimate, pairs["sscd"]), key=lambda e: e.mean)
+        return {**found, "sscd_most": of_one(pairs["sscd"]), "sscd_highest": highest}
