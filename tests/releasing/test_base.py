@@ -28,6 +28,17 @@ def test_the_ceiling_is_the_one_that_the_row_will_have(prepared, tmp_path):
     assert len(found.ceilings) == 1 and found.ceiling.n == 2
 
 
+def test_some_pictures_to_keep_are_put_through_the_targets_test_and_every_target_is_told_by_its_digest(
+    prepared, tmp_path
+):
+    found = base.look(*prepared)
+    arrays, _ = data.load(prepared[1])
+    assert len(found.kept) == base.KEPT and {e.n for e in found.kept} == {2}
+    assert found.targets == (data.sha256(arrays["forget"][0]),)
+    (tmp_path / "base.json").write_text(base.told(found))
+    assert base.read(tmp_path / "base.json") == found
+
+
 def test_one_in_a_hundred_pictures_to_keep_exceeds_what_unrelated_pictures_reach(prepared, monkeypatch):
     monkeypatch.setattr(base, "SAMPLE", 10_000)
     arrays, manifest = data.load(prepared[1])

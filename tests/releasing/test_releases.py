@@ -134,10 +134,13 @@ def test_only_the_model_that_was_judged_is_released(released, asked):
 
 
 def test_nothing_to_forget_is_a_result_with_a_certificate(tmp_path, asked):
-    how = ("0" * 64, tmp_path / "run", BASE, None, {})
+    tested = dataclasses.replace(BASE, kept=BASE.ceilings, targets=("3" * 64, "4" * 64))
+    how = ("0" * 64, tmp_path / "run", tested, None, {})
     assert release.write(tmp_path / "r", asked, *how) == certificate.NOTHING
     page, told = (tmp_path / "r/certificate.html").read_text(), certificate.read(tmp_path / "r")
     assert "nothing to forget" in page and "noised to t = 250 of 1000" in page
+    assert told["inputs"] == {"data/target 1": "3" * 64, "data/target 2": "4" * 64} and "3" * 64 in page
+    assert [e["mean"] for e in told["base"]["kept"]] == [0.9, 0.8] and "0.900, 0.800" in page
     assert told["base"]["test"] == BASE.test  # what it was judged by, though nothing was trained
     assert certificate.verify(tmp_path / "r", None) == []
 

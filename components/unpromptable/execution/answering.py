@@ -20,6 +20,7 @@ from unpromptable.releasing.base import Base
 from unpromptable.releasing.request import Request, check_alone, parse
 from unpromptable.reporting import rows
 from unpromptable.reporting.row import Row
+from unpromptable.scoring.estimates import end
 from unpromptable.storage import files, once
 
 from . import plan_step, prepare_step, sample_step, whole
@@ -129,8 +130,19 @@ def tried(asked: Request, store: str | Path, also: Callable[[Row], list[gates.Fi
 
 
 def nothing(base: Base, bounds: dict[str, float]) -> bool:
-    """Whether the base model brings no target back, so that there is nothing to forget."""
-    return base.ceiling.mean < bounds["sscd"]
+    """Whether the base model brings no target back, by the worse end of each one's interval, so that there is
+    nothing to forget. Raises ValueError where it brings back no picture to keep either, as broken weights do.
+    """
+    if not all(end(e) < bounds["sscd"] for e in base.ceilings):
+        return False
+    if not any(e.mean >= bounds["sscd"] for e in base.kept):
+        most = max((e.mean for e in base.kept), default=0.0)
+        raise ValueError(
+            f"model: it brings no picture back at all (of {len(base.kept)} pictures to keep none is more than"
+            f" {most:.2f} like itself, the gate is {bounds['sscd']:.2f}), so nothing can be told of the"
+            " targets; check its weights, and that it is a model of pictures such as those to keep"
+        )
+    return True
 
 
 @opened

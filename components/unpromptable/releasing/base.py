@@ -23,6 +23,7 @@ from unpromptable.storage import fingerprints, records
 log = logging.getLogger(__name__)
 SAMPLE = 1000  # pictures to keep, at most, that are compared with each target
 QUANTILE = 0.99  # of their similarities, so that a few pictures of the same person do not count
+KEPT = 4  # pictures to keep that are put through the targets' test, which broken weights bring back neither
 DOUBTFUL, NAMED = 0.6, 4  # similarity from which on they may show the same person, and how many are named
 USELESS = 0.75  # similarity of unrelated pictures from which on nothing would say what is forgotten
 
@@ -35,6 +36,8 @@ class Base:
     unrelated: float  # the similarity to a target that one in a hundred pictures to keep exceeds
     copies: int  # pictures to keep that show a target, and are left out
     test: dict[str, Any]  # what it was judged by: the injection test, the networks, and the model's digest
+    kept: tuple[Estimate, ...] = ()  # of some pictures to keep: as of the targets, each with itself
+    targets: tuple[str, ...] = ()  # SHA-256 of each target as the model sees it
 
     @property
     def ceiling(self) -> Estimate:
@@ -49,9 +52,11 @@ def told(base: Base) -> str:
 
 def read(path: Path) -> Base:
     """What `told` gave. Raises ValueError or FileNotFoundError where the file is not that."""
-    given = records.read(path, dict, ceilings=list, unrelated=float, copies=int, test=dict)
-    given["ceilings"] = tuple(Estimate(**e) for e in given["ceilings"])
-    return Base(**given)
+    given = records.read(
+        path, dict, ceilings=list, unrelated=float, copies=int, test=dict, kept=list, targets=list
+    )
+    told = {key: tuple(Estimate(**e) for e in given[key]) for key in ("ceilings", "kept")}
+    return Base(**{**given, **told, "targets": tuple(given["targets"])})
 
 
 def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
@@ -61,13 +66,13 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
     """
     arrays, manifest = data.load(pictures)
     networks, device = metric_networks.of(experiment.networks), devices.best()
-    targets = networks.descriptor(arrays["forget"])
+    targets = networks.descriptor(arrays["forget"]).numpy()
     model = experiment.family.model.load(pretrained, device, experiment)
-    shown = lambda image: chains.injected(model, image, experiment.injection)
-    ceilings = [
-        estimate((networks.descriptor(shown(f)) @ z).numpy()) for f, z in zip(arrays["forget"], targets)
-    ]
-    others = _unrelated(arrays, manifest, targets.numpy(), networks)
+    shown = lambda image: networks.descriptor(chains.injected(model, image, experiment.injection))
+    back = lambda images: tuple(
+        estimate((shown(image) @ z).numpy()) for image, z in zip(images, networks.descriptor(images))
+    )
+    others = _unrelated(arrays, manifest, targets, networks)
     if others >= USELESS:
         raise ValueError(
             f"networks: one in a hundred pictures to keep is {others:.2f} like a target by"
@@ -79,7 +84,14 @@ def look(experiment: Experiment, pictures: Path, pretrained: Path) -> Base:
         "networks": networks.labels["sscd"],
         "model": fingerprints.content(pretrained),
     }
-    return Base(tuple(ceilings), others, len(manifest.get("copies", ())), test)
+    keep, digests = _some(data.remember(arrays, manifest), KEPT), tuple(map(data.sha256, arrays["forget"]))
+    copies = len(manifest.get("copies", ()))
+    return Base(back(arrays["forget"]), others, copies, test, back(keep), digests)
+
+
+def _some(pictures: Any, count: int) -> np.ndarray:
+    """So many pictures of all, always the same ones; all where there are fewer."""
+    return pictures[np.sort(np.random.default_rng(0).permutation(len(pictures))[:count])]
 
 
 def unrelated(experiment: Experiment, pictures: Path) -> float:

@@ -51,6 +51,7 @@ def content(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "base": {
             "ceilings": [asdict(e) for e in base.ceilings],
+            "kept": [asdict(e) for e in base.kept],
             "unrelated": base.unrelated,
             "copies": base.copies,
             "test": base.test,
@@ -60,7 +61,7 @@ def content(
         "code": whole(),
         "packages": {name: version(name) for name in PACKAGES},
         "model": digests(model),
-        **_attempt(row),
+        **(_attempt(row) if row else _untried(base)),
         **({"series": series} if series else {}),
     }
 
@@ -72,10 +73,14 @@ def outcome(judged: list[gates.Finding]) -> str:
     return RELEASED if all(f.holds for f in judged) else REFUSED
 
 
-def _attempt(row: Row | None) -> dict[str, Any]:
+def _untried(base: Base) -> dict[str, Any]:
+    """What the certificate rests on where nothing was tried: the targets that were tested."""
+    inputs = {f"data/target {number}": digest for number, digest in enumerate(base.targets, 1)}
+    return {"attempt": "", "settings": {}, "inputs": inputs, "numbers": {}, "labels": {}}
+
+
+def _attempt(row: Row) -> dict[str, Any]:
     """What the best attempt rests on."""
-    if row is None:
-        return {"attempt": "", "settings": {}, "inputs": {}, "numbers": {}, "labels": {}}
     return {
         "attempt": row.name,
         "settings": {k: v for k, v in row.settings.items() if k not in NAMING},

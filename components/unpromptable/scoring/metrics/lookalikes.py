@@ -34,8 +34,8 @@ class Metric(protocols.Metric):
             raise ValueError(f"lookalikes: others {self.others}, draws {self.draws}; neither may be below 1")
 
     def measure(self, evidence: protocols.Evidence, networks: protocols.Networks) -> dict[str, Estimate]:
-        """lookalikes: similarity of before and after, of the lookalike whose interval reaches lowest, n draws;
-        lookalikes_mean: of all; lookalikes_sscd/N NAME: of each, target by target the nearest first.
+        """lookalikes: similarity of before and after, of the lookalike whose interval reaches lowest, n
+        draws; lookalikes_mean: of all; lookalikes_sscd/N NAME: of each, target by target the nearest first.
         """
         chosen = self._chosen(evidence, networks)
         pictures = {name: data.sha256(image) for name, image in chosen.items()}
