@@ -87,7 +87,19 @@ def test_a_forget_image_from_elsewhere_is_brought_to_size(tmp_path, pictures):
     assert arrays["forget"].shape == (1, 8, 8, 3) and manifest["removed"] == []
 
 
-def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_path, pictures):
+@pytest.mark.parametrize("target", ["keep/alice-1.png", "elsewhere/alice-9.png"])
+def test_the_person_of_a_target_that_is_given_by_its_path_is_left_out_too(tmp_path, pictures, target):
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for name, picture in zip(("alice-1", "alice-2", "bob-1"), pictures):
+        write(tmp_path / f"keep/{name}.png", picture)
+    write(tmp_path / "elsewhere/alice-9.png", pictures[3])
+    path, keep = str(tmp_path / target), str(tmp_path / "keep")
+    _, manifest = collect.collect(keep, 16, [path], ("{group}-*",))
+    assert manifest["removed"] == ["alice-1.png", "alice-2.png"]
+
+
+def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_path, pictures, caplog):
     for name, picture in zip(("s1/1", "s1/2", "s2/1", "s3/1"), pictures):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write(tmp_path / f"{name}.png", picture)
@@ -97,6 +109,9 @@ def test_other_pictures_of_the_person_can_be_left_out_of_the_remember_set(tmp_pa
     assert drawn["removed"] == [f"{n}-{k}" for n in ("0004", "0104") for k in range(6)]
     # a person may have one picture
     assert collect.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}-*",))[1]["removed"] == ["s1/1.png"]
+    with caplog.at_level("WARNING"):
+        collect.collect(str(tmp_path), 16, ["s1/1.png"], ("{group}-*",))
+    assert "{group}-* fits no image of" in caplog.text and "whose {group} is s1" in caplog.text
     with pytest.raises(ValueError, match=r"remember.leave_out: s9/\* fits none of the images"):
         collect.collect(str(tmp_path), 16, ["s1/1.png"], ("s9/*",))
     with pytest.raises(

@@ -87,3 +87,25 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
         ),
     ):
         pictures.find(tmp_path, what="relearn.folder")
+
+
+@pytest.mark.parametrize(
+    "target, name, group",
+    [
+        ("s1/1.png", "s1/1.png", "s1"),  # as the folder's own pictures are named
+        ("/faces/s1/2.png", "s1/2.png", "s1"),
+        ("/faces/alice-1.png", "alice-1.png", "alice"),
+        ("/home/case-7/alice-9.png", "alice-9.png", "alice"),
+        ("/home/case-7/me.png", "me.png", "me.png"),
+        ("0104-3", "0104-3", "0104"),
+    ],
+)
+def test_a_target_that_is_given_by_its_path_has_the_name_and_group_of_pictures_beside_it(target, name, group):
+    assert pictures.named(target, "/faces", ["s1/1.png"]) == name and pictures.group(name) == group
+
+
+@pytest.mark.parametrize(
+    "name, wanted", [("0004-3", "0004"), ("s1/2.png", "s1"), ("a-b-c", "a-b"), ("me", "me")]
+)
+def test_a_names_group_is_what_stands_before_its_last_dash_or_slash(name, wanted):
+    assert pictures.group(name) == wanted

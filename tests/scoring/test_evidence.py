@@ -92,3 +92,10 @@ def test_the_networks_that_ship_are_told_by_their_weights():
     names = ("miniature", "flags")
     told = [metric_networks.load(name).weights for name in names]
     assert all(told) and told[0] != told[1]
+
+
+def test_a_target_that_is_given_by_its_path_is_no_picture_to_keep(seen):
+    named = {"source": "/keep", "names": ("a.png", "b.png"), "real": seen.before[:2], "remember": None}
+    given = replace(seen, forget={"/keep/a.png": seen.before[0]}, **named)
+    side, rows = given.to_keep
+    assert side == "real" and rows.tolist() == [1]

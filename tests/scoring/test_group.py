@@ -9,7 +9,6 @@ import torch
 from unpromptable.planning import plugins
 from unpromptable.scoring.evidence import Evidence
 from unpromptable.scoring.metric_networks import MetricNetworks
-from unpromptable.scoring.metrics import group
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (1, 1, 1)}
 
@@ -73,6 +72,15 @@ def test_each_group_has_its_own_mean_and_number_and_the_one_that_changed_most_is
     }
 
 
+@pytest.mark.parametrize("target", ["/keep/red-1", "/elsewhere/red-9"])
+def test_the_own_group_of_a_target_that_is_given_by_its_path_stands_apart(target, tmp_path):
+    given = dataclasses.replace(shown(COUNTS, CHANGES, forget=target), source="/keep")
+    assert measured(given)["group_own"].mean == 90
+    labels = tmp_path / "labels.csv"
+    labels.write_text("red-1,warm\ngreen-1,cold\nblue-1,cold\ngrey-1,none\nred-9,warm\n")
+    assert measured(given, labels=str(labels), least=4)["group_own"].mean == 90
+
+
 def test_a_group_that_changed_more_than_chance_lies_above_its_range_and_one_that_did_not_within():
     found = measured(shown(COUNTS, CHANGES))
     assert found["group"].mean > found["group_chance"].high and found["group_chance"].n == 2
@@ -110,13 +118,6 @@ def test_labels_of_a_file_group_what_names_do_not(tmp_path):
         measured(shown(COUNTS, CHANGES), labels=str(labels))
     with pytest.raises(FileNotFoundError, match="group.labels: gone.csv is not a file"):
         plugins.make("metric", "group", {"labels": "gone.csv"}).files()
-
-
-@pytest.mark.parametrize(
-    "name, wanted", [("0004-3", "0004"), ("s1/2.png", "s1"), ("a-b-c", "a-b"), ("me", "me")]
-)
-def test_a_names_group_is_what_stands_before_its_last_dash_or_slash(name, wanted):
-    assert group._prefix(name) == wanted
 
 
 def test_what_has_no_groups_is_refused():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,3 +119,20 @@ def _no_picture(path: Path) -> str:
     if path.suffix.lower() not in KINDS:
         return f"no kind of picture that is read ({path.suffix.lower() or 'no suffix'})"
     return "" if path.is_file() else "no files"
+
+
+def named(target: str, source: str, names: Collection[str] = ()) -> str:
+    """What a target is called among the pictures of `source`, or would be, since it may be given by its path:
+    relative to the folder where it lies in it, else by its file's own name. names: of the pictures.
+    """
+    if target in names:
+        return target
+    path, root = (Path(os.path.abspath(given)) for given in (target, source))
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def group(name: str) -> str:
+    """A picture's name up to its last dash or slash, as pictures of one person share it; itself where it has
+    neither.
+    """
+    return re.split(r"[-/](?=[^-/]*$)", name)[0]

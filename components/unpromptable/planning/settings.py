@@ -150,8 +150,8 @@ class Remember:
     images: Annotated[int, Field(gt=0, le=1_000_000)] = 100  # drawn from the base model
     # apart from the seeds that are judged, and so that the seeds from it on have 32 bits
     first_seed: Annotated[int, Field(ge=0, le=SEEDS // 2)] = 1_000_000
-    # patterns of real images to leave out too, such as "{group}-*": a target's name up to its last dash or
-    # slash
+    # patterns of real images to leave out too, such as "{group}-*": a target's name among them, or its file's
+    # where it lies elsewhere, up to its last dash or slash
     leave_out: tuple[str, ...] = ()
     # other prompts whose outputs are drawn too, as many images in all; a cell's `training.others` says how
     # much it remembers them

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from fnmatch import fnmatchcase
 from glob import escape as glob_escape
 from pathlib import Path
@@ -68,9 +67,9 @@ def collect(
     """Real and forget images; a forget image among the real ones is removed from the remember set, and that
     is said.
 
-    leave_out: patterns of names that are removed as well, {group} being a target's name up to its last dash
-    or slash: other pictures of the person would teach the forgotten one again. A pattern without {group} must
-    fit an image.
+    leave_out: patterns of names that are removed as well, {group} being a target's name among the images up
+    to its last dash or slash: other pictures of the person would teach the forgotten one again. A pattern
+    without {group} must fit an image; of one with it that fits none there is a warning.
 
     Returns arrays 'real' (N, H, W, 3), 'forget' (F, H, W, 3) and a manifest with names, forget_names, removed
     and what there is to say of the folder. scratch: see `read_real`.
@@ -101,7 +100,12 @@ def _removed(
     if found:
         words = "forget images found among the %d real ones and removed from the remember set: %s"
         log.info(words, len(names), ", ".join(found))
-    more = left_out(names, targets, leave_out, source) - set(found) - set(targets)
+    own = {pictures.named(t, source, names) for t in targets}.union(found)
+    more = left_out(names, targets, leave_out, source) - own
+    for pattern in leave_out:
+        if not left_out(names, targets, (pattern,), source) - own:
+            words = "remember.leave_out: %s fits no image of %s but the targets, whose {group} is %s"
+            log.warning(words, pattern, source, ", ".join(sorted(_groups(targets, source, names))))
     if leave_out:
         words = "left out of the remember set for showing the same as a target (remember.leave_out): %s"
         log.info(words, f"{len(more)} images" if more else "none, no other image fits")
@@ -117,7 +121,7 @@ def _removed(
 
 def left_out(names: list[str], targets: list[str], leave_out: tuple[str, ...], source: str) -> set[str]:
     """The names that any pattern fits. Raises ValueError for a pattern without {group} that fits none."""
-    groups = [glob_escape(re.split(r"[-/][^-/]*$", t)[0]) for t in targets]
+    groups = {glob_escape(g) for g in _groups(targets, source, names)}
     found: set[str] = set()
     for pattern in leave_out:
         left = {n for n in names for g in groups if fnmatchcase(n, pattern.replace("{group}", g))}
@@ -128,3 +132,8 @@ def left_out(names: list[str], targets: list[str], leave_out: tuple[str, ...], s
             )
         found |= left
     return found
+
+
+def _groups(targets: list[str], source: str, names: list[str]) -> set[str]:
+    """What {group} stands for."""
+    return {pictures.group(pictures.named(t, source, names)) for t in targets}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unpromptable import data
+from unpromptable import data, pictures
 from unpromptable.planning.code import code
 from unpromptable.planning.experiment import Cell, Experiment
 from unpromptable.planning.settings import Injection, Pictures, Training
@@ -74,6 +74,11 @@ class Evidence:
     others_after: np.ndarray | None = None
     seeds: tuple[int, ...] = ()  # of the pairs
     prompts: tuple[str, ...] = ()  # the other prompts, in turn over the seeds
+    source: str = ""  # the folder of the real images, or the name of a shipped source
+
+    def named(self, target: str) -> str:
+        """What a target is called among the real images, or would be; `forget` may have its path."""
+        return pictures.named(target, self.source, self.names)
 
     @property
     def to_keep(self) -> tuple[str, np.ndarray]:
@@ -82,7 +87,11 @@ class Evidence:
         """
         if self.remember is not None:
             return "remember", np.arange(len(self.remember))
-        named = ~np.isin(self.names, list(self.forget)) if self.names else np.ones(len(self.real), bool)
+        named = (
+            ~np.isin(self.names, [*map(self.named, self.forget)])
+            if self.names
+            else np.ones(len(self.real), bool)
+        )
         return "real", np.flatnonzero(named)
 
     def features(self, which: str, networks: metric_networks.MetricNetworks) -> np.ndarray:
@@ -205,6 +214,7 @@ def load(
         others_after=after.get("others"),
         seeds=tuple(drawn_after["seeds"]),
         prompts=experiment.other_prompts,
+        source=experiment.real,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from unpromptable import data, protocols
+from unpromptable import data, pictures, protocols
 from unpromptable.scoring.estimates import Estimate, estimate, part, worst
 
 from .ssim import similarity
@@ -54,7 +53,7 @@ class Metric(protocols.Metric):
         """
         distances = networks.perceptual(evidence.before, evidence.after).numpy().astype(np.float64)
         groups = self._groups(evidence, networks)
-        own = np.isin(groups, [self._labels(evidence).get(t, _prefix(t)) for t in evidence.forget])
+        own = np.isin(groups, self._own(evidence))
         names, counts = np.unique(groups[~own], return_counts=True)
         large, rest = names[counts >= self.least], np.isin(groups, names[counts < self.least]) & ~own
         if not len(large):
@@ -92,9 +91,14 @@ class Metric(protocols.Metric):
         nearest = [(before[i : i + ROWS] @ real.T).argmax(1) for i in range(0, len(before), ROWS)]
         return np.array([labels[evidence.names[i]] for i in np.concatenate(nearest)])
 
+    def _own(self, evidence) -> list[str]:
+        """The groups of the targets."""
+        labels = self._labels(evidence)
+        return [labels.get(name, pictures.group(name)) for name in map(evidence.named, evidence.forget)]
+
     def _labels(self, evidence) -> dict[str, str]:
         """The group of every name that has one."""
-        return self.labelled() if self.labels else {n: _prefix(n) for n in evidence.names}
+        return self.labelled() if self.labels else {n: pictures.group(n) for n in evidence.names}
 
     def labelled(self) -> dict[str, str]:
         """The group of every name in `labels`. Raises ValueError where the file holds anything else."""
@@ -119,8 +123,3 @@ class Metric(protocols.Metric):
         low, high = np.quantile(largest, [0.025, 0.975])
         mean = float(np.mean(largest))  # of one group all are the same but for rounding
         return Estimate(mean, min(mean, float(low)), max(mean, float(high)), len(large))
-
-
-def _prefix(name: str) -> str:
-    """A name up to its last dash or slash; itself where it has neither."""
-    return re.split(r"[-/](?=[^-/]*$)", name)[0]
