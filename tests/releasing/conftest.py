@@ -1,5 +1,7 @@
 """A request to forget two people, and its release."""
 
+import json
+
 import pytest
 from release_rows import BASE, BOUNDS, NAMES, row
 
@@ -26,6 +28,8 @@ def released(tmp_path, asked):
     unlearned = tmp_path / "run/cells/c/unlearned"
     (unlearned / "unet").mkdir(parents=True)
     (unlearned / "unet/weights.safetensors").write_bytes(bytes(range(200)))
+    config = {"_class_name": "UNet2DModel", "_name_or_path": "/people/run/pretrained/unet"}
+    (unlearned / "unet/config.json").write_text(json.dumps(config))
     (unlearned / "training.json").write_text("{}")
     files.finish(unlearned, "key")
     signing.create(tmp_path / "operator.key")

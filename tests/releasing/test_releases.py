@@ -53,7 +53,11 @@ def test_a_release_verifies_with_its_run_gone_and_names_no_picture(released):
     folder = released / "release"
     assert certificate.verify(folder, released / "operator.pub", released / "request.yaml") == []
     text = "".join(p.read_text() for p in folder.rglob("*") if p.suffix in (".json", ".html", ".md"))
-    assert not [n for n in (*NAMES, "person-a", "/people") if n in text] and "target 1" in text
+    assert not [n for n in (*NAMES, "person-", "/people") if n in text] and "target 1" in text
+    told = certificate.read(folder)
+    assert told["numbers"]["lookalikes_sscd/00"] == 0.8 and told["numbers"]["group_lpips/00"] == 0.1
+    assert told["settings"] == {"training.lr": 1e-4, "method": "surrogate"}
+    assert json.loads((folder / "model/unet/config.json").read_text()) == {"_class_name": "UNet2DModel"}
     assert (
         not (folder / "model/training.json").exists()
         and "# ticket-7" in (folder / "model/README.md").read_text()
@@ -96,6 +100,33 @@ def test_a_file_added_or_removed_is_found(released):
     assert found == ["model/unet/weights.safetensors: missing", "model/more.bin: not certified"]
     (released / "release/certificate.html").unlink()
     assert certificate.verify(released / "release", None)[0] == "certificate.html: missing"
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "README.md", "more/weights.bin", ".hidden"])
+def test_a_file_beside_the_model_that_is_none_of_a_release_is_named(released, name):
+    path = released / "release" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"1")
+    found = certificate.verify(released / "release", released / "operator.pub")
+    assert found == [f"{name.partition('/')[0]}: not certified"]
+
+
+def test_a_link_in_a_release_is_refused_wherever_it_leads(released):
+    (released / "elsewhere").mkdir()
+    (released / "elsewhere/weights.safetensors").write_bytes(b"1")
+    (released / "release/model/unet2").symlink_to(released / "elsewhere")
+    said = "model/unet2: a link or no plain file"
+    assert certificate.verify(released / "release", released / "operator.pub") == [said]
+    (released / "release/model/unet2").unlink()
+    weights = released / "release/model/unet/weights.safetensors"
+    weights.rename(released / "elsewhere/same")
+    weights.symlink_to(released / "elsewhere/same")
+    said = "model/unet/weights.safetensors: a link or no plain file"
+    assert certificate.verify(released / "release", None) == [said]
+    weights.unlink()
+    (released / "release/model").rename(released / "elsewhere/model")
+    (released / "release/model").symlink_to(released / "elsewhere/model")
+    assert "model: a link or no plain file" in certificate.verify(released / "release", None)
 
 
 def test_a_model_that_fails_a_gate_is_not_in_the_folder_but_the_reasons_are(tmp_path, asked):

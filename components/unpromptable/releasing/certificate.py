@@ -6,6 +6,8 @@ It names no picture and holds none, so that it still verifies when the pictures 
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,10 +22,17 @@ from . import gates, signing
 from .base import Base
 from .request import Request
 
-FILE, SIGNATURE, REQUEST, MODEL = "certificate.json", "certificate.sig", "request.sha256", "model"
-PAGE = "certificate.html"  # the same for people
-# settings that hold paths or names of pictures
-NAMING = ("forget", "real", "editor.folder", "model.source", "networks.folder", "remember.leave_out")
+FILE, SIGNATURE, MODEL = "certificate.json", "certificate.sig", "model"
+PAGE, REVIEW = "certificate.html", "review.json"  # the same for people; what a person decided of it
+BESIDE = (FILE, SIGNATURE, PAGE, REVIEW)  # all that may lie in a release's folder beside the model
+# settings whose text is certified: words of which there are a few, and no paths, prompts or names of pictures
+WORDS = (
+    *("world", "method", "method.projection", "method.remember", "editor", "model.name", "model.revision"),
+    *("networks.name", "networks.sscd", "networks.sscd_sha256", "networks.features"),
+    *("sampling.sampler", "sampling.precision", "sampling.when", "sampling.stop"),
+    *("training.betas", "training.reduction", "training.timesteps", "training.precision"),
+)
+NUMBER = re.compile(r"\w+(/\d+)?(?= |$)")  # of a row, up to the name of what it is of: `lookalikes_sscd/00`
 INJECTED = "/injected/"  # in the name of what was read, before a target's
 RELEASED, REFUSED, NOTHING = "released", "refused", "nothing to forget"
 Attempts = dict[str, list[gates.Finding]]
@@ -83,9 +92,9 @@ def _attempt(row: Row) -> dict[str, Any]:
     """What the best attempt rests on."""
     return {
         "attempt": row.name,
-        "settings": {k: v for k, v in row.settings.items() if k not in NAMING},
+        "settings": {k: v for k, v in row.settings.items() if not isinstance(v, str) or k in WORDS},
         "inputs": _numbered(row.inputs),
-        "numbers": row.means(),
+        "numbers": {m[0]: mean for key, mean in row.means().items() if (m := NUMBER.match(key))},
         "labels": row.labels,
     }
 
@@ -102,9 +111,19 @@ def _numbered(inputs: dict[str, str]) -> dict[str, str]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by its path in it."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    """SHA-256 of every file below a folder, by its path in it; a link is followed to no folder."""
+    files = sorted(p for p in _below(folder) if p.is_file())
     return {p.relative_to(folder).as_posix(): fingerprints.sha256(p) for p in files}
+
+
+def _below(folder: Path) -> list[Path]:
+    """Everything below a folder. Raises OSError for a folder in it that cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = os.walk(folder, onerror=refuse)
+    return [Path(root) / name for root, folders, files in found for name in (*folders, *files)]
 
 
 def identity(folder: Path) -> str:
@@ -157,9 +176,20 @@ def verify(folder: Path, key: Path | None, request: Path | None = None) -> list[
     wrong += [f"{MODEL}/{n}: changed" for n in certified if n in there and there[n] != certified[n]]
     wrong += [f"{MODEL}/{n}: missing" for n in certified if n not in there]
     wrong += [f"{MODEL}/{n}: not certified" for n in there if n not in certified]
+    wrong += _strange(folder)
     if request and fingerprints.sha256(request) != wanted:
         wrong.append(f"{request}: not the request that was answered")
     return wrong
+
+
+def _strange(folder: Path) -> list[str]:
+    """What lies in a release's folder that is neither the model's nor of the certificate, and what is no file
+    of its own: what a link leads to may change.
+    """
+    more = sorted(p.name for p in folder.iterdir() if p.name not in (*BESIDE, MODEL))
+    odd = sorted(p for p in _below(folder) if p.is_symlink() or not (p.is_file() or p.is_dir()))
+    names = [p.relative_to(folder).as_posix() for p in odd]
+    return [f"{n}: not certified" for n in more] + [f"{n}: a link or no plain file" for n in names]
 
 
 def _page(folder: Path, told: dict[str, Any]) -> list[str]:

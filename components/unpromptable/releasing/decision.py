@@ -12,7 +12,7 @@ from unpromptable.storage import files, fingerprints
 
 from . import certificate
 
-FILE = "review.json"
+FILE = certificate.REVIEW
 APPROVED, REJECTED = "approved", "rejected"
 
 

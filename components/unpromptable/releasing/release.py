@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from unpromptable.models import nameless
 from unpromptable.reporting.reports import html
 from unpromptable.reporting.row import WEIGHTS, Row
 from unpromptable.storage import files, fingerprints, inventory
@@ -46,6 +47,7 @@ def write(
     model.mkdir(parents=True)
     if row and judged:
         shutil.copytree(judged, model, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
+        nameless.strip(model)
         _card(asked, row, attempts[row.name]).save(model / CARD)
     told = certificate.content(asked, digest, base, row, attempts, model, series)
     page = html.template("certificate").render(told=told, means=gates.means, side=gates.side)

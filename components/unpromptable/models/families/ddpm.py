@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unpromptable import equations, protocols
-from unpromptable.models import beside, checkpoints, cores, hub, process, tensors
+from unpromptable.models import beside, checkpoints, cores, hub, nameless, process, tensors
 from unpromptable.models.lean import lean
 from unpromptable.models.live import Live
 from unpromptable.planning.operations import BYTES, Operations
@@ -164,6 +164,7 @@ class Model(protocols.Model):
         plain = copy.deepcopy(self.network).to("cpu", memory_format=torch.contiguous_format)
         tensors.finite(plain.state_dict(), "model", "nothing is saved; lower training.lr or training.steps")
         DDPMPipeline(unet=plain, scheduler=self.scheduler).save_pretrained(folder, safe_serialization=True)
+        nameless.strip(Path(folder))
 
 
 def homes(root: Path) -> tuple[Path, Path]:
