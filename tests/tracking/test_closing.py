@@ -115,8 +115,10 @@ def test_a_server_killed_in_the_middle_and_started_again_has_every_point(tmp_pat
     server = start(tmp_path, port)
     try:
         assert tracking.open_runs(str(tmp_path), SWEEP) == ids
-        assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED")
+        for _ in range(2):
+            assert tracking.close(str(tmp_path), "demo", found, histories, [], "SUCCEEDED")
         client, runs = all_runs(tmp_path)
         assert len(runs) == 3 and len(client.get_metric_history(ids["ours"], "train/remember")) == 20
+        assert [len(client.get_metric_history(run, "sscd")) for run in ids.values()] == [1, 1]
     finally:
         server.terminate(), server.wait()

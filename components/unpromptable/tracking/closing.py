@@ -51,8 +51,7 @@ def close(
                 client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
         _register(client, experiment, rows, ids)
         common = took.shared(Path(store))
-        start = client.get_run(sweep).info.start_time
-        points.send(client, sweep, [(k, v, start, 0) for k, v in _took(common, list(common)).items()])
+        _numbers(client, client.get_run(sweep), _took(common, list(common)))
         told = once.failure(store)
         _tag(client, sweep, "error", f"{told['step']}: {told['error']}" if told else None)
         _end(client, sweep, state)
@@ -94,11 +93,11 @@ def _measured(
     steps: list[str],
 ) -> None:
     """A cell's history and numbers; every cell has every key, those without a number as nan."""
-    start = client.get_run(run).info.start_time
-    if history and history.is_file():
-        points.log(client, run, history.read_text().splitlines(), start)
+    known = client.get_run(run)
+    shown = known.data.metrics
+    had = [k for k in shown if f"{k}.low" in shown and f"{k}.high" in shown]  # an earlier attempt
     values: dict[str, float] = {}
-    for metric in metrics:
+    for metric in dict.fromkeys([*metrics, *had]):
         value = row.metrics.get(metric)
         for side in ("mean", "low", "high"):
             name = metric if side == "mean" else f"{metric}.{side}"
@@ -107,7 +106,13 @@ def _measured(
     values |= _took(row.took, steps)
     own = points.keys(history) if history else ()
     values |= {f"train/{k}": math.nan for k in logged if k not in own}
-    points.send(client, run, [(k, v, start, 0) for k, v in values.items()])
+    lines = history.read_text().splitlines() if history and history.is_file() else []
+    _numbers(client, known, values, points.curves(lines, run, known.info.start_time))
+
+
+def _numbers(client: Any, run: Any, values: dict[str, float], curves: Sequence[points.Point] = ()) -> None:
+    """Numbers of a run's end, and those over its updates, where the run does not show them."""
+    points.bring(client, run, [*curves, *((k, v, run.info.start_time, 0) for k, v in values.items())])
 
 
 def _took(spent: dict[str, Took], steps: list[str]) -> dict[str, float]:

@@ -46,7 +46,7 @@ def _tail(run_id: str, history: Path, done: threading.Event) -> None:
             last = done.wait(5)
             text = history.read_text() if history.exists() else ""
             lines = text[: text.rfind("\n") + 1].splitlines()[sent:]  # the last one may be half written
-            points.log(client, run_id, lines, start)
+            points.send(client, run_id, points.curves(lines, run_id, start))
             sent += len(lines)
             if last:
                 return
