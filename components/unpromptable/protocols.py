@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
+from unpromptable import equations
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -113,9 +115,7 @@ class Metric(Protocol):
 
     @abstractmethod
     def measure(self, evidence: Evidence, networks: Networks) -> dict[str, Estimate]:
-        """Estimates by name, one of them by the metric's own. Raises ValueError, naming the metric, where
-        the evidence does not hold what it needs.
-        """
+        """Estimates by name, one by the metric's own. Raises ValueError, naming it, without the evidence."""
 
     def files(self) -> list[Path]:
         """The files that `measure` will read: part of the row's identity."""
@@ -139,7 +139,6 @@ class Report(Protocol):
     @abstractmethod
     def write(self, store: Path, experiment: Experiment, rows: Sequence[Row], state: str) -> Path | None:
         """Write into the run's folder `store` and return the file; None where there is nothing to tell.
-
         rows: one per cell, of `status` done, failed or waiting; of a finished one `value(metric)` has mean,
         low, high, n. state: SUCCEEDED, FAILED, TERMINATED or RUNNING. Escape names, titles and errors.
         """
@@ -209,7 +208,6 @@ class Model(Protocol):
         cls, folder: Where, device: Device = "cpu", experiment: Experiment = None, base: Where | None = None
     ) -> Model:
         """The model in `folder`, which the family's `fetch` or `save` wrote.
-
         experiment: whose settings and prompt it takes. base: the base model's folder, where `save` leaves
         only what changed. Raises FileNotFoundError or ValueError, saying what was found, for another folder.
         """
@@ -274,14 +272,16 @@ class Model(Protocol):
         """Timesteps (B,) at indices 0 .. timesteps-1 (B,), 0 the least noisy; floored: of training alone."""
         return index
 
+    def within(self, first: int, last: int) -> tuple[int, int]:
+        """The first and the last index of `times` in thousandths first..last of the process, one at least."""
+        return equations.own_steps(first, last, self.timesteps)
+
     def thousandths(self, t: Tensor) -> Tensor:
         """Where timesteps t (B,) lie in the process, in thousandths."""
         return t if self.timesteps == 1000 else t * 1000 / self.timesteps
 
     def target_of(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
         """The output that carries x_t back to `x0`: Eq. 9 for the image itself, Eq. 10 for a surrogate."""
-        from unpromptable import equations
-
         return self.target(x0, equations.implied_noise(x_t, x0, *self.schedule(t)), t)
 
     def noise_of(self, output: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor) -> Tensor:

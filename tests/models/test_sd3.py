@@ -61,14 +61,56 @@ def test_the_clean_loss_is_sigma_squared_times_the_velocity_loss(flag_folder):
     assert errors[1] == pytest.approx(0.32**2 * errors[0], rel=1e-4)
 
 
-def test_training_times_are_the_scheduler_s_shifted_table_from_below_and_floored():
+def table(shift):
+    """A model of nothing but the timesteps that a scheduler of this shift has."""
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    table = FlowMatchEulerDiscreteScheduler(shift=3.0).timesteps.flip(0)
     view = object.__new__(sd3.Model)
-    view.table, view.settings = table.double(), sd3.Settings(sigma_floor=0.02)
-    t = view.times(torch.tensor([0, 1, 499, 999]))
+    view.table = FlowMatchEulerDiscreteScheduler(shift=shift).timesteps.double().flip(0)
+    view.timesteps, view.settings = len(view.table), sd3.Settings(sigma_floor=0.02)
+    return view
+
+
+def test_training_times_are_the_scheduler_s_shifted_table_from_below_and_floored():
+    t = table(3.0).times(torch.tensor([0, 1, 499, 999]))
     assert t.tolist() == pytest.approx([20.0, 20.0, 750.0, 1000.0])
+
+
+@pytest.mark.parametrize(
+    "first, last, low, high",
+    [(0, 250, 2.99, 252.08), (490, 490, 490.58, 491.94), (499, 998, 500.0, 999.33), (0, 0, 2.99, 2.99)],
+)
+def test_a_range_of_thousandths_is_one_of_sigma_wherever_the_shift_has_put_the_timesteps(
+    first, last, low, high
+):
+    model = table(3.0)
+    ends = model.times(torch.tensor(model.within(first, last)), floored=False)
+    assert ends.tolist() == pytest.approx([low, high], abs=0.01)
+
+
+def test_the_full_range_is_the_whole_table_and_without_a_shift_thousandths_are_indices():
+    assert table(3.0).within(0, 999) == (0, 999)
+    assert all(table(1.0).within(k, k) == (k, k) for k in range(0, 1000, 7))
+    assert table(1.0).within(249, 998) == (249, 998)
+
+
+def test_lambda_falls_by_a_thousandth_of_sigma_wherever_the_shift_has_put_the_timesteps():
+    model, ours = table(3.0), plugins.make("method", "surrogate", {"beta": 2e-4})
+    t = model.times(torch.tensor([499, 999]))
+    assert ours.weight(model.thousandths(t)).tolist() == pytest.approx([1 - 2e-4 * 750, 0.8])
+
+
+@pytest.mark.parametrize("low, high", [(250, 250), (0, 999)])
+def test_updates_draw_their_timesteps_from_thousandths_of_the_process(flag_model, monkeypatch, low, high):
+    monkeypatch.setattr(flag_model, "table", table(3.0).table)
+    images = training.Images(*(np.stack([flags.picture("japan", k)]) for k in (0, 5, 6)), ("japan-0005",))
+    settings = Training(batch=256, t_min=low, t_max=high)
+    b = training.draw_batch(flag_model, settings, images, 0, 0, False)
+    drawn = torch.cat([b.t, b.t_other])
+    if low:
+        assert 250 < drawn.min() and drawn.max() < 253
+    else:
+        assert drawn.median() == pytest.approx(750, abs=30)  # uniform on the table, as the reference draws
 
 
 def test_stock_image_to_image_is_what_sdedit_runs(flag_model, flag_folder):

@@ -1,6 +1,7 @@
 """What a world says, of whose pictures it holds, and what lies on top of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,13 @@ def test_duos_row_of_its_code_draws_the_steps_and_the_rate_of_its_trainer():
     # its indices 1..750 into the descending table of 1000
     assert (t.t_min, t.t_max) == (999 - 750, 999 - 1) and (t.steps, t.batch) == (1000, 4)
     assert (t.betas, t.weight_decay, t.max_grad_norm) == ((0.9, 0.999), 1e-2, 1.0)
+
+
+def test_figure8_has_the_same_rows_in_both_worlds_but_for_the_shift_of_duos_timesteps():
+    """The published table is shifted by 3: its descending indices 1..750 are sigma 0.9997..0.5."""
+    here, there = (plan.resolve("figure8", w, inputs=False).cells for w in ("miniature", "paper"))
+    assert [c.name for c in here] == [c.name for c in there]
+    ours, theirs = (next(c for c in x if c.name == "DUO, its code") for x in (here, there))
+    same = replace(theirs.training, t_min=249, t_max=998, micro_batch=0)
+    assert same == ours.training and theirs.method == ours.method
+    assert (theirs.training.t_min, theirs.training.t_max, theirs.origin) == (499, 998, "as its code does")

@@ -224,7 +224,9 @@ class Training:
     max_grad_norm: NotBelow0 = 1.0  # clips the final gradient; 0 is off (SISS)
     # over pixels; with sum the clip is always active, as in SISS
     reduction: Literal["mean", "sum"] = "mean"
-    t_min: Timestep = 0  # t is uniform on the model's timesteps in thousandths t_min..t_max of its process
+    # t is uniform on the model's timesteps in thousandths t_min..t_max of its process; for a flow these are
+    # 1000*sigma, above t_min and up to t_max + 1, wherever a shift has put its timesteps
+    t_min: Timestep = 0
     t_max: Timestep = 999
     # sample: one t per image; shared: one t per update (Algorithm 1 shows one image)
     timesteps: Literal["sample", "shared"] = "sample"

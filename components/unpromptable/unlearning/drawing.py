@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from unpromptable import data
-from unpromptable.equations import own_steps
 from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Training
 from unpromptable.sampling import seeds
@@ -79,7 +78,7 @@ def draw_batch(model, settings: Training, images: Images, which: int, step: int,
     g, size = seeds.of_update(settings.seed, step), settings.batch
     pick = lambda: torch.randint(len(images.remember), (size,), generator=g).numpy()
     remember, prompts = _remembered(model, settings, images, _near(settings, images, pick(), step), step)
-    first, last = own_steps(settings.t_min, settings.t_max, model.timesteps)
+    first, last = model.within(settings.t_min, settings.t_max)
     times = lambda n, g: torch.randint(first, last + 1, (n,), generator=g).expand(size)
     t = times(1 if settings.timesteps == "shared" else size, g)
     eps = torch.randn((size, *remember.shape[1:]), generator=g)

@@ -88,6 +88,15 @@ class Model(protocols.Model):
         found = self.table.to(index.device)[index]
         return (found.clamp(min=1000 * self.settings.sigma_floor) if floored else found).float()
 
+    def within(self, first: int, last: int) -> tuple[int, int]:
+        """Where the table, which a shift makes uneven, lies in thousandths first..last; k is 1000*sigma above
+        k and up to k + 1.
+        """
+        table = self.table.numpy().round(3)  # float32 has 251 as 250.99998
+        ends = np.searchsorted(table, first, "right"), np.searchsorted(table, last + 1)
+        start, end = (min(int(i), len(table) - 1) for i in ends)
+        return start, end
+
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(signal, noise) = (1 - sigma, sigma) with sigma = t/1000, each (B,)."""
         sigma = t / 1000

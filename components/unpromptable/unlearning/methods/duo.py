@@ -20,9 +20,10 @@ class Method(protocols.Method):
     the forget image.
 
     The released code for Stable Diffusion 3 draws t for each of the pair, among the noisier three quarters of
-    the schedule (training.t_min 249, t_max 998), and trains with the empty prompt (prompt: empty). Its errors
-    are those of the clean picture, and pure noise is told to be the cleanest step (errors: clean, prior:
-    cleanest), where an output hardly counts: its integrity term is the weaker by the square of that noise.
+    the schedule (training.t_min 249, t_max 998; where it is shifted by 3, as its is, 499 and 998), and trains
+    with the empty prompt (prompt: empty). Its errors are those of the clean picture, and pure noise is told
+    to be the cleanest step (errors: clean, prior: cleanest), where an output hardly counts: its integrity
+    term is the weaker by the square of that noise.
     """
 
     reads_reference: ClassVar[bool] = True
