@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import ipaddress
 import os
+import re
 import shutil
 import signal
 import sys
@@ -36,10 +37,12 @@ def add(verbs: Any) -> None:
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for `local`")
     one.add_argument("--host", default="127.0.0.1", help="address to listen on; another one needs a token")
     one.add_argument("--port", type=int, default=7860, help="its port (default 7860)")
+    one.add_argument("--public", default="", metavar="ADDRESS", help=PUBLIC)
     one.add_argument("--token", help=f"what the page asks for; better given as {TOKEN}")
     one.set_defaults(run=review)
 
 
+PUBLIC = "the address that people open, where a proxy gives the page another one; it needs a token"
 GATE = "a bound of a release instead of the default, such as lpips=0.3; may be repeated"
 
 
@@ -47,7 +50,7 @@ def review(a: argparse.Namespace, console: Any) -> int:
     """Serve the page until it is interrupted."""
     if importlib.util.find_spec("gradio") is None:
         raise ValueError("the page needs gradio, which is not here; pip install 'unpromptable[review]'")
-    token = _token(a.host, a.token or os.environ.get(TOKEN, ""))
+    token, public = _token(a.host, a.token or os.environ.get(TOKEN, ""), a.public), _public(a.public)
     from pipelines.review import desk
 
     policy = _policy(a)
@@ -57,23 +60,21 @@ def review(a: argparse.Namespace, console: Any) -> int:
         os.umask(0o077)
         for number in running.TOLD[1:]:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
-        _serve(policy, _fresh(policy.out / UPLOADS), a.host, a.port, token, console)
+        _serve(policy, _fresh(policy.out / UPLOADS), console, a.host, a.port, token, public)
     return 0
 
 
-def _serve(policy: Any, uploads: Path, host: str, port: int, token: str, console: Any) -> None:
+def _serve(policy: Any, uploads: Path, console: Any, *where: Any) -> None:
     """What is uploaded lies in a folder of this user alone, and goes with the page."""
     from pipelines.review.desk import Desk
 
-    for name in ("NO_PROXY", "no_proxy"):  # the page asks itself whether it is there
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), host)))
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
     tempfile.tempdir = str(uploads)
     desk = Desk(policy)
     try:
         from pipelines.review import page
 
-        with page.served(desk, uploads, host, port, token) as address:
+        with page.served(desk, uploads, *where) as address:
             say(console, f"open     {address}")
             say(console, f"stop     with Ctrl-C; the requests lie in {short(policy.out)}")
             Event().wait()
@@ -92,16 +93,27 @@ def _fresh(uploads: Path) -> Path:
     return uploads
 
 
-def _token(host: str, token: str) -> str:
+def _public(given: str) -> str:
+    """An address as browsers write it. Raises ValueError where it is none, or has a path."""
+    found = re.fullmatch(r"(https?://[\w.-]+(?::\d+)?)/?", given.lower())
+    if given and not found:
+        raise ValueError(
+            f"--public {given}: give an address without a path, such as https://review.example.org"
+        )
+    return found[1] if found else ""
+
+
+def _token(host: str, token: str, public: str = "") -> str:
     """The token to ask for. Raises ValueError where the page could be reached from elsewhere without one."""
     try:
         here = host == "localhost" or ipaddress.IPv4Address(host).is_loopback
     except ValueError as error:
         raise ValueError(f"--host {host}: give an IPv4 address, such as 127.0.0.1 or 0.0.0.0") from error
-    if not here and not token:
+    if not token and (public or not here):
+        where = f"--public {public}" if public else f"--host {host}"
         raise ValueError(
-            f"--host {host} can be reached from other machines: set {TOKEN} to at least {SHORTEST}"
-            " characters, or leave --host out"
+            f"{where} can be reached from other machines: set {TOKEN} to at least {SHORTEST}"
+            f" characters, or leave {where.split()[0]} out"
         )
     if token and len(token) < SHORTEST:
         raise ValueError(f"the token has {len(token)} characters; give at least {SHORTEST}")

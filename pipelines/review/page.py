@@ -11,6 +11,8 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from fastapi import FastAPI
+from gradio import http_server
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -19,11 +21,16 @@ from unpromptable.releasing.request import ATTEMPTS
 
 from . import words
 from .desk import AT_ONCE, UNDECIDED, Asked, Desk
+from .guard import Closed
 
 EVERY = 1.0  # seconds between two looks at the work
 SHOWN = 14  # of the lines that it said last
 LARGEST = "64mb"  # of an uploaded file
 FONTS = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")  # of the reader's own machine
+OFF: dict[str, Any] = {  # of what gradio offers
+    **{"ssr_mode": False, "pwa": False, "mcp_server": False, "run_history": False},
+    **{"enable_monitoring": False, "show_error": False, "footer_links": []},
+}
 COLOURS: list[str | tuple[str, float]] = [
     "#c08a5e",
     "#8d5a3b",
@@ -40,12 +47,6 @@ CSS = """
 #status {padding: .6em 1em; border-left: 4px solid #f97316; background: #fff7ed; color: #1c1917}
 #log textarea {font-family: ui-monospace, monospace; font-size: .8em}
 """
-# whatever the page's own code asks for, the browser connects to nothing else than this machine
-POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:;"
-    " style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; form-action 'self'"
-)
-SENT = {b"content-security-policy": POLICY.encode(), b"referrer-policy": b"no-referrer"}
 
 
 class Page:
@@ -233,8 +234,9 @@ def _opened(files: list[str] | None) -> list[np.ndarray]:
 
 
 @contextmanager
-def served(desk: Desk, temporary: Path, host: str, port: int, token: str) -> Iterator[str]:
-    """The page's address, while it is served. temporary: a folder of the page alone, for what is uploaded.
+def served(desk: Desk, temporary: Path, host: str, port: int, token: str, public: str = "") -> Iterator[str]:
+    """The page's address, while it is served. temporary: a folder of the page alone, for what is uploaded;
+    public: the address that people open, where it is another one.
 
     Raises OSError where the port is taken.
     """
@@ -245,44 +247,23 @@ def served(desk: Desk, temporary: Path, host: str, port: int, token: str) -> Ite
         asked["auth_message"] = "Any name, and the token of this page as the password."
     # without a token, a site elsewhere that points its own name here gets nothing
     hosts = ["*"] if token else [host, "localhost"]
-    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Closed)]
+    outside = [Middleware(Closed, public=public), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
+    app = FastAPI(middleware=outside, openapi_url=None)  # gradio's own admits every site; this is around it
     theme = gr.themes.Default(font=FONTS[0], font_mono=FONTS[1])
-    off: dict[str, Any] = {"share": False, "ssr_mode": False, "pwa": False, "mcp_server": False}
-    off |= {
-        "run_history": False,
-        "enable_monitoring": False,
-        "footer_links": [],
-        "quiet": True,
-        "num_workers": 0,
-    }
+    gr.mount_gradio_app(
+        app,
+        page,
+        "/",
+        theme=theme,
+        css=CSS,
+        max_file_size=LARGEST,
+        root_path=public or None,
+        **OFF,
+        **asked,
+    )
+    _, _, address, server = http_server.start_server(app, host, port)
     try:
-        _, address, _ = page.launch(
-            server_name=host,
-            server_port=port,
-            prevent_thread_lock=True,
-            theme=theme,
-            css=CSS,
-            max_file_size=LARGEST,
-            app_kwargs={"middleware": middleware},
-            **asked,
-            **off,
-        )
-        yield address
+        yield public or address
     finally:
+        page.app, page.server = app.routes[-1].app, server  # what `close` ends
         page.close(verbose=False)
-
-
-class Closed:
-    """Every answer forbids the browser to connect to other machines."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def sent(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                given = [(k, v) for k, v in message["headers"] if k.lower() not in SENT]
-                message = {**message, "headers": [*given, *SENT.items()]}
-            await send(message)
-
-        await self.app(scope, receive, sent)

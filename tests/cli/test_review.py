@@ -25,6 +25,15 @@ def asked(tmp_path, monkeypatch):
         (["--host", "192.168.1.7"], "can be reached from other machines"),
         (["--host", "example.org", "--token", "x" * 16], "give an IPv4 address"),
         (["--host", "0.0.0.0", "--token", "short"], "the token has 5 characters; give at least 16"),
+        (
+            ["--public", "https://example.org"],
+            f"--public https://example.org can be reached from other machines: "
+            f"set {review.TOKEN} to at least 16 characters, or leave --public out",
+        ),
+        (
+            ["--public", "example.org/x", "--token", "x" * 16],
+            "--public example.org/x: give an address without",
+        ),
         (["--gate", "lpips=soft"], "--gate lpips=soft: give a number"),
         (["--gate", "beauty=1"], "no gate on 'beauty'"),
         (["--set", "training.steps"], "expected key=value"),
