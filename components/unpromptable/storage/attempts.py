@@ -109,7 +109,7 @@ def persist(
     """What `start` returns, tried so often; a step that is killed each time ends with what `conclude` makes
     of it.
 
-    Every attempt that failed is said in the log and in the cell's folder.
+    Every attempt that failed is said in the log, and in the cell's folder where that can be written.
     """
     total, halvings = times(), 0
     for tried in range(total + 1):
@@ -121,7 +121,7 @@ def persist(
         if tried < total:
             told = f"{step}: {last}; ran again in its pod, {tried + 1} of {total}"
             log.warning("%s", told)
-            files.write_text(folder / NOTE, json.dumps([*notes(folder), told]))
+            _note(folder, told)
             time.sleep(PAUSE)
     return conclude(Attempt(total, 0, halvings, last))
 
@@ -129,6 +129,13 @@ def persist(
 def advice(step: str) -> str:
     """What to do where a step has too little memory."""
     return f"{LESS.get(step, 'take fewer pictures')}, or give it more memory (`submit --memory`)"
+
+
+def _note(folder: Path, told: str) -> None:
+    try:
+        files.write_text(folder / NOTE, json.dumps([*notes(folder), told]))
+    except OSError as error:  # a store that is away is no reason not to try again
+        log.warning("%s: not written (%s)", folder / NOTE, error)
 
 
 def notes(folder: Path) -> list[str]:

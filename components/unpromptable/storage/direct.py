@@ -27,7 +27,7 @@ def create(path: Path, text: str) -> bool:
     if remote is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         return _first(lambda: _write_new(path, text))
-    remote.makedirs(os.path.dirname(target), exist_ok=True)
+    remote.makedirs(os.path.dirname(target))
     made = lambda: _first(lambda: remote.pipe_file(target, text.encode(), mode="create"))
     if not made():
         return False

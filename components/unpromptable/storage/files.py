@@ -23,6 +23,7 @@ from typing import Any
 
 from . import fingerprints, records
 from .names import own, replacing
+from .remote import reach
 
 log = logging.getLogger(__name__)
 SPARE, KEPT = ".spare", 1 << 18  # in a store: a file that may go, and its bytes
@@ -191,7 +192,7 @@ def publish(path: Path) -> None:
         return
     for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]:
         to = target if file == path else f"{target}/{file.relative_to(path).as_posix()}"
-        remote.makedirs(os.path.dirname(to), exist_ok=True)
+        remote.makedirs(os.path.dirname(to))
         remote.put_file(str(file), to)
 
 
@@ -207,10 +208,7 @@ def _remote(path: Path) -> tuple[Any, str]:
     """The file system and the path in it that `path` mirrors; (None, "") outside of mirrors."""
     for parent in path.parents:
         if (parent / REMOTE).is_file():
-            import fsspec
-
-            system, root = fsspec.url_to_fs((parent / REMOTE).read_text())
-            system.invalidate_cache()  # other pods write there too
+            system, root = reach((parent / REMOTE).read_text())
             return system, f"{root}/{path.relative_to(parent).as_posix()}"
     return None, ""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import files, fingerprints, records
+from .remote import plainly, reach
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ def held(root: Path, name: str) -> list[Held]:
     if path.is_file():
         with path.open("rb") as file:
             found.append(_held(name, file, str(root)))
-    if system and system.isfile(f"{base}/{name}"):
-        with system.open(f"{base}/{name}", "rb") as file:
-            found.append(_held(name, file, (root / files.REMOTE).read_text()))
+    if system:
+        with suppress(FileNotFoundError), plainly(system.address):
+            with system.open(f"{base}/{name}", "rb") as file:
+                found.append(_held(name, file, system.address))
     return found
 
 
@@ -71,7 +74,7 @@ def rename(root: Path, old: str, new: str) -> None:
         (root / new).parent.mkdir(parents=True, exist_ok=True)
         (root / old).replace(root / new)
     if system and system.exists(f"{base}/{old}"):
-        system.makedirs(os.path.dirname(f"{base}/{new}"), exist_ok=True)
+        system.makedirs(os.path.dirname(f"{base}/{new}"))
         system.mv(f"{base}/{old}", f"{base}/{new}")
 
 
@@ -94,10 +97,7 @@ def published(root: Path) -> tuple[Any, str]:
     mark = root / files.REMOTE
     if not mark.is_file():
         return None, ""
-    import fsspec
-
-    system, base = fsspec.url_to_fs(mark.read_text())
-    system.invalidate_cache()
+    system, base = reach(mark.read_text())
     return system, base.rstrip("/")
 
 

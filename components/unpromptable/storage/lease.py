@@ -107,8 +107,9 @@ class Lease:
         while not self.lost and not self._ended.wait(EVERY):
             try:
                 self._beat()
-            except OSError as error:
-                log.warning("%s: no heartbeat, since the store does not answer (%s)", self.path.name, error)
+            except Exception as error:  # whatever it is: a lease without a heartbeat is lost
+                kind = type(error).__name__
+                log.warning("%s: no heartbeat this time (%s: %s)", self.path.name, kind, error)
 
     def _beat(self) -> None:
         with self._turn:
