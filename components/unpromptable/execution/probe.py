@@ -71,7 +71,7 @@ def _scratch() -> Finding:
 
 
 def _store(where: str) -> Finding:
-    from unpromptable.storage import files
+    from unpromptable.storage import direct, files
 
     name = f".probe-{uuid.uuid4().hex}"
     try:
@@ -79,6 +79,9 @@ def _store(where: str) -> Finding:
         path = (root if "://" in where else _there(root)) / name
         files.write_text(path, "x")
         files.remove(path)
+        if not direct.create(path, name):  # as each lease of a step is made
+            raise FileExistsError("a put with If-None-Match is refused where there is nothing")
+        direct.drop(path)
         return Finding("store", True, f"{where} can be written by {_me()}")
     except Exception as error:
         if "://" in where:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from .files import _remote, address, write_text
+from .remote import answered
 
 log = logging.getLogger(__name__)
 
 SETTLES = 5.0  # seconds after which writes that began together have ended
+TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")  # S3: another has put this name, or puts it now
 
 
 def create(path: Path, text: str) -> bool:
@@ -21,7 +23,7 @@ def create(path: Path, text: str) -> bool:
 
     A volume grants it to one by O_EXCL, S3 and its like by a put with a condition. An object store that
     ignores the condition lets the last writer win: that is found out, said, and after a pause the text
-    decides.
+    decides. So no two may write the same text.
     """
     remote, target = _remote(path)
     if remote is None:
@@ -30,7 +32,7 @@ def create(path: Path, text: str) -> bool:
     remote.makedirs(os.path.dirname(target))
     made = lambda: _first(lambda: remote.pipe_file(target, text.encode(), mode="create"))
     if not made():
-        return False
+        return read(path) == text  # a put whose answer was lost is sent again, and then meets itself
     if made():
         log.warning(
             "%s: this object store ignores If-None-Match, so two that begin in the same moment are "
@@ -54,8 +56,9 @@ def _first(write: Callable[[], Any]) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        told = getattr(error.__cause__, "response", {}).get("Error", {})
-        if told.get("Code") == "ConditionalRequestConflict":  # S3: another puts the same name
+        told = answered(error)
+        refused = told.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412
+        if refused or told.get("Error", {}).get("Code") in TAKEN:
             return False
         raise
     return True
