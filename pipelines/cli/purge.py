@@ -56,7 +56,7 @@ def _roots(root: Path) -> list[Path]:
     """The run, or the runs in a folder of several."""
     from unpromptable.planning import spec
 
-    if spec.planned(root):
+    if files.mirrors(root) or spec.planned(root):
         return [root]
     return sorted(file.parent for file in root.glob(f"*/{spec.FILE}")) or [root]
 
@@ -64,15 +64,17 @@ def _roots(root: Path) -> list[Path]:
 def _one(root: Path, a: argparse.Namespace, console: Console) -> int:
     from unpromptable.execution.purging import found, purge
 
-    asked = found.look(root, tuple(a.target))
+    if not files.mirrors(root):
+        found.look(root, tuple(a.target))  # refuses a folder without a run before a lock is made in it
     with running.alone(root):
         if busy := found.at_work(root):
             raise OSError(f"{root}: a run is at work there ({busy}); wait for it, or end it first")
-        asked = found.look(root, tuple(a.target))
-        if not a.yes and not _agreed(asked, a.names, console):
-            say(console, "nothing was removed")
-            return 1
-        told = purge.purge(asked, a.names, lambda one: say(console, _line(one)))
+        with files.afresh(root):
+            asked = found.look(root, tuple(a.target))
+            if not a.yes and not _agreed(asked, a.names, console):
+                say(console, "nothing was removed")
+                return 1
+            told = purge.purge(asked, a.names, lambda one: say(console, _line(one)))
     return _ended(told, root, console)
 
 
@@ -80,7 +82,7 @@ def _agreed(asked: Found, names: bool, console: Console) -> bool:
     """Whether the person at the terminal says yes. Raises ValueError where there is none."""
     what = "all pictures" if asked.whole else f"what belongs to {', '.join(asked.targets)}"
     more = ", and the targets' names" if names else ""
-    where = (asked.root / files.REMOTE).read_text() if (asked.root / files.REMOTE).is_file() else asked.root
+    where = (asked.root / files.REMOTE).read_text() if files.mirrors(asked.root) else asked.root
     say(console, f"{where}: {what} in {len(asked.files)} files{more}; nothing brings it back")
     say(console, KEPT)
     if not sys.stdin.isatty():

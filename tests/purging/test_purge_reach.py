@@ -10,10 +10,12 @@ import boto3
 import fsspec
 import mlflow_server
 import pytest
-from secret_pictures import ALICE, BOB, fill, leaks, names_left, plan_run, purge
+from secret_pictures import ALICE, BOB, TEXT, fill, keep, leaks, names_left, plan_run, purge
 
+from pipelines.__main__ import main
 from unpromptable import tracking
 from unpromptable.execution.purging import found
+from unpromptable.planning import plan
 from unpromptable.storage import files
 
 
@@ -39,6 +41,53 @@ def test_a_store_at_an_address_its_mirror_and_its_bucket_hold_nothing_afterwards
     for folder in (where, tmp_path / "bucket"):
         assert not leaks(folder, [*secrets.of(ALICE), *secrets.of(BOB)])
         assert not names_left(folder, [ALICE, BOB])
+
+
+def published(secrets, disk):
+    """A run in a bucket, made on another disk: its plan, and pictures of two targets."""
+    with pytest.MonkeyPatch.context() as patch:
+        disk.mkdir()
+        patch.setattr(tempfile, "tempdir", str(disk))
+        root = Path(files.mirror("s3://bucket/run"))
+        files.write_text(root / "experiment.json", plan.resolve(TEXT, inputs=False).run().to_text())
+        drawn = {f"injected/{t}": secrets.draws[t][0] for t in (ALICE, BOB)}
+        keep(root / "shared" / "before.safetensors", {"samples": secrets.seeds, **drawn}, {"seeds": [0]})
+
+
+def in_bucket(to):
+    fsspec.filesystem("s3").invalidate_cache()
+    fsspec.filesystem("s3").get("bucket/run", str(to), recursive=True)
+    return to
+
+
+def test_a_target_goes_from_a_run_made_anew_since_an_earlier_purge_here_and_none_of_it_stays_here(
+    s3, secrets, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "here"))
+    (tmp_path / "here").mkdir()
+    for time in ("first", "second"):
+        published(secrets, tmp_path / time)
+        assert purge("s3://bucket/run", "--target", ALICE) == 1
+        said = capsys.readouterr().out
+        assert f"removed  shared/before.safetensors:injected/{ALICE}  " in said
+        assert "  in s3://bucket/run\n" in said and str(tmp_path) not in said
+        there = in_bucket(tmp_path / f"{time} bucket")
+        assert not leaks(there, secrets.draws[ALICE][0]) and leaks(there, secrets.draws[BOB][0])
+        left = [f.name for f in (tmp_path / "here").rglob("*") if f.is_file()]
+        assert sorted(left) == [".lock", files.REMOTE]
+
+
+def test_a_purge_that_is_not_agreed_to_leaves_the_bucket_as_it_is_and_nothing_here(
+    s3, secrets, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    published(secrets, tmp_path / "disk")
+    assert main(["purge", "s3://bucket/run"]) == 2  # nobody can be asked
+    assert "say --yes" in capsys.readouterr().err
+    assert leaks(in_bucket(tmp_path / "bucket"), secrets.draws[ALICE][0])
+    assert not [f for f in Path(files.mirror("s3://bucket/run")).iterdir() if f.name[0] != "."]
 
 
 def test_a_bucket_that_keeps_versions_is_told(s3, secrets, monkeypatch, tmp_path, capsys):

@@ -185,6 +185,32 @@ def refetch(path: Path) -> Path:
     return fetch(path)
 
 
+@contextmanager
+def afresh(root: Path) -> Iterator[None]:
+    """Read a store as it is now: its mirror, whose files may be old and of people, begins and ends empty. A
+    folder stays as it is.
+    """
+    _empty(root)
+    try:
+        yield
+    finally:
+        _empty(root)
+
+
+def _empty(root: Path) -> None:
+    """Remove what a mirror holds, but its address and the lock by which it is held."""
+    for one in root.iterdir() if mirrors(root) else ():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
+        elif one.name not in (REMOTE, ".lock"):
+            one.unlink()
+
+
+def mirrors(root: Path) -> bool:
+    """Whether a folder is the mirror of an address."""
+    return (root / REMOTE).is_file()
+
+
 def publish(path: Path) -> None:
     """Bring the object store's copy up to date; nothing to do for a folder."""
     remote, target = _remote(path)

@@ -45,7 +45,8 @@ def cut(root: Path, name: str, targets: tuple[str, ...], run: Run) -> list[Held]
     if any(len(pictures) for pictures in kept.values()):
         data.save(path, kept, {k: v for k, v in told.items() if k not in ("shapes", "sha256")})
         files.publish(path)
-    return [_gone(f"{name}:{key}", pictures, kept.get(key), files.address(root)) for key, pictures in gone]
+    at = files.address(path).removesuffix(f"/{name}")
+    return [_gone(f"{name}:{key}", pictures, kept.get(key), at) for key, pictures in gone]
 
 
 def without(

@@ -85,7 +85,7 @@ def at_work(root: Path) -> str:
 def neighbours(found: Found) -> list[str]:
     """Folders beside a run's that hold runs of the same targets: what one has made serves the next."""
     root = found.root
-    if (root / files.REMOTE).is_file():
+    if files.mirrors(root):
         return []
     others = [p for p in sorted(root.parent.glob(f"*/{planned.FILE}")) if p.parent != root]
     folders = [p.parent for p in others if (p.parent / place.SHARED / "data.safetensors").is_file()]
@@ -104,4 +104,4 @@ def _shares(folder: Path, targets: tuple[str, ...]) -> bool:
 def overviews(root: Path) -> list[Path]:
     """The page of several runs that shows this one's pictures too, where there is one."""
     page = root.parent / OVERVIEW
-    return [page] if page.is_file() and not (root / files.REMOTE).is_file() else []
+    return [page] if page.is_file() and not files.mirrors(root) else []
