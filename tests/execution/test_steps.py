@@ -147,10 +147,11 @@ def sampled(tmp_path, monkeypatch):
         sample_step, "_draw", lambda path, *rest: drawn.append(path.name) or usual(path, *rest)
     )
 
-    def sample(cells, images_per_shard, pods=1):
+    def sample(cells, images_per_shard, pods=1, sampling="images: 4"):
         drawn.clear()
-        plan_step.plan(FEW + cells, "", {}, where, images_per_shard)
-        sample_step.sample(prepare_step.prepare(FEW + cells, where), where, 0, pods)
+        text = FEW.replace("images: 4", sampling) + cells
+        plan_step.plan(text, "", {}, where, images_per_shard)
+        sample_step.sample(prepare_step.prepare(text, where), where, 0, pods)
         return len(drawn)
 
     return sample
@@ -159,6 +160,16 @@ def sampled(tmp_path, monkeypatch):
 def test_images_that_are_gathered_are_not_drawn_anew_into_other_shards(sampled):
     cells = "- {name: Ours, editor: flip}\n"
     assert [sampled(cells, 1), sampled(cells, 0), sampled(cells, 2)] == [4, 0, 0]
+
+
+def test_half_a_run_goes_on_where_as_many_shards_have_other_images(sampled, tmp_path):
+    from unpromptable import data
+
+    cells = "- {name: Ours, editor: flip}\n"
+    stops, even = ("images: 6, batch: 1, " + more for more in ("stop: dominated, when: forgets", "shards: 4"))
+    # of 0-1-2-3-6 the first and third, then of 0-1-3-4-6 all but the first
+    assert [sampled(cells, 0, pods=2, sampling=stops), sampled(cells, 0, sampling=even)] == [2, 3]
+    assert data.load(tmp_path / "shared" / "before.safetensors")[1]["seeds"] == list(range(6))
 
 
 def test_half_a_run_goes_on_with_its_cells_in_another_order(sampled, tmp_path):

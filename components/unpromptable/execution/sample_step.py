@@ -38,7 +38,8 @@ def sample(cell: str, store: str, pod: int, pods: int) -> None:
             _images(run, planned.one(store, mate)[1], store, (pod, pods), crew)
     if spec.cell is None:
         once.stop(store)
-        if all(_output(spec, store, shard).finished() for shard in run.shards):
+        made = [(_output(spec, store, shard), shard) for shard in run.shards]
+        if all(output.finished() and _holds(output, run, shard) for output, shard in made):
             gather(run, spec, store)
 
 
@@ -60,8 +61,24 @@ def _shard(run: Run, spec: Spec, store: str, shard: Shard, crew: Crew) -> Output
         progress.event(store, spec.name, output.step, "skipped", "")
         return output  # drawn into other shards before
     with files.locked(spec.place(store).path(f"sample-{shard.shard}.lock")):
+        if output.finished() and not _holds(output, run, shard):
+            files.clear(output.path)
         once.guarded(output, lambda path, bar: _draw(path, run, spec, shard, store, bar, crew))
     return output
+
+
+def _holds(output: Output, run: Run, shard: Shard) -> bool:
+    """Whether a finished shard has the images that it has now; others where as many were shared out in
+    another way.
+    """
+    from unpromptable import data
+
+    return data.peek(output.path)[1].get("seeds") == _seeds(run, shard)
+
+
+def _seeds(run: Run, shard: Shard) -> list[int]:
+    first = run.experiment.sampling.first_seed + shard.first
+    return list(range(first, first + shard.count))
 
 
 def gathered(spec: Spec) -> str:
@@ -93,9 +110,8 @@ def _draw(path: Path, run: Run, spec: Spec, shard: Shard, store: str, bar: Calla
     crew.start()
     began = time.monotonic()
     joined = pieces.together(crew, asked, forget, f"{shard.count} images", bar)
-    first = e.sampling.first_seed + shard.first
-    seeds = list(range(first, first + shard.count))
-    data.save(path, {**joined, **kept}, {"seeds": seeds, "seconds": round(time.monotonic() - began, 2)})
+    told = {"seeds": _seeds(run, shard), "seconds": round(time.monotonic() - began, 2)}
+    data.save(path, {**joined, **kept}, told)
 
 
 def _weights(spec: Spec, store: str) -> Path:
