@@ -1,5 +1,7 @@
 """LoRA: off is the untouched model, saved is what stock diffusers loads, and another base is refused."""
 
+import json
+
 import numpy as np
 import pytest
 import sd3_small
@@ -82,6 +84,84 @@ def test_an_adapter_of_stock_diffusers_is_one_too(flag_folder, tmp_path):
         ValueError, match="of 2 ranks, .*give an adapter of the transformer alone, of one rank"
     ):
         sd3.Model.load(tmp_path / "mixed", experiment=sd3_small.experiment(), base=flag_folder)
+
+
+def from_elsewhere(base, out, told=True, **settings):
+    """The base under an adapter of somebody's own settings, and the folder that it was saved in; told: with
+    those settings.
+    """
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    network = SD3Transformer2DModel.from_pretrained(base / "transformer", torch_dtype=torch.float32).eval()
+    network.add_adapter(LoraConfig(r=4, target_modules=["to_q", "to_v"], **settings))
+    g = torch.Generator().manual_seed(3)
+    for name, p in network.named_parameters():
+        if "lora_" in name:
+            p.data += 0.2 * torch.randn(p.shape, generator=g)
+    how = network.peft_config["default"].to_dict()
+    how = {k: sorted(v) if isinstance(v, set) else v for k, v in how.items()}
+    layers = get_peft_model_state_dict(network)
+    StableDiffusion3Pipeline.save_lora_weights(
+        out, transformer_lora_layers=layers, transformer_lora_adapter_metadata=how if told else None
+    )
+    return network, out
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"use_rslora": True, "lora_alpha": 4},
+        {"alpha_pattern": {"to_v": 32}, "lora_alpha": 4},
+        {"rank_pattern": {"to_v": 2, "transformer_blocks.0.attn.to_q": 3}},
+        {"use_rslora": True, "rank_pattern": {"to_v": 9}, "alpha_pattern": {"attn.to_v": 0.5}},
+        {"use_dora": True, "lora_alpha": 2},
+        {"use_dora": True, "lora_alpha": 4, "told": False},
+    ],
+)
+def test_an_adapter_of_another_kind_changes_the_output_as_it_was_trained_to(kinds, flag_folder, tmp_path):
+    network, folder = from_elsewhere(flag_folder, tmp_path / "theirs", **kinds)
+    x, t = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(2)), torch.tensor([10.0, 500.0])
+    ours = sd3.Model.load(folder, experiment=sd3_small.experiment(), base=flag_folder)
+    ours.save(tmp_path / "ours")
+    again = sd3.Model.load(tmp_path / "ours", experiment=sd3_small.experiment(), base=flag_folder)
+    text, pooled = ours.condition([sd3_small.PROMPT], 2)
+    with torch.no_grad():
+        trained = network(
+            hidden_states=x, encoder_hidden_states=text, pooled_projections=pooled, timestep=t
+        ).sample
+        for model in (ours, again):
+            torch.testing.assert_close(model.predict(x, t), trained)
+        assert not torch.allclose(ours.reference().predict(x, t), trained, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("init_lora_weights", "pissa"),  # which takes its own part out of the base's weights
+        ("bias", "all"),
+        ("lora_bias", True),
+        ("modules_to_save", ["proj_out"]),
+        ("use_qalora", True),
+        ("alpha_pattern", {".*to_v": 32}),
+        ("lora_alpha", 0),
+        ("r", None),
+        ("peft_type", "LOHA"),
+        ("of_a_later_peft", 2.0),
+    ],
+)
+def test_an_adapter_that_would_be_loaded_as_another_is_refused_by_name(field, value, flag_folder, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    _, folder = from_elsewhere(flag_folder, tmp_path / "theirs")
+    path = folder / "pytorch_lora_weights.safetensors"
+    with safe_open(path, "pt") as file:
+        told = json.loads(file.metadata()[adapters.METADATA])
+    told[f"transformer.{field}"] = value
+    save_file(load_file(path), path, metadata={adapters.METADATA: json.dumps(told)})
+    with pytest.raises(ValueError, match=f"trained with {field} .* give a LoRA without it"):
+        sd3.Model.load(folder, experiment=sd3_small.experiment(), base=flag_folder)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from unpromptable.models import device as devices
 from unpromptable.models.stable_diffusion import folder as folders
 from unpromptable.models.stable_diffusion import stock, vae, variations
 from unpromptable.models.stable_diffusion.settings import Settings
-from unpromptable.planning.stages import ADAPTER
 
 
 class Model(protocols.Model):
@@ -38,6 +37,7 @@ class Model(protocols.Model):
         settings: Settings,
         prompt: str = "",
         device: str | torch.device = "cpu",
+        kinds: Mapping[str, Any] | None = None,  # of the adapter, `adapters.KINDS`
     ):
         self.device, self.folder, self.settings = torch.device(device), Path(folder), settings
         self.network, self.half = transformer.to(self.device).eval(), transformer.dtype
@@ -51,7 +51,8 @@ class Model(protocols.Model):
         self.steps, self.drawn_by = 28, "euler"  # of sampling, for the stock call: diffusers' defaults
         self.embedded: dict[str, prompt_embeddings.Condition] = {}
         alpha = settings.alpha or settings.rank
-        adapters.attach(self.network, settings.rank, alpha, settings.targets, settings.adapter_seed)
+        shape = (settings.rank, alpha, settings.targets, settings.adapter_seed)
+        adapters.attach(self.network, *shape, **(kinds or {}))
         if settings.checkpointing:
             self.network.enable_gradient_checkpointing()
 
@@ -65,16 +66,16 @@ class Model(protocols.Model):
     ) -> Model:
         """Read a diffusers folder, or a saved adapter and the `base` it belongs to.
 
-        An adapter has the rank, alpha and targets that it was trained with, whatever the experiment's own
-        are. Raises FileNotFoundError or ValueError for a folder of another kind, and for an adapter of
+        An adapter has the rank, alpha, targets and kinds that it was trained with, whatever the experiment's
+        own are. Raises FileNotFoundError or ValueError for a folder of another kind, and for an adapter of
         another base.
         """
-        folder, adapter = _base_and_adapter(Path(folder), base)
+        folder, adapter = adapters.apart(Path(folder), base)
         settings = Settings() if experiment is None else experiment.family_settings()
-        if adapter is not None:
-            settings = replace(settings, **adapters.made_with(adapter))
+        own, kinds = ({}, None) if adapter is None else adapters.made_with(adapter)
+        settings = replace(settings, **own)
         prompt = experiment.prompt if experiment else ""
-        model = cls(*folders.load(folder, device), folder, settings, prompt, device)
+        model = cls(*folders.load(folder, device), folder, settings, prompt, device, kinds)
         if experiment is not None:
             model.steps, model.drawn_by = experiment.sampling.steps, experiment.sampling.sampler
         if adapter is not None:
@@ -239,17 +240,6 @@ class Model(protocols.Model):
         draws the judged pictures.
         """
         stock.save(self, Path(folder))
-
-
-def _base_and_adapter(folder: Path, base: str | Path | None) -> tuple[Path, Path | None]:
-    """The base model's folder, and the adapter's where `folder` is one. Raises FileNotFoundError where its
-    base is not named.
-    """
-    if not (folder / ADAPTER).is_file():
-        return folder, None
-    if base is None:
-        raise FileNotFoundError(f"model: {folder} is an adapter; its base model's folder is needed too")
-    return Path(base), folder
 
 
 @dataclass(frozen=True)
