@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.planning import reading
-from unpromptable.storage import once
+from unpromptable.storage import fingerprints, once
 
 from . import in_series, local, running, series
 from .options import say, short
@@ -52,34 +52,34 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     from unpromptable.releasing import request, signing
 
     path = _file(a.request)
-    asked = request.read(path)
+    asked, digest = request.opened(path)
     key = Path(a.key) if a.key else None
     if key:
         signing.private(key)  # a wrong key is told before any work
     out = Path(a.out or f"runs/{asked.name}").resolve()
-    going = in_series.begin(asked, path, out, a.series_folder)
+    going = in_series.begin(asked, digest, path, out, a.series_folder)
     try:
-        return _answer(going, path, out, key, a.threads, console)
+        code = _answer(going, out, key, a.threads, console)
     finally:
         going.clear()
+    if not path.is_file() or fingerprints.sha256(path) != digest:
+        say(console, f"changed  {short(path)} is another since it was read: it was answered as it was then")
+    return code
 
 
-def _answer(going: Any, path: Path, out: Path, key: Path | None, threads: int, console: Any) -> int:
+def _answer(going: Any, out: Path, key: Path | None, threads: int, console: Any) -> int:
     """All attempts, and what they came to; the exit code."""
     from unpromptable.execution import answering
-    from unpromptable.releasing import attempts, release
-    from unpromptable.storage import fingerprints
+    from unpromptable.releasing import release
 
     asked, store = going.asked, out / "run"
-    attempts.check(asked)
     base = _looked(asked, store, console)
     so_far = _attempted(going, out, threads, console)
     if so_far.following or so_far.best is None and not so_far.nothing:
         return 1  # the run has said why
-    digest, found = fingerprints.sha256(path), so_far.judged
-    best = so_far.best
+    best, found = so_far.best, so_far.judged
     how = (store, base, best, found, key, going.told(best))
-    outcome = release.write(out / answering.RELEASE, asked, digest, *how)
+    outcome = release.write(out / answering.RELEASE, asked, going.digest, *how)
     going.end(outcome, best, found, console)
     return _ended(outcome, best, out / answering.RELEASE, key, console)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unpromptable.storage import files, fingerprints, records
-from unpromptable.storage.names import replacing
+from unpromptable.storage import files
 
+from . import begun
 from . import series as commands
 from .options import say
 
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
     from unpromptable.releasing.request import Request
     from unpromptable.releasing.series import Entry
     from unpromptable.reporting.row import Row
+    from unpromptable.scoring.estimates import Estimate
     from unpromptable.tracking.registry import Version
 
-BEGAN = "began.json"  # in a request's folder: the series and the champion that it began from
 HELD = "held.safetensors"  # in its run, while it is answered: what earlier requests forgot
 
 
@@ -31,6 +30,7 @@ class Alone:
     """A request of no series."""
 
     asked: Request
+    digest: str  # SHA-256 of the request's file, as it was read
 
     def rechecked(self, row: Row) -> list[Finding]:
         """No earlier requests."""
@@ -51,6 +51,7 @@ class Going:
     """A request of a series on its way."""
 
     asked: Request  # from the champion's folder, of no series to the steps
+    digest: str  # SHA-256 of the request's file, as it was read
     name: str  # of the series
     path: Path  # the request's file
     out: Path
@@ -74,7 +75,7 @@ class Going:
         was = self.champion.number if self.champion else ""
         number = now.number if now else ""
         if (number, model) != (was, self.base):
-            raise ValueError(f"{self.out}: {_changed(self.name, was, number)}")
+            raise ValueError(f"{self.out}: {begun.changed(self.name, was, number)}")
         base = {"version": was, "model": self.base} if was else None
         again = [one.told() for one in self._again(row)]
         return {"name": self.name, "champion": base, "earlier": again}
@@ -91,9 +92,10 @@ class Going:
         for one in self._again(row):
             if one.why:
                 say(console, f"earlier  {one.entry.name} cannot be re-verified: {one.why}")
+        entry = self._entry(outcome, row, attempts)  # before anything is registered
         with files.locked(self.home / ".lock"):
             number = self._registered() if passes else ""
-            series.add(self.home, self._entry(number, outcome, row, attempts))
+            series.add(self.home, replace(entry, version=number))
         name = self.name
         if passes:
             say(console, f"series   version {number} of {name} is its candidate: unpromptable promote {name}")
@@ -113,29 +115,29 @@ class Going:
 
         release, e = self.out / series.RELEASE, planned.read(self.out / series.RUN).experiment
         drawn = {"sampler": e.sampling.sampler, "steps": e.sampling.steps, "batch": e.sampling.together}
-        digests = fingerprints.sha256(self.path), certificate.identity(release)
+        digests = self.digest, certificate.identity(release)
         config = {"family": e.model.name, **drawn}
         return registry.register(self.home, self.name, release, *digests, config)
 
-    def _entry(self, number: str, outcome: str, row: Row | None, attempts: dict[str, list[Finding]]) -> Entry:
-        """What the series keeps of the request."""
-        from unpromptable.releasing import drift, gates, series
+    def _entry(self, outcome: str, row: Row | None, attempts: dict[str, list[Finding]]) -> Entry:
+        """What the series keeps of the request, of no version yet."""
+        from unpromptable.releasing import drift, earlier, gates, series
 
         judged = attempts[row.name] if row else []
         forgotten = next((f for f in judged if f.metric == "sscd"), None)
         own = {m: row.value(m) for m in drift.METRICS} if row else {}
-        far = own
+        far: dict[str, Estimate] | None = own
         if row and self.line:
             far = drift.measure(self.line[0].run, self.out / series.RUN, row.folder)
         return series.Entry(
             name=self.asked.name,
-            sha256=fingerprints.sha256(self.path),
+            sha256=self.digest,
             request=str(self.path.resolve()),
             folder=str(self.out),
             row=row.folder if row else "",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             outcome=outcome,
-            version=number,
+            version="",
             base=self.champion.number if self.champion else "",
             bound=forgotten.bound if forgotten else None,
             gates=tuple(gates.told(judged)),
@@ -145,36 +147,44 @@ class Going:
             drift=far,
             sscd=forgotten.mean if forgotten else None,
             earlier={one.entry.sha256: one.values for one in self._again(row)},
+            tested=earlier.tested(self.out / series.RUN),
         )
 
 
-def begin(asked: Request, path: Path, out: Path, given: str | None) -> Alone | Going:
+def begin(asked: Request, digest: str, path: Path, out: Path, given: str | None) -> Alone | Going:
     """Where a request starts from: of a series the champion's folder, with what shows earlier targets left
-    out of the pictures to keep. given: the series' folder. Raises ValueError where there is no such start.
+    out of the pictures to keep. digest: SHA-256 of its file as it was read; given: the series' folder.
+
+    Raises ValueError where there is no such start, or another request's folder is `out`; FileNotFoundError
+    where an earlier request's run is not there.
     """
-    from unpromptable.releasing import certificate, earlier, series
+    from unpromptable.releasing import attempts, certificate, earlier, series
 
     if not asked.series:
-        return Alone(asked)
+        attempts.check(asked)
+        begun.pin(out, asked, "", "")
+        return Alone(asked, digest)
     name = asked.series
     folder = commands.home(name, given)
-    champion, line = _start(asked, path, folder)
+    champion, line = _start(asked, digest, path, folder)
     model, base = asked.model, ""
     if champion:
         release = commands.verified(folder, name, champion, "champion", None)
         model, base = str(release / certificate.MODEL), certificate.identity(release)
-    asked = replace(asked, series="", model=model)
-    _pinned(out, name, champion, base)
+    started = replace(asked, series="", model=model)
+    attempts.check(started)
+    begun.pin(out, asked, champion.number if champion else "", base)
+    asked = started
     sets: dict[str, Any] = {}
     if left := earlier.kept_out(asked, line, out / ".keep"):
         sets["remember.leave_out"] = list(left)
     if earlier.hold(line, held := out / series.RUN / HELD):
         sets["training.held"] = str(held)
     asked = replace(asked, settings={**asked.settings, **sets})
-    return Going(asked, name, path, out, folder, champion, base, line)
+    return Going(asked, digest, name, path, out, folder, champion, base, line)
 
 
-def _start(asked: Request, path: Path, folder: Path) -> tuple[Version | None, tuple[Entry, ...]]:
+def _start(asked: Request, digest: str, path: Path, folder: Path) -> tuple[Version | None, tuple[Entry, ...]]:
     """The champion and what led to it. Raises ValueError where the request names another start."""
     from unpromptable.releasing import request, series
     from unpromptable.tracking import registry
@@ -190,30 +200,7 @@ def _start(asked: Request, path: Path, folder: Path) -> tuple[Version | None, tu
         told = f"series {name} has a champion, version {champion.number}"
         raise ValueError(f"{path}: {told}; say `model: champion`, or another series for another model")
     line = tuple(series.line(entries, champion.number if champion else "", folder))
-    digest = fingerprints.sha256(path)
     for entry in line:
         if entry.sha256 == digest:
             raise ValueError(f"{path}: version {entry.version} of series {name} answers this request already")
     return champion, line
-
-
-def _pinned(out: Path, name: str, champion: Version | None, base: str) -> None:
-    """Note where a request began. Raises ValueError where it began from another champion."""
-    now = {"series": name, "version": champion.number if champion else "", "model": base}
-    path = out / BEGAN
-    if path.is_file():
-        was = records.read(path, dict, series=str, version=str, model=str)
-        if was != now:
-            raise ValueError(f"{out}: {_changed(was['series'], was['version'], now['version'])}")
-        return
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(now))
-
-
-def _changed(name: str, was: str, now: str) -> str:
-    words = lambda number: f"version {number}" if number else "a folder"
-    return (
-        f"this request began from {words(was)} of series {name}, whose champion is"
-        f" {words(now) if now else 'none'} now or was altered; nothing is released, and the champion stays;"
-        " begin anew with another --out"
-    )

@@ -67,12 +67,24 @@ def promote(a: argparse.Namespace, console: Any) -> int:
         candidate = registry.version(folder, a.series, registry.CANDIDATE)
         if candidate is None:
             raise ValueError(f"series {a.series}: no candidate; a hotfix that passes its gates makes one")
+        _noted(folder, a.series, candidate)
         release = verified(folder, a.series, candidate, registry.CANDIDATE, key)
         _follows(folder, a.series, candidate, certificate.read(release).get("series") or {})
         registry.promote(folder, a.series, candidate)
     say(console, f"promoted version {candidate.number} of {a.series}: it is the champion")
     page(folder, a.series, console)
     return 0
+
+
+def _noted(folder: Path, name: str, candidate: Version) -> None:
+    """Raise ValueError where a candidate was registered, and its hotfix was ended before it was noted."""
+    from unpromptable.releasing import series
+
+    if candidate.number not in (e.version for e in series.read(folder)):
+        raise ValueError(
+            f"series {name}: its candidate, version {candidate.number}, has no entry in"
+            f" {folder / series.FILE}; run its hotfix again, which notes it"
+        )
 
 
 def _follows(folder: Path, name: str, candidate: Version, certified: dict[str, Any]) -> None:

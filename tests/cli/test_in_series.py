@@ -3,6 +3,7 @@ are tested again.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -142,7 +143,7 @@ def test_a_later_request_goes_back_to_what_earlier_ones_forgot_and_leaves_no_cop
 
 def test_how_often_a_request_goes_back_is_its_own_to_say(home):
     path = written(home, 3, settings={**TINY, "training.revisit": 0.25})
-    going = in_series.begin(request.read(path), path, home / "ticket-3", None)
+    going = in_series.begin(*request.opened(path), path, home / "ticket-3", None)
     [cell] = attempts.check(going.asked).cells
     assert cell.training.held and cell.training.revisit == 0.25
 
@@ -158,8 +159,15 @@ def test_a_request_that_breaks_off_leaves_no_copy_of_what_earlier_ones_forgot(ho
     assert not list((home / "ticket-3").rglob(in_series.HELD))
 
 
+def noted(run):
+    """What is left of a run that was purged, and then removed."""
+    run.mkdir(parents=True)
+    (run / earlier.NOTE).write_text("[]")
+
+
 def test_nothing_is_held_of_a_request_whose_pictures_were_purged(entries, tmp_path):
     gone = dataclasses.replace(entries[0], folder=str(tmp_path / "gone"))
+    noted(gone.run)
     assert not earlier.hold([gone], tmp_path / "held.safetensors")
     assert not (tmp_path / "held.safetensors").exists()
 
@@ -210,8 +218,81 @@ def test_a_target_that_was_purged_is_said_and_one_that_is_missing_is_an_error(en
     with pytest.raises(FileNotFoundError, match="pictures of request ticket-1 are missing, and no purge"):
         earlier.check([moved], second.run, second.row)
     shutil.rmtree(moved.run)
+    with pytest.raises(FileNotFoundError, match="run of request ticket-1 is not there.* mount or restore it"):
+        earlier.check([moved], second.run, second.row)
+    noted(moved.run)
     [found] = earlier.check([moved], second.run, second.row)
-    assert found.told()["state"] == "cannot be re-verified: its run's folder is gone"
+    assert found.told()["state"] == "cannot be re-verified: purged, and its run's folder is gone"
+
+
+def test_earlier_targets_are_tested_again_by_their_own_pictures_alone(entries, tmp_path):
+    first, second = entries
+    assert [len(e.tested) for e in entries] == [1, 1] and first.tested != second.tested
+    before = dataclasses.replace(first, tested=())  # an entry of an earlier version
+    assert earlier.check([before], second.run, second.row) == [
+        dataclasses.replace(found, entry=before) for found in earlier.check([first], second.run, second.row)
+    ]
+    taken = dataclasses.replace(first, folder=second.folder)  # where another request was answered since
+    for again in (
+        lambda: earlier.check([taken], second.run, second.row),
+        lambda: earlier.hold([taken], tmp_path / "held.safetensors"),
+    ):
+        with pytest.raises(ValueError, match="not what request ticket-1 was tested with .another request"):
+            again()
+
+
+def test_another_request_is_refused_in_the_folder_of_an_earlier_one(home, answered, capsys):
+    shutil.copytree(answered / "ticket-1", home / "ticket-1")
+    before = sorted(p for p in (home / "ticket-1").rglob("*"))
+    assert answer(home, 1, series="", forget=["target-3.png"]) == 2
+    told = capsys.readouterr().err
+    assert "another request began here (series, forget differ)" in told and "another --out" in told
+    assert sorted(p for p in (home / "ticket-1").rglob("*")) == before
+
+
+def test_a_series_goes_on_where_the_run_of_its_first_request_was_purged_and_removed(home, answered, capsys):
+    folder, gone = home / "releases/faces", home / "gone"
+    text = (folder / series.FILE).read_text().replace(f'{answered}/ticket-1"', f'{gone}"')
+    (folder / series.FILE).write_text(text)
+    more = {"gates": {**LOOSE, "sscd": 0.79}, "settings": {**TINY, "training.lr": 4e-2}}
+    assert answer(home, 3, **more) == 2 and not (home / "ticket-3/run").exists()
+    assert "the run of request ticket-1 is not there" in capsys.readouterr().err
+    noted(gone / "run")
+    assert answer(home, 3, **more) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "earlier ticket-1 cannot be re-verified: purged, and its run's folder is gone" in told
+    assert aliases(folder) == ["1", "3"] and series.read(folder)[-1].drift is None
+    assert (
+        command_line.main(["promote", "faces"]) == 0 and drift.UNKNOWN in (folder / "series.html").read_text()
+    )
+
+
+def test_a_candidate_that_was_registered_and_not_noted_is_not_promoted(home, capsys):
+    folder = home / "releases/faces"
+    path = folder / series.FILE
+    path.write_text(json.dumps(json.loads(path.read_text())[:1]))
+    assert command_line.main(["promote", "faces"]) == 2 and aliases(folder) == ["1", "2"]
+    assert "candidate, version 2, has no entry in" in capsys.readouterr().err
+
+
+def test_the_certificate_is_of_the_request_as_it_was_read_and_a_change_since_is_said(
+    home, monkeypatch, capsys
+):
+    path = written(home, 1, series="")
+    read = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def edited(a, console):
+        written(home, 1, series="", due="2026-12-24")
+        return steps(a, console)
+
+    monkeypatch.setattr(hotfix.local, "run", edited)
+    assert answer(home, 1, series="") == 0
+    assert "request-1.yaml is another since it was read" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((home / "ticket-1/release/certificate.json").read_text())["request"]["sha256"] == read
+    (weights,) = (home / "ticket-1/run").glob("cells/*/unlearned/unet/*.safetensors")
+    weights.write_bytes((small.MINIATURE / "ddpm/unet" / weights.name).read_bytes())
+    assert answer(home, 1, series="") == 2  # the model that is there was never judged
+    assert "not the model that attempt neighbours x1 was judged by" in capsys.readouterr().err
 
 
 def test_promote_and_rollback_move_the_champion_and_say_where_they_cannot(home, capsys):
@@ -244,14 +325,14 @@ def test_a_candidate_that_began_from_another_champion_is_not_promoted(home, caps
 
 def test_a_champion_that_changed_under_a_request_leaves_all_as_it_was(home):
     path = written(home, 3)
-    going = in_series.begin(request.read(path), path, home / "ticket-3", None)
+    going = in_series.begin(*request.opened(path), path, home / "ticket-3", None)
     assert going.asked.model.endswith("artifacts/release/model")
     assert command_line.main(["promote", "faces"]) == 0
     for _ in range(2):
         with pytest.raises(ValueError, match="began from version 1 of series faces, whose champion is vers"):
             going.told(None)
         with pytest.raises(ValueError, match="began from version 1 .* with another --out"):
-            in_series.begin(request.read(path), path, home / "ticket-3", None)
+            in_series.begin(*request.opened(path), path, home / "ticket-3", None)
     assert not (home / "ticket-3/release").exists() and aliases(home / "releases/faces") == ["2", None]
 
 

@@ -25,6 +25,8 @@ def test_paths_of_a_request_are_those_beside_its_file_and_a_hub_name_stays(asked
         ("keep: nowhere", "nowhere is no folder"),
         ("forget: [none.png]", "none.png is no file"),
         ("forget: []", "request.forget"),
+        ("forget: [person-a.png, ./person-a.png]", "request.forget names a picture twice: person-a.png, ./"),
+        ("forget: [person-a.png, link.png]", "request.forget names a picture twice: person-a.png, link"),
         ("editors: [magic]", "no 'magic'"),
         ("gates: {sscd: 0.4, beauty: 1}", "no gate on 'beauty'; choose from sscd"),
         ("gates: {sscd: 0.4, lpips: 0}", "request.gates.lpips is 0.0, which tells no models apart"),
@@ -40,6 +42,7 @@ def test_paths_of_a_request_are_those_beside_its_file_and_a_hub_name_stays(asked
 )
 def test_a_request_that_cannot_be_answered_is_refused_in_one_line(asked, tmp_path, line, message):
     path = tmp_path / "request.yaml"
+    (tmp_path / "link.png").symlink_to("person-a.png")
     key = line.partition(":")[0]
     kept = [other for other in path.read_text().splitlines() if not other.startswith(f"{key}:")]
     path.write_text("\n".join([*kept, line]))

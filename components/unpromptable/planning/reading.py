@@ -98,10 +98,15 @@ def write(given: Any) -> str:
 
 def file(path: Path) -> str:
     """A YAML file's text. Raises ValueError where it is not UTF-8."""
+    return text(path.read_bytes(), str(path))
+
+
+def text(content: bytes, where: str) -> str:
+    """The text of a YAML file's bytes. Raises ValueError that begins with `where` for what is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
+        raise ValueError(f"{where}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
 
 
 def shown(given: Any) -> str:

@@ -19,18 +19,22 @@ from .series import Entry
 
 METRICS = ("lpips", "ssim", "fid_pre")
 RETRAIN = "Retraining is the better answer"
+UNKNOWN = "How far the series has come is not known, since the run of its first request was removed."
 SHOWN = {"lpips": "LPIPS", "ssim": "SSIM", "fid_pre": "FID_pre"}
 
 
-def measure(first: Path, run: Path, row: str) -> dict[str, Estimate]:
+def measure(first: Path, run: Path, row: str) -> dict[str, Estimate] | None:
     """LPIPS, SSIM and FID_pre of an attempt against the model that the series began with, seed by seed.
 
     first: the run of the series' first request. Its images, and the attempt's where they were drawn in the
     same way, are taken from the runs; what was purged is drawn again, since the models are there.
+    None where the first run was removed.
     """
     from unpromptable.scoring import metric_networks
     from unpromptable.scoring.evidence import Evidence
 
+    if not planned.planned(first):
+        return None
     experiment = planned.read(first).experiment
     shared = place.shared(str(first))
     before = _images(first, shared.path("before.safetensors"), shared.path("pretrained"), experiment.sampling)
@@ -74,12 +78,15 @@ def advice(line: Sequence[Entry], last: Entry | None) -> tuple[bool, str]:
         return True, f"{RETRAIN}: no attempt at request {last.name} passes every gate ({last.tried} made)."
     if not line:
         return False, "Nothing was released yet."
-    past = [found for metric in METRICS if (found := _past(line[-1], metric))]
+    known = line[-1].drift is not None
+    past = [found for metric in METRICS if known and (found := _past(line[-1], metric))]
     if past:
         words = f"against the model that the series began with, {' and '.join(past)} of the last request"
         return True, f"{RETRAIN}: {words}."
     if line[-1].tried >= line[-1].budget > 1:
         return True, f"{RETRAIN}: the last request took all {line[-1].budget} attempts of its budget."
+    if not known:
+        return False, UNKNOWN
     return False, f"A hotfix is still the better answer. {_forecast(line)}"
 
 
@@ -89,6 +96,7 @@ def bound(entry: Entry, metric: str) -> float | None:
 
 
 def _worst(entry: Entry, metric: str) -> float:
+    assert entry.drift is not None  # asked of releases that have one
     e = entry.drift[metric]
     end = e.high if gates.SIDES[metric] < 0 else e.low
     return e.mean if end is None else end

@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from unpromptable import data
 from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Run
 from unpromptable.scoring.estimates import Estimate, end, estimate, of_one
-from unpromptable.storage import place
+from unpromptable.storage import fingerprints, place
 
 from . import attempts, gates
 from .request import Request
 from .series import Entry
 
 NOTE = "purged.json"  # in a run's folder from which pictures were removed on purpose
-PURGED, GONE = "purged", "its run's folder is gone"
+PURGED, GONE = "purged", "purged, and its run's folder is gone"
+
+Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # by target: its picture, and what the base model made of it
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def check(line: Sequence[Entry], run: Path, row: str) -> list[Checked]:
     """Test the targets of every earlier request on the model of an attempt, `row` below `run`.
 
     Draws, noise and network are those of the request's own test, and what is compared with is what its own
-    base model made of the target. Raises FileNotFoundError where pictures are missing that no purge took.
+    base model made of the target. Raises FileNotFoundError where pictures are missing that no purge took, and
+    ValueError where they are another request's.
     """
     if not line:
         return []
@@ -68,16 +72,12 @@ def _model(run: Run, store: Path, folder: Path) -> Any:
 
 
 def _checked(entry: Entry, model: Any) -> Checked:
+    kept = _there(entry)
     if not planned.planned(entry.run):
         return Checked(entry, (), None, GONE)
     run = planned.read(entry.run)
-    targets, kept = run.experiment.forget, _kept(entry.run)
+    targets = run.experiment.forget
     missing = [t for t in targets if t not in kept]
-    if missing and not (entry.run / NOTE).is_file():
-        raise FileNotFoundError(
-            f"{entry.run}: pictures of request {entry.name} are missing, and no purge of them is noted;"
-            " restore the folder, or purge it"
-        )
     found = {t: _similarities(run, model, *kept[t]) for t in targets if t in kept}
     values = tuple(estimate(found[t]).mean if t in found else None for t in targets)
     worst = of_one(list(found.values())) if found else None
@@ -85,10 +85,47 @@ def _checked(entry: Entry, model: Any) -> Checked:
     return Checked(entry, values, worst, f"{count}{PURGED}" if missing else "")
 
 
-def _kept(store: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of a run's targets, those that are there: the picture, and what the base model made of it."""
-    from unpromptable import data
+def _there(entry: Entry) -> Pairs:
+    """Of an earlier request's targets those that no purge took, as `_kept` has them.
 
+    Raises FileNotFoundError where others are missing too, as on a disk that is not mounted: what a request
+    forgot is not left untested in silence. Raises ValueError where they are not what the request forgot.
+    """
+    purged = (entry.run / NOTE).is_file()
+    if not planned.planned(entry.run):
+        if purged:
+            return {}
+        raise FileNotFoundError(
+            f"{entry.run}: the run of request {entry.name} is not there, so its targets cannot be tested"
+            f" again; mount or restore it; if it was purged and then removed, put its {NOTE} back there"
+        )
+    targets, kept = planned.read(entry.run).experiment.forget, _kept(entry.run)
+    if len(kept) < len(targets) and not purged:
+        raise FileNotFoundError(
+            f"{entry.run}: pictures of request {entry.name} are missing, and no purge of them is noted;"
+            " restore the folder, or purge it"
+        )
+    same = len(targets) == len(entry.tested) and {_identity(k) for k in kept.values()} <= set(entry.tested)
+    if entry.tested and not same:
+        raise ValueError(
+            f"{entry.run}: not what request {entry.name} was tested with (another request was answered there"
+            " since, or pictures were altered); restore the folder, and give another request another --out"
+        )
+    return kept
+
+
+def tested(run: Path) -> tuple[str, ...]:
+    """What each target of a run is tested again with, as digests; none of a run without."""
+    return tuple(map(_identity, _kept(run).values()))
+
+
+def _identity(pair: tuple[np.ndarray, np.ndarray]) -> str:
+    """Of a target's picture, and of what the base model made of it."""
+    return fingerprints.digest([data.sha256(one) for one in pair])
+
+
+def _kept(store: Path) -> Pairs:
+    """Of a run's targets, those that are there: the picture, and what the base model made of it."""
     shared = place.shared(str(store))
     pictures, before = shared.path("data.safetensors"), shared.path("before.safetensors")
     if not pictures.is_file() or not before.is_file():
@@ -113,12 +150,11 @@ def hold(line: Sequence[Entry], path: Path) -> bool:
     """Write the targets of earlier requests, each with the surrogate that its release was trained to, as
     `training.held` reads them; whether there is any whose pictures are there still.
     """
-    from unpromptable import data
     from unpromptable.unlearning import held
 
     pairs: list[held.Held] = []
     for entry in line:
-        known, surrogates = _kept(entry.run), entry.run / entry.row / "surrogates.safetensors"
+        known, surrogates = _there(entry), entry.run / entry.row / "surrogates.safetensors"
         if known and surrogates.is_file():
             painted = dict(zip(planned.read(entry.run).experiment.forget, data.load(surrogates)[0]["images"]))
             pairs += [held.Held(image, painted[t]) for t, (image, _) in known.items()]
@@ -136,7 +172,7 @@ def kept_out(asked: Request, line: Sequence[Entry], scratch: Path) -> tuple[str,
     """
     from unpromptable.preparing import collect, remember_set
 
-    known = {t: image for entry in line for t, (image, _) in _kept(entry.run).items()}
+    known = {t: image for entry in line for t, (image, _) in _there(entry).items()}
     if not known:
         return ()
     e = attempts.check(asked).experiment

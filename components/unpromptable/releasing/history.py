@@ -6,15 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 from unpromptable.reporting import figures
 from unpromptable.reporting.reports import html
+from unpromptable.scoring.estimates import Estimate
 from unpromptable.storage import files
 
 from . import drift
 from .series import Entry, line
 
+NOT_KNOWN = Estimate(nan, nan, nan, 0)  # a gap in a line
 PAGE, PLOT = "series.html", "drift"
 
 
@@ -77,7 +80,7 @@ def _plot(folder: Path, shown: Sequence[Entry]) -> Path:
     figure, axes = plt.subplots(1, len(drift.METRICS), figsize=(10.5, 3.1), dpi=150)
     x = range(1, len(shown) + 1)
     for axis, metric in zip(axes, drift.METRICS):
-        far = [e.drift[metric] for e in shown]
+        far = [e.drift[metric] if e.drift else NOT_KNOWN for e in shown]
         ends = [[e.mean if v is None else v for v in (e.low, e.high)] for e in far]
         axis.fill_between(x, *zip(*ends), color=figures.BLUE, alpha=0.15, lw=0)
         axis.plot(x, [e.mean for e in far], "o-", color=figures.BLUE, ms=4, label="the series' first model")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -54,8 +57,7 @@ class Request:
         if self.series:
             check_name("request.series", self.series)
         self._check_series()
-        if len(set(self.forget)) < len(self.forget):
-            raise ValueError(f"request.forget names a picture twice: {', '.join(self.forget)}")
+        _check_once(self.forget, map(os.path.normpath, self.forget))
         gates.check(self.gates)
         for key in self.settings:
             if key in OWN:
@@ -115,6 +117,12 @@ def check_name(where: str, given: str) -> None:
         )
 
 
+def _check_once(forget: Sequence[str], files: Iterable[str]) -> None:
+    """Raise ValueError where two of the pictures to forget are one file."""
+    if len(set(files)) < len(forget):
+        raise ValueError(f"request.forget names a picture twice: {', '.join(forget)}")
+
+
 def check_alone(asked: Request) -> None:
     """Raise ValueError for a request of a series, where the series' folder is out of reach."""
     if asked.series:
@@ -126,9 +134,16 @@ def check_alone(asked: Request) -> None:
 
 def read(path: Path) -> Request:
     """The request in a file. Raises ValueError or FileNotFoundError, one line that says what is wrong."""
+    return opened(path)[0]
+
+
+def opened(path: Path) -> tuple[Request, str]:
+    """The request in a file, and SHA-256 of the very bytes that say it. Raises as `read` does."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such request; write one with name, model, forget and keep")
-    return _located(parse(reading.file(path), str(path)), path.resolve().parent)
+    content = path.read_bytes()
+    asked = _located(parse(reading.text(content, str(path)), str(path)), path.resolve().parent)
+    return asked, hashlib.sha256(content).hexdigest()
 
 
 def parse(text: str, where: str = "request") -> Request:
@@ -164,6 +179,8 @@ def _located(asked: Request, home: Path) -> Request:
     for picture in asked.forget:
         if asked.keep != "miniature" and not Path(at(picture)).is_file():
             raise FileNotFoundError(f"request.forget: {at(picture)} is no file; name the picture's file")
+    if asked.keep != "miniature":
+        _check_once(asked.forget, map(at, asked.forget))
     here = asked.model != CHAMPION and (home / asked.model).is_dir()
     keep = asked.keep if asked.keep == "miniature" else at(asked.keep)
     return replace(

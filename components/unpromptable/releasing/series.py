@@ -40,10 +40,12 @@ class Entry:
     tried: int  # attempts
     budget: int
     own: dict[str, Estimate]  # against the model that the request began from
-    drift: dict[str, Estimate]  # against the model that the series began with
+    drift: dict[str, Estimate] | None  # against the model that the series began with; None where that is gone
     sscd: float | None  # of the request's own target that is least forgotten
     # SSCD of earlier requests' targets, by the request's digest; None for a target whose pictures are gone
     earlier: dict[str, tuple[float | None, ...]]
+    # by target, what it is tested again with (`earlier.tested`); empty in entries of earlier versions
+    tested: tuple[str, ...] = ()
 
     @property
     def run(self) -> Path:
