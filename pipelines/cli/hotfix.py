@@ -167,7 +167,7 @@ def _told(name: str, findings: list[Any], console: Any) -> None:
 
 def _ended(outcome: str, row: Any, folder: Path, key: Path | None, console: Any) -> int:
     """Say what the request came to; the exit code."""
-    from unpromptable.releasing import certificate
+    from unpromptable.releasing import certificate, signing
 
     if outcome == certificate.REFUSED:
         say(console, f"refused  no attempt passes every gate; the best is {row.name}, nothing was released")
@@ -181,7 +181,7 @@ def _ended(outcome: str, row: Any, folder: Path, key: Path | None, console: Any)
         say(console, f"         certified in {short(folder)}")
         return 0
     say(console, f"released {short(folder)}: the model of {row.name}, its card and its certificate")
-    public = f" --key {shlex.quote(str(key.with_suffix('.pub')))}" if key else ""
+    public = f" --key {shlex.quote(str(signing.beside(key)))}" if key else ""
     say(console, f"check it with  unpromptable verify {shlex.quote(short(folder))}{public}")
     return 0
 

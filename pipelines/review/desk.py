@@ -16,7 +16,7 @@ import numpy as np
 from unpromptable import pictures
 from unpromptable.editing import brush, painting
 from unpromptable.planning import reading
-from unpromptable.releasing import attempts, certificate, decision, outcome, release, request
+from unpromptable.releasing import attempts, certificate, decision, outcome, release, request, signing
 from unpromptable.storage import files
 
 from .work import Work
@@ -46,7 +46,7 @@ class Policy:
     @property
     def public(self) -> Path | None:
         """The public half of the key that signs."""
-        return self.key.with_suffix(".pub") if self.key else None
+        return signing.beside(self.key) if self.key else None
 
 
 @dataclass(frozen=True)

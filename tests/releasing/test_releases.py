@@ -189,11 +189,31 @@ def test_the_command_says_what_is_wrong(released, capsys):
     assert command_line.main(["verify", str(released / "run")]) == 2
 
 
+@pytest.mark.parametrize(
+    "name, public",
+    [
+        ("operator.key", "operator.pub"),
+        ("operator.2025", "operator.2025.pub"),
+        ("operator.2026", "operator.2026.pub"),
+        ("team.pub", "team.pub.pub"),
+        (".key", ".key.pub"),
+    ],
+)
+def test_every_key_has_a_public_one_of_its_own_name_beside_it(tmp_path, name, public):
+    signing.create(tmp_path / "operator.2024")
+    assert signing.create(tmp_path / name) == tmp_path / public
+    private, key = signing.private(tmp_path / name), signing.public(tmp_path / public)
+    assert signing.holds(key, private.sign(b"x"), b"x")
+    assert (tmp_path / name).stat().st_mode & 0o077 == 0
+
+
 def test_a_key_is_its_owners_alone_and_never_written_over(tmp_path, capsys):
     assert command_line.main(["key", str(tmp_path / "k")]) == 0
     assert (tmp_path / "k").stat().st_mode & 0o077 == 0
     assert command_line.main(["key", str(tmp_path / "k")]) == 2
     assert "a key is there already" in capsys.readouterr().err
+    assert command_line.main(["key", str(tmp_path / "k.key")]) == 2  # its public key would be that of k
+    assert "k.pub: a key is there already" in capsys.readouterr().err and not (tmp_path / "k.key").exists()
     (tmp_path / "junk").write_text("x")
     for load in (signing.private, signing.public):
         with pytest.raises(ValueError, match="key that can be read"):

@@ -8,24 +8,32 @@ from typing import Any
 
 
 def create(private: Path) -> Path:
-    """A new key pair: the private key at `private`, for its owner alone, and beside it the public one.
+    """A new key pair: the private key at `private`, for its owner alone, and beside it the public one; its
+    path.
 
-    Raises ValueError where a key is there already.
+    Raises ValueError where either is there already: releases depend on it.
     """
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    if private.exists():
-        raise ValueError(
-            f"{private}: a key is there already; choose another name, since releases depend on it"
-        )
+    public = beside(private)
+    for there in (private, public):
+        if there.exists() or there.is_symlink():
+            raise ValueError(
+                f"{there}: a key is there already; choose another name, since releases depend on it"
+            )
     key = Ed25519PrivateKey.generate()
     private.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))
-    public = private.with_suffix(".pub")
-    public.write_bytes(key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo))
+    with open(public, "xb") as file:
+        file.write(key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo))
     return public
+
+
+def beside(private: Path) -> Path:
+    """Where the public key of a private one lies: `a.pub` of `a` and `a.key`, `a.2026.pub` of `a.2026`."""
+    return private.with_name(f"{private.name.removesuffix('.key') or private.name}.pub")
 
 
 def private(path: Path) -> Any:
