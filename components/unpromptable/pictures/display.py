@@ -44,6 +44,11 @@ def shown(file: Any, size: int, background: str) -> tuple[Any, list[str]]:
     return seen, [*notes, *told]
 
 
+def held(picture: Any, background: str) -> Any:
+    """A picture that a program holds, opened or made, as `shown` has a file at size 0; it stays as it is."""
+    return _seen(_upright(picture.copy(), 0)[0], picture, background)[0]
+
+
 def _by_bands(picture: Any, file: Any, size: int, background: str) -> tuple[Any, list[str]]:
     """The centre square of a picture at `size`. Blocks of what is seen are averaged first; then comes the
     resize that smaller pictures have alone.

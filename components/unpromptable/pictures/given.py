@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from . import display, opening, reading
+
 
 def written(pictures: Iterable[Any], folder: Path) -> list[Path]:
     """Each picture as a PNG in `folder`, named by its number; their paths. What an earlier call left there
@@ -42,11 +44,9 @@ def _picture(given: Any, number: int) -> Any:
     if isinstance(given, (tuple, list)) and given:
         given = given[0]  # (picture, label)
     if isinstance(given, (str, Path)):
-        from . import reading
-
         return Image.fromarray(reading.whole(Path(given)))
     if isinstance(given, Image.Image):
-        return given
+        return _seen(given, number)
     if hasattr(given, "detach"):
         given = _levels(given.detach().cpu().numpy())
     array = np.asarray(given)
@@ -61,6 +61,16 @@ def _picture(given: Any, number: int) -> Any:
             " picture, uint8 (H, W, 3), or a tensor (3, H, W) in [0, 1]"
         )
     return Image.fromarray(array)
+
+
+def _seen(given: Any, number: int) -> Any:
+    """A PIL picture as one that is read from a file; the caller's own stays as it is. Raises ValueError for
+    what cannot be shown.
+    """
+    try:
+        return display.held(given, "white")
+    except opening.DAMAGE as error:
+        raise ValueError(f"picture {number}: {opening.fault(error)}") from error
 
 
 def _levels(planes: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def opened(path: Path, limit: int = LIMIT) -> Iterator[tuple[Any, list[str]]]:
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {_large(error, limit)}") from error
     except DAMAGE as error:
-        raise ValueError(f"{path}: {_fault(error)}") from error
+        raise ValueError(f"{path}: {fault(error)}") from error
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in Image.ID if name not in PROGRAMS)
 
 
-def _fault(error: BaseException) -> str:
+def fault(error: BaseException) -> str:
     """What is wrong with a file by what Pillow raised, and what to do."""
     from PIL import UnidentifiedImageError
 
