@@ -33,8 +33,8 @@ class Forgotten:
     pipe: Any  # a pipeline of the class that was given, with the new weights
     row: Row  # the numbers: `row.value("sscd").mean`, and `row.means()` for all
     store: Path  # the run's folder, which a second call with it goes on from
-    # SSCD below which a target is forgotten: the paper's 0.4, or where that is more, how like a target one
-    # in a hundred pictures to keep is, as among photographs of faces
+    # SSCD below which a target is forgotten: the paper's 0.4, or where that is more, how like a target
+    # unrelated pictures to keep get, as among photographs of faces
     bound: float
 
     @property

@@ -22,7 +22,10 @@ from unpromptable.storage import fingerprints, records
 
 log = logging.getLogger(__name__)
 SAMPLE = 1000  # pictures to keep, at most, that are compared with each target
-QUANTILE = 0.99  # of their similarities, so that a few pictures of the same person do not count
+QUANTILE = 0.99  # of their similarities
+# pictures of the same person that may be among them and do not count: of fewer than 300 these are more than
+# one in a hundred, and the next one is taken
+RELATED = 3
 KEPT = 4  # pictures to keep that are put through the targets' test, which broken weights bring back neither
 DOUBTFUL, NAMED = 0.6, 4  # similarity from which on they may show the same person, and how many are named
 USELESS = 0.75  # similarity of unrelated pictures from which on nothing would say what is forgotten
@@ -33,7 +36,7 @@ class Base:
     """What was found before any training."""
 
     ceilings: tuple[Estimate, ...]  # by target: similarity of what the model makes of it to the target
-    unrelated: float  # the similarity to a target that one in a hundred pictures to keep exceeds
+    unrelated: float  # the similarity to a target that unrelated pictures reach, see `reached`
     copies: int  # pictures to keep that show a target, and are left out
     test: dict[str, Any]  # what it was judged by: the injection test, the networks, and the model's digest
     kept: tuple[Estimate, ...] = ()  # of some pictures to keep: as of the targets, each with itself
@@ -95,27 +98,36 @@ def _some(pictures: Any, count: int) -> np.ndarray:
 
 
 def unrelated(experiment: Experiment, pictures: Path) -> float:
-    """The similarity to a target that one in a hundred pictures to keep exceeds, of all targets the largest.
-    pictures: as `look` takes it.
+    """The similarity to a target that unrelated pictures reach, of all targets the largest. pictures: as
+    `look` takes it.
     """
     (arrays, manifest), networks = data.load(pictures), metric_networks.of(experiment.networks)
     targets = networks.descriptor(arrays["forget"]).numpy()
     return _unrelated(arrays, manifest, targets, networks)
 
 
+def reached(near: np.ndarray) -> float:
+    """The similarity that unrelated pictures reach, of all targets the largest: what one in a hundred
+    exceeds, and RELATED at least, since these may show the person. near: (pictures, targets).
+    """
+    last = max(len(near) - 1, 1)
+    return float(np.quantile(near, min(QUANTILE, max(1 - RELATED / last, 0.5)), axis=0).max())
+
+
 def _unrelated(arrays: dict[str, Any], manifest: dict[str, Any], targets: np.ndarray, networks: Any) -> float:
-    """The quantile over pictures, the largest of all targets; said where pictures of the same person may have
-    made it.
+    """What `reached` says of the pictures to keep; said where some may show a target's person: those that
+    made it, or of few pictures those that were passed over.
     """
     remember, names = data.remember(arrays, manifest), data.remember_names(arrays, manifest)
     chosen = np.sort(np.random.default_rng(0).permutation(len(remember))[:SAMPLE])
     near = networks.descriptor(remember[chosen]).numpy() @ targets.T
-    found = float(np.quantile(near, QUANTILE, axis=0).max())
-    if found >= DOUBTFUL:
+    found = reached(near)
+    few = 1 - RELATED / len(near) < QUANTILE
+    if found >= DOUBTFUL or few and near.max() >= DOUBTFUL:
         most = [names[chosen[i]] for i in near.max(1).argsort()[::-1][:NAMED]]
         words = (
-            "one in a hundred pictures to keep is %.2f like a target, and below that it counts as forgotten;"
-            " if %s show the same person, leave all of that person out of the pictures to keep"
+            "unrelated pictures to keep count as up to %.2f like a target, and below that it counts as"
+            " forgotten; if %s show the same person, leave all of that person out of the pictures to keep"
         )
         log.warning(words, found, ", ".join(most))
     return found
