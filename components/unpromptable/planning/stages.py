@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from unpromptable import pictures
 from unpromptable.storage import fingerprints
 
 from . import inputs
@@ -227,7 +228,7 @@ def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
     targets = tuple(dict.fromkeys(t for c in cells for t in c.forget))
     names = inputs.names(experiment.real, experiment.pictures)
     for metric in experiment.metrics:
-        metric.made.check(names, targets)
+        metric.made.check(names, [pictures.named(t, experiment.real, names) for t in targets])
     return Read(
         *inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures),
         _base(experiment),

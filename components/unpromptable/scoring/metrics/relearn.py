@@ -143,18 +143,24 @@ class Metric(protocols.Metric):
             return pictures.read_folder(
                 self.folder, size, how.links, how.background, "relearn.folder", how.max_pixels
             )[0]
-        return evidence.real[_others(evidence.names, target, evidence.forget)]
+        return evidence.real[_others(evidence.names, evidence.named(target), _named(evidence))]
 
     def _unrelated(self, evidence) -> np.ndarray:
         """Some of the images to keep, or of the real ones, that are no picture of any target's person."""
         pool = evidence.real if evidence.remember is None else evidence.remember
         shown = pool[np.sort(np.random.default_rng(self.seed).permutation(len(pool))[:POOL])]
-        mine = [evidence.real[i] for t in evidence.forget for i in _same(evidence.names, t, evidence.forget)]
+        own = _named(evidence)
+        mine = [evidence.real[i] for t in own for i in _same(evidence.names, t, own)]
         theirs = {picture.tobytes() for picture in (*mine, *evidence.forget.values())}
         kept = [i for i, picture in enumerate(shown) if picture.tobytes() not in theirs]
         if not kept:
             raise ValueError("relearn.source is unrelated, but every image to keep is of a target's person")
         return shown[kept]
+
+
+def _named(evidence) -> list[str]:
+    """What the targets are called among the real images."""
+    return [evidence.named(t) for t in evidence.forget]
 
 
 def _others(names: Sequence[str], target: str, targets: Collection[str]) -> list[int]:
@@ -169,6 +175,5 @@ def _others(names: Sequence[str], target: str, targets: Collection[str]) -> list
 
 def _same(names: Sequence[str], target: str, targets: Collection[str]) -> list[int]:
     """The places of other pictures of the target's person among the real images, by their names."""
-    person = target.rpartition("-")[0]
-    mine = lambda n: person and n.rpartition("-")[0] == person and n not in targets
-    return [i for i, name in enumerate(names) if mine(name)]
+    person = pictures.group(target)
+    return [i for i, name in enumerate(names) if pictures.group(name) == person and name not in targets]
