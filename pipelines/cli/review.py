@@ -123,7 +123,7 @@ def _token(host: str, token: str, public: str = "") -> str:
 def _policy(a: argparse.Namespace) -> Any:
     """What the operator set. Raises ValueError or FileNotFoundError for what no request could be made of."""
     from pipelines.review.desk import Policy
-    from unpromptable.planning import stages
+    from unpromptable.planning import inputs
     from unpromptable.releasing import gates, signing
 
     if not Path(a.keep).is_dir():
@@ -131,7 +131,7 @@ def _policy(a: argparse.Namespace) -> Any:
     key = Path(a.key).resolve() if a.key else None
     if key:
         signing.private(key)
-    stages.check_source("--model", a.model)
+    inputs.check_source("--model", a.model)
     form = "metric=bound, such as lpips=0.3"
     bounds = {k: _bound(k, v) for k, v in (override(word, "--gate", form) for word in a.gate)}
     gates.check(bounds)

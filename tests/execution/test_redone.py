@@ -14,7 +14,7 @@ from PIL import Image
 from yaml import safe_dump, safe_load
 
 from unpromptable.miniature import portraits
-from unpromptable.planning import stages
+from unpromptable.planning import inputs
 
 pytestmark = pytest.mark.slow
 METRICS = {"sscd", "lpips", "ssim", "fid_pre", "fid_real"}
@@ -101,7 +101,7 @@ def finished(tmp_path_factory):
     images[0][16:] = 128
     for name in ("me", "not asked for"):
         Image.fromarray(images[0]).save(home / "painted" / f"{name}.png")
-    shutil.copytree(stages.SHIPPED / "ddpm", home / "base")
+    shutil.copytree(inputs.SHIPPED / "ddpm", home / "base")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
         text = TEXT.format(home)

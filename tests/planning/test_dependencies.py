@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unpromptable.planning import plugins, stages
+from unpromptable.planning import inputs, plugins
 from unpromptable.planning.experiment import BLOCKS, Cell, Experiment, made, read_cell, read_experiment
+from unpromptable.planning.inputs import Read
 from unpromptable.planning.plan import Plan, resolve
 from unpromptable.planning.settings import Choice, Training
-from unpromptable.planning.stages import Read
 
 NOTHING = set()
 MEASURED = {"metric", "row"}
@@ -401,7 +401,7 @@ def read_files(tmp_path):
             Image.fromarray(np.full((32, 32, 3), 20 * i, np.uint8)).save(tmp_path / name, "BMP")
         else:
             (tmp_path / name).write_bytes(bytes([i] * 64))
-    shutil.copytree(stages.SHIPPED / "ddpm", tmp_path / "base", dirs_exist_ok=True)
+    shutil.copytree(inputs.SHIPPED / "ddpm", tmp_path / "base", dirs_exist_ok=True)
     return tmp_path
 
 
@@ -430,8 +430,8 @@ def test_other_weights_of_the_descriptor_that_ships_make_anew_what_it_judges(
     tmp_path, monkeypatch, networks, used
 ):
     shipped = tmp_path / "miniature"
-    shutil.copytree(stages.SHIPPED, shipped)
-    monkeypatch.setattr(stages, "SHIPPED", shipped)
+    shutil.copytree(inputs.SHIPPED, shipped)
+    monkeypatch.setattr(inputs, "SHIPPED", shipped)
     text = f"name: t\nforget: ['0012-3']\nnetworks: {networks}\ncells: [{{name: A, editor: flip}}]\n"
 
     def found():

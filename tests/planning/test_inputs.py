@@ -108,7 +108,7 @@ def test_what_ships_is_named_as_the_package_has_it_wherever_that_lies(tmp_path, 
     import shutil
 
     from unpromptable.planning import inputs
-    from unpromptable.planning.stages import SHIPPED
+    from unpromptable.planning.inputs import SHIPPED
 
     elsewhere = tmp_path / "site-packages" / "unpromptable"
     shutil.copytree(SHIPPED, elsewhere / "miniature")

@@ -14,8 +14,9 @@ import numpy as np
 from unpromptable.models import device
 from unpromptable.planning import spec as planned
 from unpromptable.planning.experiment import Experiment
+from unpromptable.planning.inputs import SHIPPED
 from unpromptable.planning.spec import Run
-from unpromptable.planning.stages import SHIPPED, check_unchanged
+from unpromptable.planning.stages import check_unchanged
 from unpromptable.storage import arrays as storage
 from unpromptable.storage import fingerprints, once, place
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unpromptable.planning.inputs import ADAPTER
 from unpromptable.planning.reading import named, shown
-from unpromptable.planning.stages import ADAPTER
 from unpromptable.storage import fingerprints, records
 
 from . import checkpoints, tensors

@@ -11,13 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import layers, merging, pinned, reading, stages
+from . import inputs as files
+from . import layers, merging, pinned, reading
 from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
 from .laid import Laid
 from .reading import shown
 from .shards import shards
 from .spec import Run, Shard, Spec, shared_spec
-from .stages import Read, Stages
+from .stages import Stages
 
 DEFAULT_WORLD, NOBODY = "miniature", "the world where none is named"
 
@@ -28,7 +29,9 @@ class Plan:
 
     experiment: Experiment
     cells: tuple[Cell, ...]
-    read: Read = Read()  # identities of the files that it names; none where these are another machine's
+    read: files.Read = (
+        files.Read()
+    )  # identities of the files that it names; none where these are another machine's
 
     def targets(self) -> tuple[str, ...]:
         """Every forget image of any cell, in order of first use."""
@@ -115,7 +118,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     if inputs:
         pinned.check(experiment.networks)
         _check_model(experiment)
-    return Plan(experiment, cells, stages.read(experiment, cells) if inputs else Read())
+    return Plan(experiment, cells, files.read(experiment, cells) if inputs else files.Read())
 
 
 def merged(text: str, world: str = "", overrides: dict[str, Any] | None = None) -> tuple[Laid, list[Laid]]:
@@ -210,7 +213,7 @@ def _check_model(experiment: Experiment) -> None:
     """The base model's files, where they are here: its family must read them, and sample as the experiment
     asks.
     """
-    folder = stages.base_folder(experiment)
+    folder = files.base_folder(experiment)
     if folder.is_dir():
         experiment.family.check(folder, experiment)
 

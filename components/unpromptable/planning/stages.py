@@ -6,15 +6,11 @@ needs nothing (see `code`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property, wraps
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from unpromptable import pictures
 from unpromptable.storage import fingerprints
 
 from . import inputs
@@ -22,25 +18,7 @@ from .code import code
 from .experiment import Cell, Experiment, to_json
 from .settings import Choice
 
-SHIPPED = Path(str(resources.files("unpromptable"))) / "miniature"
 BOUNDS = {"pictures": ("max_pixels",)}  # settings that refuse and change no number
-ADAPTER = "pytorch_lora_weights.safetensors"  # diffusers' name of a LoRA's file
-HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # a name on the hub: whose it is, and what
-NETWORKS = {"miniature": "descriptor.safetensors", "flags": "flag_descriptor.safetensors"}
-
-
-@dataclass(frozen=True)
-class Read:
-    """Identities of the files that are read: of all cells, of a cell's editor, of a metric."""
-
-    real: list[str] = field(default_factory=list)  # real images
-    forget: list[str] = field(default_factory=list)  # targets
-    base: list[str] = field(default_factory=list)  # the base model
-    networks: list[str] = field(default_factory=list)  # the metric networks
-    edited: dict[str, list[str]] = field(default_factory=dict)  # by the cell's name
-    measured: dict[str, list[str]] = field(default_factory=dict)  # by the metric's name
-    given: dict[str, list[str]] = field(default_factory=dict)  # models from elsewhere, by the cell's name
-    held: dict[str, str] = field(default_factory=dict)  # what was forgotten before, by the cell's name
 
 
 def _once(stage: Callable[[Stages, Cell], str]) -> Callable[[Stages, Cell], str]:
@@ -62,7 +40,7 @@ class Stages:
 
     experiment: Experiment
     targets: tuple[str, ...]  # of all cells
-    read: Read
+    read: inputs.Read
 
     @cached_property
     def base(self) -> str:
@@ -214,90 +192,9 @@ def check_unchanged(experiment: Experiment, targets: tuple[str, ...], planned: s
     """Raise ValueError where pictures, base model or networks are not what they were when `planned`, the
     identity of the data, was found: rows would say one thing and images show another.
     """
-    files = inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures)
-    now = Stages(experiment, targets, Read(*files, _base(experiment), _networks(experiment)))
+    now = Stages(experiment, targets, inputs.again(experiment, targets))
     if now.data != planned:
         raise ValueError(
             f"real: the pictures of {experiment.real}, a target, the base model or the networks changed since"
             " the run was planned; leave them as they are and start it again"
         )
-
-
-def read(experiment: Experiment, cells: tuple[Cell, ...]) -> Read:
-    """Look at every file that the experiment names. Raises where one is missing, or cannot be read."""
-    targets = tuple(dict.fromkeys(t for c in cells for t in c.forget))
-    names = inputs.names(experiment.real, experiment.pictures)
-    for metric in experiment.metrics:
-        metric.made.check(names, [pictures.named(t, experiment.real, names) for t in targets])
-    return Read(
-        *inputs.pictures_of(experiment.real, sorted(targets), experiment.pictures),
-        _base(experiment),
-        _networks(experiment),
-        {c.name: _by(c.editor, c.forget, targets) for c in cells},
-        {m.name: _by(m) for m in experiment.metrics},
-        {c.name: _given(c, experiment) for c in cells if c.unlearned},
-        {c.name: _held(c) for c in cells if c.training.held},
-    )
-
-
-def base_folder(experiment: Experiment) -> Path:
-    """Where the base model's files lie: in the package, or in a folder, which is there for no hub's name."""
-    source = experiment.model
-    return SHIPPED / source.name if source.source == "miniature" else Path(source.source)
-
-
-def check_source(where: str, source: str) -> None:
-    """Raise FileNotFoundError for a model that is no folder here and could be no name on the hub."""
-    if source != "miniature" and not Path(source).is_dir() and not HUB.fullmatch(source):
-        raise FileNotFoundError(
-            f"{where}: {source} is no folder here, and no name on the hub, such as google/ddpm-celebahq-256"
-        )
-
-
-def _base(experiment: Experiment) -> list[str]:
-    check_source("model.source", experiment.model.source)
-    return fingerprints.tree(base_folder(experiment), time=experiment.model.source != "miniature")
-
-
-def _given(cell: Cell, experiment: Experiment) -> list[str]:
-    """Identities of the files of a model that was unlearned elsewhere. Raises where that is none of the
-    family's.
-    """
-    folder = Path(cell.unlearned)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"cell {cell.name}: unlearned: {folder} is no folder; name the model's")
-    if experiment.family.prompted and not (folder / ADAPTER).is_file():
-        raise FileNotFoundError(
-            f"cell {cell.name}: unlearned: {folder} has no {ADAPTER}; name the folder of an adapter"
-        )
-    if not experiment.family.prompted:
-        experiment.family.check(folder, experiment)
-    if (base := base_folder(experiment)).is_dir():  # where it is fetched first, the step compares them
-        experiment.family.beside(folder, base)
-    return fingerprints.tree(folder)
-
-
-def _held(cell: Cell) -> str:
-    """Identity of the file of what was forgotten before, wherever it lies. Raises where it is missing, or
-    never gone back to.
-    """
-    path, where = Path(cell.training.held), f"cell {cell.name}: training.held"
-    if not cell.training.revisit:
-        raise ValueError(
-            f"{where}: no batch goes back to it while training.revisit is 0; set it, such as to 0.5"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"{where}: {path} is no file; name it, or leave it out")
-    return fingerprints.sha256(path)
-
-
-def _networks(experiment: Experiment) -> list[str]:
-    chosen = experiment.networks
-    if chosen.name in NETWORKS:
-        return [fingerprints.of(SHIPPED / NETWORKS[chosen.name])]
-    return fingerprints.tree(chosen.folder) if chosen.folder else []
-
-
-def _by(choice: Choice, *of: tuple[str, ...]) -> list[str]:
-    """Identities of the files that an editor or a metric says it will read. Raises where it cannot."""
-    return [inputs.stamp(f) for f in choice.made.files(*of)]
