@@ -14,7 +14,7 @@ from unpromptable.reporting.row import Row, Took
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
 
-from . import connection, points, runs
+from . import checkpoints, connection, points, runs
 
 # how a run ended -> MLflow; a failed cell is one while other runs are at work
 ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED", "RUNNING": "FAILED"}
@@ -46,9 +46,8 @@ def close(
                 history = histories.get(row.cell)
                 _measured(client, ids[row.cell], row, history, metrics, logged, steps)
                 _ended(client, ids[row.cell], row, Path(store) / row.folder / "unlearned", ENDS[state])
-        for file in [*pages, Path(store) / "rows.json", *sorted((Path(store) / "figures").glob("*.png"))]:
-            if Path(file).is_file() and (pictures or veil.plain(Path(file))):
-                client.log_artifact(sweep, str(file), "figures" if file.suffix == ".png" else None)
+        _files(client, sweep, [*pages, Path(store) / "rows.json"], pictures)
+        _files(client, sweep, sorted((Path(store) / "figures").glob("*.png")), pictures, "figures")
         _register(client, experiment, rows, ids)
         common = took.shared(Path(store))
         _numbers(client, client.get_run(sweep), _took(common, list(common)))
@@ -73,6 +72,14 @@ def settle(store: str, state: str) -> bool:
     except connection.errors() as error:
         connection.warn(store, error, "the sweep's run stays open there until the next run")
         return False
+
+
+def _files(client: Any, run: str, paths: Iterable[Path], pictures: bool, to: str | None = None) -> None:
+    """Send those that are there; what holds pictures only where these are asked for."""
+    with connection.patient():
+        for path in paths:
+            if path.is_file() and (pictures or veil.plain(path)):
+                client.log_artifact(run, str(path), to)
 
 
 def _end(client: Any, sweep: str, state: str) -> None:
@@ -128,8 +135,8 @@ def _ended(client: Any, run: str, row: Row, checkpoint: Path, end: str) -> None:
     if row.ended:
         address = files.address(checkpoint)
         client.set_tag(run, "checkpoint_uri", address)
-        if "://" not in address and not any(a.path == "unlearned" for a in client.list_artifacts(run)):
-            client.log_artifacts(run, str(checkpoint), "unlearned")
+        if "://" not in address:
+            checkpoints.send(client, run, checkpoint)
     _tag(client, run, "error", None if row.ended else row.error)
     _tag(client, run, "unsampled", row.error if row.ended else None)
     client.set_terminated(run, "FINISHED" if row.ended else end)
@@ -173,7 +180,7 @@ def _version(client: Any, model: str, run_id: str, description: str) -> str:
     """The version of a run's checkpoint, made where there is none."""
     run = client.get_run(run_id)
     kept = run.data.tags["checkpoint_uri"]
-    source = kept if "://" in kept else f"{run.info.artifact_uri}/unlearned"
+    source = kept if "://" in kept else f"{run.info.artifact_uri}/{checkpoints.PLACE}"
     known = [v for v in client.search_model_versions(f"name = '{model}'") if v.run_id == run_id]
     made = known or [client.create_model_version(model, source, run_id, description=description)]
     return made[0].version

@@ -6,6 +6,8 @@ import importlib
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,11 @@ from unpromptable.storage.names import replacing
 
 log = logging.getLogger(__name__)
 DATABASE = "mlflow.db"  # in the store, where no server is named
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+SECONDS = 20  # that a server may take to answer
+FILE_SECONDS = (
+    600  # the same of a file: it answers once it has put a model's away, in an object store for one
+)
 REASONS = (  # what a step that cannot use its tracking says in the log, and goes on
     ("mlflow.exceptions", "MlflowException"),
     ("requests.exceptions", "RequestException"),
@@ -71,7 +78,7 @@ def client(store: str) -> Any:
     """
     # the default waits 246 s per call for a server that is away
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault(TIMEOUT, str(SECONDS))
     check(store)
     databases.reach(uri(store))
     from mlflow.tracking import MlflowClient
@@ -81,6 +88,17 @@ def client(store: str) -> Any:
         _make(path)
         databases.follow(path, artifacts(store))
     return MlflowClient(uri(store))
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Wait longer for the server's answer while files are sent or fetched."""
+    kept = os.environ.get(TIMEOUT, str(SECONDS))
+    os.environ[TIMEOUT] = str(max(int(kept), FILE_SECONDS))
+    try:
+        yield
+    finally:
+        os.environ[TIMEOUT] = kept
 
 
 def artifacts(store: str) -> str:

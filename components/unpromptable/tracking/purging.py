@@ -13,9 +13,8 @@ from unpromptable.reporting import veil
 from unpromptable.storage import databases, files, fingerprints
 from unpromptable.storage.inventory import Held
 
-from . import connection, runs
+from . import checkpoints, connection, runs
 
-MODEL = "unlearned"  # a run's checkpoint among its artifacts
 Rename = Callable[[str], str]
 
 
@@ -103,7 +102,7 @@ def _search(client: Any, home: str, words: str) -> list[Any]:
 def _artifacts(client: Any, run: str, folder: str | None = None) -> Iterator[str]:
     """Paths of a run's files, but those of its checkpoint."""
     for one in client.list_artifacts(run, folder):
-        if one.is_dir and one.path != MODEL:
+        if one.is_dir and one.path != checkpoints.PLACE:
             yield from _artifacts(client, run, one.path)
         elif not one.is_dir:
             yield one.path
@@ -135,7 +134,7 @@ def _shows(path: str) -> bool:
 
 def _fetched(at: _Server, run: str, path: str, use: Callable[[Path], Any]) -> Any:
     """What `use` makes of an artifact's copy, which is gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, connection.patient():
         return use(Path(at.client.download_artifacts(run, path, folder)))
 
 

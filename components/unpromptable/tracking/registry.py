@@ -105,7 +105,8 @@ def _made(
     scratch = folder / f".{run.info.run_id}"
     try:
         _saved(scratch, release, config)
-        client.log_artifacts(run.info.run_id, str(scratch), PLACE)
+        with connection.patient():
+            client.log_artifacts(run.info.run_id, str(scratch), PLACE)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     client.set_terminated(run.info.run_id)
@@ -146,7 +147,7 @@ def fetched(folder: Path, series: str, found: Version) -> Path:
             return own
         if not kept.is_dir():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=kept.parent) as fresh:
+            with tempfile.TemporaryDirectory(dir=kept.parent) as fresh, connection.patient():
                 Path(client.download_artifacts(found.run, RELEASE, fresh)).rename(kept)
     return kept
 
