@@ -1,5 +1,7 @@
 """Training a base model: what its network is taught to output."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from pipelines.__main__ import main
 from unpromptable.execution import train_command
+from unpromptable.models import device as devices
 from unpromptable.pretraining import ddpm as pretraining
+from unpromptable.pretraining import loop
 from unpromptable.pretraining.ddpm import Pretraining, pretrain
 
 SMALL = {"steps": 80, "batch": 8, "lr": 4e-2, "channels": (8, 16)}
@@ -85,6 +89,47 @@ def test_a_stopped_training_continues_to_what_an_unbroken_one_saves(folder, tmp_
         all(torch.equal(one[k], other[k]) for k in other)
         and not (tmp_path / "m" / pretraining.RESUME).exists()
     )
+
+
+def test_a_training_runs_on_the_best_device_and_on_no_other(monkeypatch, tmp_path):
+    """The meta device stands for a GPU: a network there takes no tensors of the CPU, and has no numbers."""
+
+    def step(unet, optimizer, *rest):
+        loop.descend(optimizer, pretraining._loss(unet, *rest))
+        return 0.0
+
+    used = []
+    monkeypatch.setattr(devices, "best", lambda: "meta")
+    monkeypatch.setattr(pretraining, "_step", step)
+    monkeypatch.setattr(pretraining, "_save", lambda out, done, unet, averaged, *_: used.append(averaged))
+    monkeypatch.setattr(pretraining, "_finish", lambda out, unet, *_: used.append(unet.state_dict()))
+    pretrain(np.zeros((4, 8, 8, 3), np.uint8), tmp_path, Pretraining(steps=2, batch=2, channels=(8, 8)), True)
+    assert len(used) == 2 and {v.device.type for kept in used for v in kept.values()} == {"meta"}
+
+
+@pytest.mark.filterwarnings("ignore:for .* is a no-op")  # the meta device holds no numbers
+def test_a_training_that_was_stopped_on_one_device_continues_on_another(tmp_path):
+    trained = torch.nn.Linear(2, 2)
+    begun = torch.optim.AdamW(trained.parameters())
+    loop.descend(begun, trained(torch.ones(1, 2)).sum())
+    loop.save_state(tmp_path, 1, trained, loop.averaged(trained), begun)
+    moved = torch.nn.Linear(2, 2, device="meta")
+    kept, other = loop.averaged(moved), torch.optim.AdamW(moved.parameters())
+    assert loop.load_state(tmp_path, moved, kept, other) == 1
+    moments = [v for state in other.state.values() for k, v in state.items() if k != "step"]
+    assert len(moments) == 4 and {v.device.type for v in (*kept.values(), *moments)} == {"meta"}
+
+
+@pytest.mark.gpu
+def test_a_gpu_and_a_processor_train_by_the_same_draws_and_save_the_same_files(folder, tmp_path, monkeypatch):
+    words = stopped(folder, 4)
+    assert main(words) == 0
+    monkeypatch.setattr(devices, "best", lambda: "cpu")
+    assert main([*words[:3], str(tmp_path / "cpu"), *words[4:]]) == 0
+    one, other = ((tmp_path / x) for x in ("m", "cpu"))
+    files = lambda out: sorted(str(f.relative_to(out)) for f in out.rglob("*"))
+    loss = lambda out: json.loads((out / "pretraining.json").read_text())["loss"]
+    assert files(one) == files(other) and loss(one) == pytest.approx(loss(other), rel=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -133,22 +133,22 @@ def pretrain(
     flip: bool = False,
     progress: Callable | None = None,
 ) -> dict:
-    """Train on `images` (uint8, N x H x W x 3) and save a diffusers DDPM pipeline folder at `out`.
+    """Train on `images` (uint8, N x H x W x 3), by draws of the CPU, and save a folder of DDPMPipeline at `out`.
 
-    A stopped training of the same settings and pictures continues from `out`/resume.safetensors. Returns what
-    is saved as `out`/pretraining.json. progress(step, total, text) is called after every logged step. Raises
-    ValueError on a loss that is not finite, and where `resumable` does.
+    A stopped training of the same settings and pictures continues from `out`/resume.safetensors, on any
+    device. Returns what is saved as `out`/pretraining.json. progress(step, total, text) is called after every
+    logged step. Raises ValueError on a loss that is not finite, and where `resumable` does.
     """
     size, out = images.shape[1], Path(out)
     told = {**asked(settings, size, flip), "pictures": data.sha256(images)}
     resumable(out, told, settings.steps)
     unet, scheduler = build(size, settings)
-    unet = unet.to(memory_format=torch.channels_last)
+    unet = unet.to(device := devices.best(), memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=settings.lr, weight_decay=1e-4)
     averaged = loop.averaged(unet)
     loss = resuming.noted(out / RESUME)["loss"] if (out / RESUME).exists() else math.nan
     done = loop.load_state(out, unet, averaged, optimizer)
-    abar, pictures = scheduler.alphas_cumprod.float(), equations.planes(images)
+    abar, pictures = scheduler.alphas_cumprod.float().to(device), equations.planes(images)
     began, losses = time.monotonic(), []
     while done < settings.steps:
         losses.append(_step(unet, optimizer, pictures, abar, settings, done, flip))
@@ -181,7 +181,8 @@ def _finish(out: Path, unet, scheduler, summary: dict[str, Any]) -> None:
     """The model and what it was trained on; nothing is left to continue from."""
     from diffusers import DDPMPipeline
 
-    pipeline = DDPMPipeline(unet=unet.to(memory_format=torch.contiguous_format), scheduler=scheduler)
+    unet = unet.to("cpu", memory_format=torch.contiguous_format)
+    pipeline = DDPMPipeline(unet=unet, scheduler=scheduler)
     pipeline.save_pretrained(out, safe_serialization=True)
     (out / "pretraining.json").write_text(json.dumps(summary, indent=1))
     (out / RESUME).unlink()
@@ -199,16 +200,7 @@ def asked(settings: Pretraining, size: int, flip: bool) -> dict[str, Any]:
 def _step(
     unet, optimizer, pictures: Tensor, abar: Tensor, settings: Pretraining, step: int, flip: bool
 ) -> float:
-    g = seeds.of_update(settings.seed, step)
-    x0 = equations.signed(pictures[torch.randint(len(pictures), (settings.batch,), generator=g)])
-    if flip:
-        x0 = torch.where(torch.rand(len(x0), 1, 1, 1, generator=g) < 0.5, x0.flip(-1), x0)
-    t = torch.randint(1000, (settings.batch,), generator=g)
-    eps = torch.randn(x0.shape, generator=g)
-    signal, noise = abar[t].sqrt(), (1 - abar[t]).sqrt()
-    wanted = equations.network_target(settings.prediction, x0, eps, signal, noise)
-    x_t = equations.noisy(x0, eps, signal, noise).to(memory_format=torch.channels_last)
-    loss = torch.nn.functional.mse_loss(unet(x_t, t).sample, wanted)
+    loss = _loss(unet, pictures, abar, settings, step, flip)
     if not torch.isfinite(loss):
         raise ValueError(
             f"pretraining: the loss is {loss.item()} at step {step}; lower pretraining.lr ({settings.lr})"
@@ -217,3 +209,17 @@ def _step(
         group["lr"] = loop.rate(settings.lr, step, math.pi * step / settings.steps, warm=200, last=0.1)
     loop.descend(optimizer, loss, most=1.0)
     return loss.item()
+
+
+def _loss(unet, pictures: Tensor, abar: Tensor, settings: Pretraining, step: int, flip: bool) -> Tensor:
+    """The loss of one step, on the device of abar and the network; pictures and draws are on the CPU."""
+    g = seeds.of_update(settings.seed, step)
+    x0 = equations.signed(pictures[torch.randint(len(pictures), (settings.batch,), generator=g)])
+    if flip:
+        x0 = torch.where(torch.rand(len(x0), 1, 1, 1, generator=g) < 0.5, x0.flip(-1), x0)
+    t = torch.randint(1000, (settings.batch,), generator=g)
+    x0, t, eps = (x.to(abar.device) for x in (x0, t, torch.randn(x0.shape, generator=g)))
+    signal, noise = abar[t].sqrt(), (1 - abar[t]).sqrt()
+    wanted = equations.network_target(settings.prediction, x0, eps, signal, noise)
+    x_t = equations.noisy(x0, eps, signal, noise).to(memory_format=torch.channels_last)
+    return torch.nn.functional.mse_loss(unet(x_t, t).sample, wanted)

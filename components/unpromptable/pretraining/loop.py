@@ -63,8 +63,8 @@ def save_state(
     """
     state = {
         "step": torch.tensor(step),
-        **{f"now.{k}": v.contiguous().clone() for k, v in network.state_dict().items()},
-        **{f"ema.{k}": v.contiguous().clone() for k, v in kept.items()},
+        **{f"now.{k}": v.cpu().contiguous().clone() for k, v in network.state_dict().items()},
+        **{f"ema.{k}": v.cpu().contiguous().clone() for k, v in kept.items()},
         **moments.of(optimizer),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,8 @@ def save_state(
 
 
 def load_state(out: Path, network: nn.Module, kept: dict, optimizer) -> int:
-    """Take over what `save_state` wrote; the number of steps done, 0 where there is nothing.
+    """Take over what `save_state` wrote, each tensor where the one before it lies; the number of steps done,
+    0 where there is nothing.
 
     Raises ValueError where it is damaged, or of another network.
     """
@@ -87,7 +88,7 @@ def load_state(out: Path, network: nn.Module, kept: dict, optimizer) -> int:
             remedy = "remove it to start over"
             raise ValueError(f"{out / RESUME}: holds no whole training of this network; {remedy}")
     network.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("now.")})
-    kept.update({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
+    kept.update({k: state[f"ema.{k}"].to(v.device) for k, v in kept.items()})
     moments.restore(optimizer, state)
     return int(state["step"])
 
