@@ -8,8 +8,6 @@ import ipaddress
 import os
 import re
 import shutil
-import signal
-import sys
 import tempfile
 from pathlib import Path
 from threading import Event
@@ -51,15 +49,14 @@ def review(a: argparse.Namespace, console: Any) -> int:
     if importlib.util.find_spec("gradio") is None:
         raise ValueError("the page needs gradio, which is not here; pip install 'unpromptable[review]'")
     token, public = _token(a.host, a.token or os.environ.get(TOKEN, ""), a.public), _public(a.public)
-    from pipelines.review import desk
+    from pipelines.review import asked
 
     policy = _policy(a)
     policy.out.mkdir(parents=True, exist_ok=True, mode=0o700)
     with running.alone(policy.out):
-        desk.check(policy)
+        asked.check(policy)
         os.umask(0o077)
-        for number in running.TOLD[1:]:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+        running.heed()
         _serve(policy, _fresh(policy.out / UPLOADS), console, a.host, a.port, token, public)
     return 0
 
@@ -100,7 +97,7 @@ def _public(given: str) -> str:
         raise ValueError(
             f"--public {given}: give an address without a path, such as https://review.example.org"
         )
-    return found[1] if found else ""
+    return found[1].removesuffix(":443" if found[1].startswith("https") else ":80") if found else ""
 
 
 def _token(host: str, token: str, public: str = "") -> str:
@@ -122,7 +119,7 @@ def _token(host: str, token: str, public: str = "") -> str:
 
 def _policy(a: argparse.Namespace) -> Any:
     """What the operator set. Raises ValueError or FileNotFoundError for what no request could be made of."""
-    from pipelines.review.desk import Policy
+    from pipelines.review.asked import Policy
     from unpromptable.planning import inputs
     from unpromptable.releasing import gates, signing
 

@@ -69,8 +69,7 @@ def drive(
             text=True,
         )
         try:
-            for number in TOLD[1:]:
-                signal.signal(number, lambda number, _: sys.exit(128 + number))
+            heed()
             assert child.stdin is not None  # it is a pipe
             child.stdin.write(given)
             child.stdin.close()
@@ -82,6 +81,12 @@ def drive(
             _end(child.pid)
             child.wait()
     return child.returncode, found
+
+
+def heed() -> None:
+    """Let a closed terminal and a word to end leave the program as an error does, so that it clears up."""
+    for number in TOLD[1:]:
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def end_in_peace() -> None:

@@ -13,40 +13,27 @@ import gradio as gr
 import numpy as np
 from fastapi import FastAPI
 from gradio import http_server
+from gradio.routes import App
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Mount
 
 from unpromptable.editing import brush, painting
 from unpromptable.releasing.request import ATTEMPTS
 
 from . import words
-from .desk import AT_ONCE, UNDECIDED, Asked, Desk
+from .asked import AT_ONCE, Asked
+from .desk import UNDECIDED, Desk, Shown
 from .guard import Closed
+from .look import COLOURS, CSS, FONTS
 
 EVERY = 1.0  # seconds between two looks at the work
 SHOWN = 14  # of the lines that it said last
 LARGEST = "64mb"  # of an uploaded file
-FONTS = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")  # of the reader's own machine
 OFF: dict[str, Any] = {  # of what gradio offers
     **{"ssr_mode": False, "pwa": False, "mcp_server": False, "run_history": False},
     **{"enable_monitoring": False, "show_error": False, "footer_links": []},
 }
-COLOURS: list[str | tuple[str, float]] = [
-    "#c08a5e",
-    "#8d5a3b",
-    "#f1c9a5",
-    "#3b2a20",
-    "#808080",
-    "#ffffff",
-    "#000000",
-]
-CSS = """
-#gates {width: 100%; border-collapse: collapse} #gates td, #gates th {text-align: left; padding: .35em .6em}
-#gates td, #gates th {border: 0; border-bottom: 1px solid #d6d3d1}
-#gates .holds td:last-child {color: #15803d} #gates .fails td:last-child {color: #b91c1c; font-weight: 600}
-#status {padding: .6em 1em; border-left: 4px solid #f97316; background: #fff7ed; color: #1c1917}
-#log textarea {font-family: ui-monospace, monospace; font-size: .8em}
-"""
 
 
 class Page:
@@ -63,7 +50,7 @@ class Page:
             self._ask()
             self._show()
             self.timer = gr.Timer(EVERY, active=False)
-            self.phase = gr.State("")
+            self.phase, self.shown = gr.State(""), gr.State(Shown())
             self._connect(page)
         return page
 
@@ -123,12 +110,13 @@ class Page:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         told = [self.status, self.log, self.start, self.stop, self.timer, self.phase]
         found = [self.results, self.table, *self.sliders, self.approve, self.reject, self.download]
+        found.append(self.shown)
         ask = [self.name, self.due, self.attempts, self.files, *self.editors]
         self.files.change(self.dropped, [self.files], [self.status, *self.editors], **quiet)
         self.start.click(self.begun, ask, told, **quiet)
-        self.stop.click(self.stopped, None, told, **quiet)
-        self.approve.click(self.approved, None, told, **quiet)
-        self.reject.click(self.rejected, None, told, **quiet)
+        self.stop.click(self.stopped, [self.phase], told, **quiet)
+        self.approve.click(self.approved, [self.shown], told, **quiet)
+        self.reject.click(self.rejected, [self.shown], told, **quiet)
         self.timer.tick(self.seen, None, told, **quiet)
         self.phase.change(self.compared, None, found, **quiet)
         page.load(self.seen, None, told, **quiet)
@@ -159,17 +147,17 @@ class Page:
 
         return self._done(start, request)
 
-    def stopped(self, request: gr.Request) -> list[Any]:
+    def stopped(self, request: gr.Request, phase: str) -> list[Any]:
         """Stop the work."""
-        return self._done(self.desk.stop, request)
+        return self._done(lambda window: self.desk.stop(window, phase.partition(" ")[0]), request)
 
-    def approved(self, request: gr.Request) -> list[Any]:
-        """Approve the release."""
-        return self._done(self.desk.approve, request)
+    def approved(self, request: gr.Request, shown: Shown) -> list[Any]:
+        """Approve the release that this window shows."""
+        return self._done(lambda window: self.desk.approve(window, shown), request)
 
-    def rejected(self, request: gr.Request) -> list[Any]:
-        """Reject the release."""
-        return self._done(self.desk.reject, request)
+    def rejected(self, request: gr.Request, shown: Shown) -> list[Any]:
+        """Reject the release that this window shows."""
+        return self._done(lambda window: self.desk.reject(window, shown), request)
 
     def _done(self, what: Callable[[str], Any], request: gr.Request) -> list[Any]:
         """Do something at the desk for this window; how far the request then is, or why it was not done."""
@@ -195,15 +183,15 @@ class Page:
             gr.update(interactive=not mine or state not in UNDECIDED),
             gr.update(interactive=working),
             gr.update(active=working),
-            f"{desk.name} {state}" if mine else "elsewhere",
+            f"{desk.name} {state} {desk.shown().certificate}" if mine else " elsewhere",
         ]
 
     def compared(self, request: gr.Request) -> list[Any]:
         """The gates and the pictures, once a request of this window is answered."""
         state, mine = self.desk.state(), self.desk.owns(_window(request))
         if not mine or state not in ("refused", "nothing", "released", "approved"):
-            return [gr.update(visible=False), *[gr.skip()] * (len(self.sliders) + 4)]
-        found = self.desk.outcome()
+            return [gr.update(visible=False), *[gr.skip()] * (len(self.sliders) + 4), Shown()]
+        shown, found = self.desk.shown(), self.desk.outcome()
         pairs = [
             gr.update(value=(p.before, p.after), label=f"{p.title}: before, after", visible=True)
             for p in found.pairs
@@ -211,7 +199,7 @@ class Page:
         none = [gr.update(value=None, visible=False)] * (len(self.sliders) - len(pairs))
         decide = gr.update(interactive=state == "released")
         file = gr.update(value=str(self.desk.certificate(self.temporary)))
-        return [gr.update(visible=True), words.table(found), *pairs, *none, decide, decide, file]
+        return [gr.update(visible=True), words.table(found), *pairs, *none, decide, decide, file, shown]
 
     def left(self, request: gr.Request) -> None:
         """A window was closed."""
@@ -250,20 +238,12 @@ def served(desk: Desk, temporary: Path, host: str, port: int, token: str, public
     outside = [Middleware(Closed, public=public), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
     app = FastAPI(middleware=outside, openapi_url=None)  # gradio's own admits every site; this is around it
     theme = gr.themes.Default(font=FONTS[0], font_mono=FONTS[1])
-    gr.mount_gradio_app(
-        app,
-        page,
-        "/",
-        theme=theme,
-        css=CSS,
-        max_file_size=LARGEST,
-        root_path=public or None,
-        **OFF,
-        **asked,
-    )
-    _, _, address, server = http_server.start_server(app, host, port)
+    asked |= {"root_path": public or None, "max_file_size": LARGEST, **OFF}
+    gr.mount_gradio_app(app, page, "/", theme=theme, css=CSS, **asked)
+    _, _, address, server = http_server.start_server(app, host, port)  # type: ignore[arg-type]  # serves any
+    [mounted] = [r.app for r in app.routes if isinstance(r, Mount) and isinstance(r.app, App)]
+    page.app, page.server = mounted, server  # what `close` ends
     try:
         yield public or address
     finally:
-        page.app, page.server = app.routes[-1].app, server  # what `close` ends
         page.close(verbose=False)

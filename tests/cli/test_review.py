@@ -54,6 +54,18 @@ def test_this_machine_alone_needs_no_token(host):
     assert review._token(host, "") == ""
 
 
+@pytest.mark.parametrize(
+    "given, own",
+    [
+        ("https://Review.example.org/", "https://review.example.org"),
+        ("https://review.example.org:443", "https://review.example.org"),
+        ("http://10.0.0.5:8080", "http://10.0.0.5:8080"),
+    ],
+)
+def test_the_address_that_people_open_is_kept_as_their_browsers_say_it(given, own):
+    assert review._public(given) == own
+
+
 def test_without_gradio_one_line_says_how_to_get_it(asked, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert command_line.main(asked) == 2

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.review import desk as desks
 from pipelines.review import words
-from pipelines.review.desk import Asked, Desk, Policy
+from pipelines.review.asked import Asked, Policy
+from pipelines.review.desk import Desk, Shown
 from unpromptable import pictures
 from unpromptable.miniature import __file__ as miniature
 from unpromptable.miniature import portraits
 from unpromptable.planning import reading
-from unpromptable.releasing import request
+from unpromptable.releasing import decision, request
 
-TARGET = portraits.picture(12, 3)
+TARGET, OTHER = portraits.picture(12, 3), portraits.picture(7, 1)
 CLEAR = np.zeros((448, 448, 4), np.uint8)
 PAINTED = CLEAR.copy()
 PAINTED[100:300, 100:300] = (192, 138, 94, 255)
@@ -68,13 +70,42 @@ def test_a_request_that_cannot_be_answered_is_told_and_nothing_begins(desk, aske
     with pytest.raises(ValueError, match=said):
         desk.start("a", asked)
     assert desk.state() == "idle" and desk.work is None
+    assert not [p for p in desk.policy.out.rglob("*") if p.is_file()]
+
+
+def test_a_refused_request_leaves_an_earlier_one_of_its_reference_as_it_was(desk):
+    desk.start("a", Asked("ticket-1", [TARGET], [[PAINTED]]))
+    desk.stop("a", "ticket-1")
+    files = lambda: (
+        {p: p.read_bytes() for p in desk.folder.glob("[pr]*/*.png")}
+        | {"request": (desk.folder / "request.yaml").read_bytes()}
+    )
+    before = files()
+    with pytest.raises(ValueError, match="give a day"):
+        desk.start("a", Asked("ticket-1", [OTHER] * 2, due="tomorrow"))
+    assert files() == before and len(before) == 3
+
+
+def test_what_is_asked_again_takes_the_place_of_what_was_asked_before(desk):
+    desk.start("a", Asked("ticket-1", [TARGET, OTHER], [[PAINTED], [PAINTED]]))
+    desk.stop("a", "ticket-1")
+    desk.start("a", Asked("ticket-1", [OTHER]))
+    assert [p.name for p in desk.folder.glob("p*/*")] == ["picture-1.png"]
+    assert (pictures.read(desk.folder / "pictures/picture-1.png") == OTHER).all()
+
+
+def test_what_a_page_that_was_killed_wrote_of_a_request_goes_with_the_next_page(desk):
+    (desk.policy.out / "_asked" / "pictures").mkdir(parents=True)
+    Desk(desk.policy)
+    assert not (desk.policy.out / "_asked").exists()
 
 
 def test_a_second_window_begins_stops_and_decides_nothing_while_the_first_works(desk):
     desk.start("a", Asked("ticket-1", [TARGET]))
     second = (
         lambda: desk.start("b", Asked("ticket-2", [TARGET])),
-        *(lambda do=do: do("b") for do in (desk.stop, desk.approve, desk.reject)),
+        lambda: desk.stop("b", "ticket-1"),
+        *(lambda do=do: do("b", Shown("ticket-1")) for do in (desk.approve, desk.reject)),
     )
     for do in second:
         with pytest.raises(ValueError, match="another window of this page.*nothing released"):
@@ -96,7 +127,7 @@ def test_a_closed_windows_work_goes_on_in_the_next_one(desk):
 def test_stopping_ends_the_process_and_another_request_may_begin(desk):
     desk.start("a", Asked("ticket-1", [TARGET]))
     process = desk.work.process
-    desk.stop("a")
+    desk.stop("a", "ticket-1")
     assert process.poll() is not None and desk.state() == "stopped"
     desk.start("b", Asked("ticket-2", [TARGET]))
     assert desk.state() == "working" and desk.owns("b")
@@ -112,7 +143,67 @@ def test_a_request_that_fails_says_why_and_released_nothing(desk):
     assert desk.state() == "failed" and "no such key" in " ".join(desk.work.said)
     assert not (desk.folder / "release").exists()
     with pytest.raises(ValueError, match="no release to decide about"):
-        desk.approve("a")
+        desk.approve("a", Shown("ticket-1"))
+
+
+class Answered:
+    """The command of a request, done at once: a release lies there, as a new one each time."""
+
+    stopped, said, count = False, (), 0
+
+    def __init__(self, path, out, key):
+        Answered.count += 1
+        (out / "release").mkdir(exist_ok=True)
+        told = {"outcome": "released", "number": Answered.count}
+        (out / "release" / "certificate.json").write_text(json.dumps(told))
+        self.stops = 0
+
+    def ended(self):
+        return 0
+
+    def stop(self):
+        self.stops += 1
+
+
+@pytest.fixture
+def decided(desk, monkeypatch):
+    """A desk whose requests are answered at once, and whose releases are as certified."""
+    monkeypatch.setattr(desks, "Work", Answered)
+    monkeypatch.setattr(decision.certificate, "verify", lambda *_: [])
+    return desk
+
+
+def test_only_the_release_that_a_window_shows_is_approved_or_rejected(decided):
+    """One window's connection breaks off, another decides and goes on, and the first page still shows what it
+    showed.
+    """
+    decided.start("a", Asked("ticket-1", [TARGET]))
+    seen = decided.shown()
+    decided.leave("a")
+    decided.reject("b", decided.shown())
+    decided.start("b", Asked("ticket-2", [TARGET]))
+    decided.leave("b")
+    for do in (decided.approve, decided.reject):
+        with pytest.raises(
+            ValueError, match="showed ticket-1, and ticket-2 is what waits .* Nothing was app"
+        ):
+            do("a", seen)
+    with pytest.raises(ValueError, match="showed ticket-1, and ticket-2 is here now; nothing was stopped"):
+        decided.stop("a", "ticket-1")
+    assert decided.state() == "released" and not decided.work.stops
+    assert decided.approve("a", decided.shown()).parent == decided.folder / "release"
+
+
+def test_a_release_that_was_made_anew_under_the_same_reference_is_looked_at_again(decided):
+    decided.start("a", Asked("ticket-1", [TARGET]))
+    seen = decided.shown()
+    decided.reject("a", seen)
+    decided.start("a", Asked("ticket-1", [TARGET]))
+    assert decided.shown().name == seen.name and decided.shown() != seen
+    with pytest.raises(ValueError, match="showed ticket-1, and another release of it is what waits"):
+        decided.approve("a", seen)
+    with pytest.raises(ValueError, match="this page showed no request"):
+        decided.approve("a", Shown())
 
 
 def test_a_reference_that_was_approved_is_not_used_again(desk):
