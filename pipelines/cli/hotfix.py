@@ -102,9 +102,7 @@ def _looked(asked: Any, store: Path, console: Any) -> Any:
     base = bases.read(store / answering.BASE)
     for number, e in enumerate(base.ceilings, 1):
         say(console, f"target {number}  what the base model makes of it is {e.mean:.3f} like it")
-    say(
-        console, f"others   one in a hundred pictures to keep is more than {base.unrelated:.3f} like a target"
-    )
+    say(console, f"others   unrelated pictures to keep are up to {base.unrelated:.3f} like a target")
     if base.copies:
         say(console, f"copies   {base.copies} pictures to keep show a target, and are left out")
     return base
