@@ -154,7 +154,8 @@ def test_a_refusal_in_an_object_store_leaves_no_model_of_an_earlier_release(tmp_
 
 
 def test_a_base_model_that_brings_no_target_back_is_certified_without_an_attempt(store, monkeypatch):
-    low = bases.Base(tuple(e.__class__(0.1, 0.05, 0.15, 8) for e in BASE.ceilings), 0.25, 0, BASE.test)
+    gone = tuple(e.__class__(0.1, 0.05, 0.15, 8) for e in BASE.ceilings)
+    low = bases.Base(gone, 0.25, 0, BASE.test, kept=BASE.ceilings)
     (store / answering.BASE).write_text(bases.told(low))
     assert answered(store, monkeypatch, {}) == []
     assert concluded(store)["outcome"] == certificate.NOTHING

@@ -177,6 +177,8 @@ def test_nothing_to_forget_is_a_result_with_a_certificate(tmp_path, asked):
     assert [e["mean"] for e in told["base"]["kept"]] == [0.9, 0.8] and "0.900, 0.800" in page
     assert told["base"]["test"] == BASE.test  # what it was judged by, though nothing was trained
     assert certificate.verify(tmp_path / "r", None) == []
+    (tmp_path / "r/model").rmdir()  # as an object store gives it back
+    assert certificate.verify(tmp_path / "r", None) == []
 
 
 def test_the_command_says_what_is_wrong(released, capsys):

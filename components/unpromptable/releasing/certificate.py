@@ -117,12 +117,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """Everything below a folder. Raises OSError for a folder in it that cannot be read."""
+    """Everything below a folder, nothing of none: an object store keeps no empty one. Raises OSError for a
+    folder in it that cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
         raise error
 
-    found = os.walk(folder, onerror=refuse)
+    found = os.walk(folder, onerror=refuse) if folder.is_dir() else ()
     return [Path(root) / name for root, folders, files in found for name in (*folders, *files)]
 
 
