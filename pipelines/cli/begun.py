@@ -23,30 +23,35 @@ def pin(out: Path, asked: Request, version: str, model: str) -> None:
     Gates, attempts, what is kept and other settings may change, and the request goes on. Raises ValueError
     where another request began there, or this one from another champion.
     """
-    path, began = out / FILE, {"series": asked.series, "version": version, "model": model}
-    now = {**began, **_asked(asked)}
-    if not path.is_file():
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(now))
-        return
-    was = records.read(path, dict, series=str, version=str, model=str)
-    own = ("series", *_asked(asked))
+    began = {"version": version, "model": model}
+    was = check(out, asked)
+    if not was:
+        with replacing(out / FILE) as temporary:
+            temporary.write_text(json.dumps({**began, **_asked(asked)}))
+    elif {key: was[key] for key in began} != began:
+        raise ValueError(f"{out}: {changed(asked.series, was['version'], version)}")
+
+
+def check(out: Path, asked: Request) -> dict[str, Any]:
+    """What is noted in a folder, nothing where no request began. Raises ValueError where another one did."""
+    if not (out / FILE).is_file():
+        return {}
+    was, now = records.read(out / FILE, dict, series=str, version=str, model=str), _asked(asked)
     # earlier versions noted less
-    other = [SAID.get(key, key) for key in own if was.get(key, now[key]) != now[key]]
-    if other:
+    if other := [SAID.get(key, key) for key in now if was.get(key, now[key]) != now[key]]:
         raise ValueError(
             f"{out}: another request began here ({', '.join(other)} differ), and its pictures are needed to"
             " test its targets again; give this one another --out, or another name"
         )
-    if {key: was[key] for key in began} != began:
-        raise ValueError(f"{out}: {changed(asked.series, was['version'], version)}")
+    return was
 
 
 def _asked(asked: Request) -> dict[str, Any]:
-    """What makes a request this one: its name, its model, and the pictures to forget, which are not named."""
+    """What makes a request this one: its name, series, model, and pictures to forget, by what they are."""
     named = asked.keep == "miniature"
     forget = [fingerprints.digest(one) if named else fingerprints.sha256(Path(one)) for one in asked.forget]
-    return {"name": asked.name, "base": asked.model, "family": asked.family, "forget": sorted(forget)}
+    own = {"name": asked.name, "series": asked.series, "base": asked.model, "family": asked.family}
+    return {**own, "forget": sorted(forget)}
 
 
 def changed(name: str, was: str, now: str) -> str:

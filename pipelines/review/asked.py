@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.cli import begun
 from unpromptable import pictures
 from unpromptable.editing import brush, painting
 from unpromptable.planning import reading
@@ -75,7 +76,9 @@ def written(policy: Policy, asked: Asked) -> Path:
     clear(policy)
     try:
         _write(policy, asked, scratch)
-        attempts.check(request.read(scratch / FILE))
+        whole = request.read(scratch / FILE)
+        attempts.check(whole)
+        begun.check(home, whole)
         _moved(scratch, home)
     finally:
         clear(policy)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.cli import begun
 from pipelines.review import desk as desks
 from pipelines.review import words
 from pipelines.review.asked import Asked, Policy
@@ -92,6 +93,16 @@ def test_what_is_asked_again_takes_the_place_of_what_was_asked_before(desk):
     desk.start("a", Asked("ticket-1", [OTHER]))
     assert [p.name for p in desk.folder.glob("p*/*")] == ["picture-1.png"]
     assert (pictures.read(desk.folder / "pictures/picture-1.png") == OTHER).all()
+
+
+def test_another_picture_under_a_reference_that_began_is_refused_and_the_first_one_stays(desk):
+    desk.start("a", Asked("ticket-1", [TARGET]))
+    desk.stop("a", "ticket-1")
+    begun.pin(desk.folder, request.read(desk.folder / "request.yaml"), "", "")  # as `hotfix` does
+    with pytest.raises(ValueError, match="another request began here .forget differ."):
+        desk.start("a", Asked("ticket-1", [OTHER]))
+    assert (pictures.read(desk.folder / "pictures/picture-1.png") == TARGET).all()
+    desk.start("a", Asked("ticket-1", [TARGET], [[PAINTED]]))
 
 
 def test_what_a_page_that_was_killed_wrote_of_a_request_goes_with_the_next_page(desk):

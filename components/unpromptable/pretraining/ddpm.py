@@ -133,7 +133,7 @@ def pretrain(
     flip: bool = False,
     progress: Callable | None = None,
 ) -> dict:
-    """Train on `images` (uint8, N x H x W x 3), by draws of the CPU, and save a folder of DDPMPipeline at `out`.
+    """Train on `images` (uint8, N x H x W x 3), by draws of the CPU; `out` gets a folder of DDPMPipeline.
 
     A stopped training of the same settings and pictures continues from `out`/resume.safetensors, on any
     device. Returns what is saved as `out`/pretraining.json. progress(step, total, text) is called after every
