@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unpromptable.releasing import begun
 from unpromptable.storage import files
 
-from . import begun
 from . import series as commands
 from .options import say
 

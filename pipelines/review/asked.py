@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.cli import begun
 from unpromptable import pictures
 from unpromptable.editing import brush, painting
 from unpromptable.planning import reading
-from unpromptable.releasing import attempts, decision, request, signing
+from unpromptable.releasing import attempts, begun, decision, request, signing
 
 AT_ONCE = 4  # pictures of one request
 FILE, PICTURES, PAINTED = "request.yaml", "pictures", "painted"  # in a request's folder

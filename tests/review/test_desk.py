@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.cli import begun
 from pipelines.review import desk as desks
 from pipelines.review import words
 from pipelines.review.asked import Asked, Policy
@@ -19,7 +18,7 @@ from unpromptable import pictures
 from unpromptable.miniature import __file__ as miniature
 from unpromptable.miniature import portraits
 from unpromptable.planning import reading
-from unpromptable.releasing import decision, request
+from unpromptable.releasing import begun, decision, request
 
 TARGET, OTHER = portraits.picture(12, 3), portraits.picture(7, 1)
 CLEAR = np.zeros((448, 448, 4), np.uint8)

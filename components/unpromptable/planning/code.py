@@ -20,6 +20,7 @@ from unpromptable.storage import fingerprints
 PACKAGE = "unpromptable"
 ROOMS = (
     "protocols",
+    "seam",
     "equations",
     "data",
     "pictures",

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from pipelines.cli import begun
-from unpromptable.releasing import request
+from unpromptable.releasing import begun, request
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from unpromptable.storage import fingerprints, records
 from unpromptable.storage.names import replacing
 
 if TYPE_CHECKING:
-    from unpromptable.releasing.request import Request
+    from .request import Request
 
 FILE = "began.json"  # in a request's folder
 SAID = {"base": "model"}  # a key of it as the request has it
