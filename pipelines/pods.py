@@ -116,7 +116,8 @@ ENVIRONMENT = {
         "MLFLOW_TRACKING_URI": "UNPROMPTABLE_TRACKING_URI",
         "MLFLOW_TRACKING_CA": "UNPROMPTABLE_TRACKING_CA",
         "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL",
-        "AWS_REGION": "AWS_REGION",
+        "AWS_DEFAULT_REGION": "AWS_DEFAULT_REGION",  # as the steps' own client reads it
+        "AWS_REGION": "AWS_REGION",  # and as KFP's launcher does, which runs beside them
     },
     "tracking_secret": {
         "username": "UNPROMPTABLE_TRACKING_USERNAME",

@@ -77,6 +77,7 @@ capabilities:
 - { name: UNPROMPTABLE_TRACKING_URI, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: MLFLOW_TRACKING_URI, optional: true } } }
 - { name: UNPROMPTABLE_TRACKING_CA, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: MLFLOW_TRACKING_CA, optional: true } } }
 - { name: AWS_ENDPOINT_URL, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_ENDPOINT_URL, optional: true } } }
+- { name: AWS_DEFAULT_REGION, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_DEFAULT_REGION, optional: true } } }
 - { name: AWS_REGION, valueFrom: { configMapKeyRef: { name: {{ .Release.Name }}, key: AWS_REGION, optional: true } } }
 {{- end }}
 
