@@ -41,3 +41,24 @@ def pods(objects):
 
 def probe_pod(*words):
     return next(o for o in render(*words) if o["metadata"]["name"].endswith("-probe"))
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """What is printed after an installation of `release`: `helm template` renders no notes, so they become an
+    object of a copy of the chart.
+    """
+    copy = shutil.copytree(CHART, tmp_path / "chart")
+    text = (copy / "templates" / "NOTES.txt").read_text()
+    (copy / "templates" / "shown.yaml").write_text(
+        f'{{{{ define "shown" }}}}{text}{{{{ end }}}}\nkind: Shown\ntext: {{{{ include "shown" . | quote'
+        " }}\n"
+    )
+
+    def show(release, *words):
+        out = helm(
+            "template", release, str(copy), "-n", "kubeflow", "--kube-version", "1.34.0", *words
+        ).stdout
+        return next(o["text"] for o in yaml.safe_load_all(out) if o and o["kind"] == "Shown")
+
+    return show

@@ -24,7 +24,10 @@ PULLING = (
     "CreateContainerError",
 )
 LEVEL = "pod-security.kubernetes.io/enforce"
-PULL_REMEDY = "check its name and tag, push it, or add an imagePullSecret to the service account"
+PULL_REMEDY = (
+    "check its name and tag, push it, or add an imagePullSecret to the service account"
+    " (the line is in charts/unpromptable/README.md)"
+)
 
 
 def admission(api: Any, request: Request, labels: dict[str, str]) -> Iterator[Finding]:

@@ -1,11 +1,9 @@
 """The chart, rendered by the real helm: valid objects, the restricted standard, notes, refused mistakes."""
 
-import shutil
-
 import pytest
 import yaml
 from conftest import NO_HELM
-from helm_chart import API, CASES, CHART, HELM, helm, objects, pods, probe_pod, render  # noqa: F401  (a fixture)
+from helm_chart import API, CASES, CHART, HELM, helm, notes, objects, pods, probe_pod, render  # noqa: F401
 
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
 
@@ -86,27 +84,6 @@ def test_the_defaults_of_chart_and_pipeline_name_the_same_things():
     )
 
 
-@pytest.fixture
-def notes(tmp_path):
-    """What is printed after an installation of `release`: `helm template` renders no notes, so they become an
-    object of a copy of the chart.
-    """
-    copy = shutil.copytree(CHART, tmp_path / "chart")
-    text = (copy / "templates" / "NOTES.txt").read_text()
-    (copy / "templates" / "shown.yaml").write_text(
-        f'{{{{ define "shown" }}}}{text}{{{{ end }}}}\nkind: Shown\ntext: {{{{ include "shown" . | quote'
-        " }}\n"
-    )
-
-    def show(release, *words):
-        out = helm(
-            "template", release, str(copy), "-n", "kubeflow", "--kube-version", "1.34.0", *words
-        ).stdout
-        return next(o["text"] for o in yaml.safe_load_all(out) if o and o["kind"] == "Shown")
-
-    return show
-
-
 def test_the_notes_name_what_differs_from_the_pipelines_defaults(notes):
     plain = notes("unpromptable")
     assert (
@@ -159,11 +136,7 @@ def test_the_pod_of_helm_test_is_a_steps_own_but_for_its_work(words):
     assert pod.pop("automountServiceAccountToken") is False, (
         "the step's own code calls no API; Argo's, beside it, does"
     )
-    assert (
-        pod["containers"][0].pop("imagePullPolicy")
-        and step.pop("serviceAccountName")
-        and step.pop("activeDeadlineSeconds")
-    )
+    assert pod["containers"][0].pop("imagePullPolicy") and step.pop("activeDeadlineSeconds")
     assert pod == step
 
 

@@ -2,13 +2,15 @@
 
 import json
 import re
+import shlex
 
 import pytest
 from conftest import NO_HELM
-from helm_chart import CHART, HELM, helm, objects, pods, render  # noqa: F401  (objects is a fixture)
+from helm_chart import CHART, HELM, helm, notes, objects, pods, render  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
 STEPS_SECRETS = {"unpromptable-mlflow", "unpromptable-object-store", "unpromptable-hub"}
+PRIVATE = ("-f", str(CHART / "ci" / "air-gapped.yaml"))
 TLS = ("--set", "mlflow.tls.enabled=true,mlflow.tls.existingSecret=certificate")
 
 
@@ -120,3 +122,26 @@ def test_cert_managers_certificate_is_of_every_name_of_the_service_and_goes_to_t
         next(v for v in server["volumes"] if v["name"] == "tls")["secret"]["secretName"]
         == (made["secretName"])
     )
+
+
+@pytest.mark.parametrize("words", [(), PRIVATE, (*PRIVATE, "--set", "runner.create=true,runner.name=mine")])
+def test_the_pods_of_helm_test_pull_as_the_steps_do_with_the_runners_secrets_and_none_of_their_own(words):
+    objects = render(*words)
+    account = "mine" if "runner.create=true" in str(words) else "pipeline-runner"
+    tests = [o["spec"] for o in objects if o["kind"] == "Pod"]
+    assert len(tests) == 2 and {pod["serviceAccountName"] for pod in tests} == {account}
+    assert not any("imagePullSecrets" in pod for pod in tests)
+    made = {o["metadata"]["name"]: o for o in objects if o["kind"] == "ServiceAccount"}
+    assert account == "pipeline-runner" or made[account]["imagePullSecrets"] == [{"name": "registry-login"}]
+
+
+def test_the_notes_have_the_line_that_lets_an_account_of_others_pull(notes):
+    assert "patch serviceaccount" not in notes("unpromptable")
+    assert "patch serviceaccount" not in notes("unpromptable", *PRIVATE, "--set", "runner.create=true")
+    shown = notes("unpromptable", *PRIVATE, "--set", "images.pullSecrets={a,b}")
+    (line,) = [one for one in shown.splitlines() if "patch serviceaccount" in one]
+    *words, patch = shlex.split(line)
+    assert words == "kubectl patch serviceaccount pipeline-runner -n kubeflow -p".split()
+    assert json.loads(patch) == {"imagePullSecrets": [{"name": "a"}, {"name": "b"}]}
+    page = (CHART / "README.md").read_text("utf-8")
+    assert line.strip().partition(" -p")[0] in page
