@@ -24,6 +24,7 @@ from unpromptable.execution import plan_step, prepare_step, report_step, sample_
 from unpromptable.planning import spec as planned
 from unpromptable.releasing import attempts, drift, earlier, request, series
 from unpromptable.reporting.row import read_rows
+from unpromptable.storage import fingerprints
 from unpromptable.tracking import connection, registry
 from unpromptable.unlearning import held
 
@@ -125,6 +126,14 @@ def test_a_later_request_starts_from_the_champion_and_says_what_it_verified_agai
     assert "Series faces" in page and "began from version 1" in page and "<td>re-verified</td>" in page
     page = (answered / "releases/faces/series.html").read_text()
     assert f">{again['sscd'][0]:.2f}<" in page and "ticket-1" in page and "target-1" not in page
+
+
+def test_a_row_holds_which_weights_it_was_judged_by(answered, entries):
+    [row] = read_rows(answered / "ticket-1/run/rows.json")
+    unlearned = entries[0].run / row.folder / "unlearned"
+    assert row.inputs["unlearned/weights"] == fingerprints.weights(unlearned)
+    certified = json.loads((answered / "ticket-1/release/certificate.json").read_text())
+    assert certified["inputs"]["unlearned/weights"] == row.inputs["unlearned/weights"]
 
 
 def test_a_later_request_goes_back_to_what_earlier_ones_forgot_and_leaves_no_copy_of_it(answered, entries):
@@ -361,8 +370,6 @@ def test_a_request_without_a_start_is_refused_in_one_line(home, capsys, number, 
         told = yaml.safe_load((home / "request-1.yaml").read_text())
         (home / "request-1.yaml").write_text(yaml.safe_dump({**told, **more}))
         entry = series.read(home / "releases/faces")[0]
-        from unpromptable.storage import fingerprints
-
         digest = fingerprints.sha256(home / "request-1.yaml")
         text = (home / "releases/faces/series.json").read_text().replace(entry.sha256, digest)
         (home / "releases/faces/series.json").write_text(text)

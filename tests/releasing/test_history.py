@@ -97,6 +97,16 @@ def test_the_page_shows_every_target_in_every_release_and_names_what_the_champio
     assert history.state(entries[1], entries, "1", "", tmp_path) == "not in the champion"
 
 
+def test_a_drift_that_cannot_be_known_is_said_and_no_advice_rests_on_it(tmp_path):
+    entries = [entry(1), entry(2, drift=None)]
+    series.add(tmp_path, entries[1])
+    assert series.read(tmp_path) == entries[1:]
+    assert history.write(tmp_path, "faces", entries, "2", "") == drift.UNKNOWN
+    assert (tmp_path / history.PAGE).read_text().count("not known") == 1 + len(drift.METRICS)
+    retrain, told = drift.advice([entry(1), entry(2, drift=None, tried=4)], None)
+    assert retrain and "took all 4 attempts" in told
+
+
 def test_a_series_of_ten_and_more_has_a_column_for_each(tmp_path):
     entries = [entry(n, far=(0.02 * n, 1 - 0.01 * n, 0.1 * n)) for n in range(1, 13)]
     entries = [dataclasses.replace(e, created=f"2026-11-{i:02}") for i, e in enumerate(entries, 1)]
