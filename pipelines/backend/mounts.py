@@ -38,25 +38,37 @@ def _claim(api: Any, request: Request) -> Finding:
     return Finding("volume", True, f"{name} is {phase}{note}{kinds if phase == 'Pending' else ''}")
 
 
-def secrets(api: Any, request: Request) -> Iterator[Finding]:
-    """Each Secret with its keys; one that nothing needs may be absent."""
+def secrets(api: Any, request: Request, tried: bool) -> Iterator[Finding]:
+    """Each Secret with its keys; one that nothing needs may be absent. tried: whether a pod opens the store
+    after this.
+    """
     from pipelines.pods import ENVIRONMENT
 
-    needed = {
-        "tracking_secret": True,
-        "store_secret": "://" in request.store,
-        "hub_secret": request.needs_hub,
-    }
-    for parameter, wanted in needed.items():
+    for parameter in ("tracking_secret", "store_secret", "hub_secret"):
         name, keys = getattr(request, parameter), ENVIRONMENT[parameter]
         answer = get(api, "CoreV1Api", "read_namespaced_secret", name, request.namespace)
         if answer == 404:
-            text = "absent" if wanted else "absent, and not needed"
-            yield Finding(f"secret {name}", not wanted, text, _creation(request, parameter) if wanted else "")
+            yield _absent(request, parameter, tried)
         elif isinstance(answer, int):
             yield Finding(f"secret {name}", True, "cannot be read with these rights")
         else:
             yield _complete(name, keys, answer.data or {})
+
+
+def _absent(request: Request, parameter: str, tried: bool) -> Finding:
+    """What a Secret that is not there means. A store may be opened without: pods may have rights of their
+    own.
+    """
+    check = f"secret {getattr(request, parameter)}"
+    wanted = {"store_secret": "://" in request.store, "hub_secret": request.needs_hub}.get(parameter, True)
+    if not wanted:
+        return Finding(check, True, "absent, and not needed")
+    create = _creation(request, parameter)
+    if parameter != "store_secret":
+        return Finding(check, False, "absent", create)
+    own = f"absent: {request.service_account} needs rights of its own (IRSA, workload identity)"
+    told = "the pod that is tried next tells" if tried else "no pod is tried, so the run is the first to tell"
+    return Finding(check, True, f"{own}; {told}. With keys instead: {create}")
 
 
 def _creation(request: Request, parameter: str) -> str:

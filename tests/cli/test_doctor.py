@@ -119,3 +119,32 @@ def test_a_quota_that_is_only_used_up_for_now_is_said_and_does_not_stand_in_the_
     asked = ("--gpus", "4", "--memory", "16Gi", "--toleration", "nvidia.com/gpu", "--no-pod")
     code, text = doctor(cluster, capsys, *asked)
     assert code == 0 and "exceeded quota: unpromptable-gpus" in text
+
+
+LOOKS = [  # rights of someone who may look at all and start no pod
+    {
+        "apiGroups": ["", "apps"],
+        "resources": ["persistentvolumeclaims", "serviceaccounts", "secrets", "namespaces", "nodes"],
+        "verbs": ["get", "list"],
+    },
+    {"apiGroups": ["authorization.k8s.io"], "resources": ["localsubjectaccessreviews"], "verbs": ["create"]},
+]
+
+
+@pytest.mark.parametrize(
+    "words, rules, told",
+    [
+        ((), None, "the pod that is tried next tells"),
+        (("--no-pod",), None, "no pod is tried, so the run is the first to tell"),
+        ((), LOOKS, "no pod is tried, so the run is the first to tell"),
+    ],
+)
+def test_pods_may_open_an_object_store_by_rights_of_their_own_without_a_secret(
+    cluster, capsys, words, rules, told
+):
+    del cluster.objects[f"{NS}/secrets/unpromptable-object-store"]
+    cluster.rules = rules
+    code, text = doctor(cluster, capsys, "--store", "s3://b/{name}", *words)
+    line = next(one for one in text.splitlines() if "secret unpromptable-object-store" in one)
+    assert code == 0 and "✗" not in text and told in line, text
+    assert "pipeline-runner needs rights of its own" in line and "--from-literal=access-key" in line

@@ -94,6 +94,13 @@ def unready(cluster):
         node["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
 
 
+def refused(cluster):
+    """No Secret of the store, and pods without rights of their own."""
+    del cluster.objects[f"{NS}/secrets/unpromptable-object-store"]
+    said = {"check": "store", "ok": False, "text": "s3://b/demo: NoCredentialsError: x", "remedy": "keys"}
+    cluster.log = json.dumps(said) + "\n"
+
+
 def one_user(cluster):
     """A namespace with all that a run needs, in which the pods will not be."""
     for path, one in list(cluster.objects.items()):
@@ -204,10 +211,10 @@ WRONG = {
         "its keys are",
     ),
     "object store": (
-        change(f"{NS}/secrets/unpromptable-object-store"),
+        refused,
         ("--store", "s3://b/{name}"),
-        "secret unpromptable-object-store",
-        "access-key",
+        "s3://b/demo: NoCredentialsError",
+        "create secret generic unpromptable-object-store -n kubeflow --from-literal=access-key",
     ),
     "image": (pod(pod_status=WAITING), (), "ErrImagePull: manifest unknown", "imagePullSecret"),
     "mlflow": (pod(log=json.dumps(REFUSED) + "\n"), (), "Invalid Host header", "--allowed-hosts"),

@@ -85,7 +85,8 @@ def _store(where: str) -> Finding:
         return Finding("store", True, f"{where} can be written by {_me()}")
     except Exception as error:
         if "://" in where:
-            remedy = "check the object store's address, that its bucket is there, and the keys in its Secret"
+            keys = "and the keys in its Secret or this pod's own rights"
+            remedy = f"check the object store's address, that its bucket is there, {keys}"
             return Finding("store", False, f"{where}: {type(error).__name__}: {error}", remedy)
         return _unwritable(where, _there(root), error)
 
