@@ -202,6 +202,7 @@ def test_the_steps_are_told_the_server_whether_or_not_the_plugin_injects_it():
         (("--set", "mlflow.tls.ca=-----BEGIN CERTIFICATE-----\nPRIVATE KEY"), "/mlflow/tls/ca"),
         (("--set", "mlflow.tls.ca=ca.crt"), "/mlflow/tls/ca"),
         (("--set", "mlflow.enabled=false,mlflow.externalUri=ftp://x"), "/mlflow/externalUri"),
+        (("--set", "objectStore.endpoint=minio.minio:9000"), "/objectStore/endpoint"),
         (("--set", "networkPolicy.steps.enabled=true"), "networkPolicy.steps.apiServer: name the addresses"),
         (
             ("--set", f"networkPolicy.steps.enabled=true,{API},objectStore.endpoint=https://s3.internal"),

@@ -74,3 +74,32 @@ def test_the_pods_on_trial_are_those_that_the_second_policy_chooses():
         trial_pod.manifest(Request(pods={}), step)["metadata"]["labels"],
     ):
         assert chosen.items() <= labels.items()
+
+
+DATABASE = "mlflow.database.external=true,mlflow.database.host=db,mlflow.database.existingSecret=x"
+BUCKET = "mlflow.artifacts.s3=s3://models/mlflow"
+
+
+@pytest.mark.parametrize(
+    "words, ports",
+    [
+        (BUCKET, [443]),
+        (f"{BUCKET},objectStore.endpoint=https://s3.internal", [443]),
+        (f"{BUCKET},objectStore.endpoint=http://minio.minio:9000", [9000]),
+        (f"{BUCKET},objectStore.endpoint=http://minio.minio", [80]),
+        (f"{BUCKET},objectStore.endpoint=https://[fd00::7]:8443/path/", [8443]),
+        (
+            f"{BUCKET},objectStore.endpoint=http://s3.internal,networkPolicy.objectStorePorts={{9000,9001}}",
+            [9000, 9001],
+        ),
+        (DATABASE, [5432]),
+        (f"{DATABASE},mlflow.database.port=6432", [6432]),
+        (f"{DATABASE},mlflow.database.port=80,networkPolicy.databasePort=5432", [5432]),
+    ],
+)
+def test_the_server_may_reach_its_database_and_object_store_by_the_ports_that_the_chart_is_given(
+    words, ports
+):
+    names, *rules = egress("--set", words)["mlflow"]["egress"]
+    assert {p["port"] for p in names["ports"]} == {53}
+    assert [p["port"] for rule in rules for p in rule["ports"]] == ports

@@ -33,6 +33,12 @@ imagePullSecrets:
 {{- $address -}}
 {{- end }}
 
+{{/* The port of the object store's endpoint: its own, else that of its scheme. */}}
+{{- define "unpromptable.endpointPort" -}}
+{{- $endpoint := include "unpromptable.address" (list "objectStore.endpoint" .Values.objectStore.endpoint) | default "https://" | urlParse -}}
+{{- regexFind ":[0-9]+$" $endpoint.host | trimPrefix ":" | default (ternary "80" "443" (eq $endpoint.scheme "http")) -}}
+{{- end }}
+
 {{- define "unpromptable.trackingUri" -}}
 {{- if .Values.mlflow.enabled -}}
 http{{ if .Values.mlflow.tls.enabled }}s{{ end }}://{{ .Release.Name }}-mlflow.{{ .Release.Namespace }}.svc:{{ .Values.mlflow.port }}
