@@ -14,7 +14,7 @@ from unpromptable.reporting.row import Row, Took
 from unpromptable.scoring import verdict
 from unpromptable.storage import files, once
 
-from . import checkpoints, connection, points, runs
+from . import connection, points, runs, uploads
 
 # how a run ended -> MLflow; a failed cell is one while other runs are at work
 ENDS = {"SUCCEEDED": "FINISHED", "TERMINATED": "KILLED", "FAILED": "FAILED", "RUNNING": "FAILED"}
@@ -136,7 +136,7 @@ def _ended(client: Any, run: str, row: Row, checkpoint: Path, end: str) -> None:
         address = files.address(checkpoint)
         client.set_tag(run, "checkpoint_uri", address)
         if "://" not in address:
-            checkpoints.send(client, run, checkpoint)
+            uploads.send(client, run, checkpoint)
     _tag(client, run, "error", None if row.ended else row.error)
     _tag(client, run, "unsampled", row.error if row.ended else None)
     client.set_terminated(run, "FINISHED" if row.ended else end)
@@ -180,7 +180,7 @@ def _version(client: Any, model: str, run_id: str, description: str) -> str:
     """The version of a run's checkpoint, made where there is none."""
     run = client.get_run(run_id)
     kept = run.data.tags["checkpoint_uri"]
-    source = kept if "://" in kept else f"{run.info.artifact_uri}/{checkpoints.PLACE}"
+    source = kept if "://" in kept else f"{run.info.artifact_uri}/{uploads.PLACE}"
     known = [v for v in client.search_model_versions(f"name = '{model}'") if v.run_id == run_id]
     made = known or [client.create_model_version(model, source, run_id, description=description)]
     return made[0].version

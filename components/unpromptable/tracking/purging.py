@@ -13,7 +13,7 @@ from unpromptable.reporting import veil
 from unpromptable.storage import databases, files, fingerprints
 from unpromptable.storage.inventory import Held
 
-from . import checkpoints, connection, runs
+from . import connection, runs, uploads
 
 Rename = Callable[[str], str]
 
@@ -102,7 +102,7 @@ def _search(client: Any, home: str, words: str) -> list[Any]:
 def _artifacts(client: Any, run: str, folder: str | None = None) -> Iterator[str]:
     """Paths of a run's files, but those of its checkpoint."""
     for one in client.list_artifacts(run, folder):
-        if one.is_dir and one.path != checkpoints.PLACE:
+        if one.is_dir and one.path != uploads.PLACE:
             yield from _artifacts(client, run, one.path)
         elif not one.is_dir:
             yield one.path

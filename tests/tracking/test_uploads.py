@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from tracked_run import SWEEP, rows
 
 from unpromptable import tracking
-from unpromptable.tracking import checkpoints, connection
+from unpromptable.tracking import connection, uploads
 
 
 def diffusers(folder):
@@ -45,11 +45,11 @@ def test_what_is_there_is_sent_no_second_time(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     run = tracking.open_runs(str(tmp_path), SWEEP)["ours"]
     client, here = tracking.client(str(tmp_path)), diffusers(tmp_path / "unlearned")
-    checkpoints.send(client, run, here)
+    uploads.send(client, run, here)
     (there,) = (tmp_path / "mlartifacts").glob(f"{run}/artifacts/unlearned")
     changed = lambda: {p: p.stat().st_ctime_ns for p in there.rglob("*") if p.is_file()}
     before = changed()
-    checkpoints.send(client, run, here)
+    uploads.send(client, run, here)
     assert changed() == before and len(before) == 3
 
 
@@ -99,7 +99,7 @@ def test_a_server_may_take_longer_to_put_a_file_away_than_to_answer(tmp_path, sl
     client = tracking.client(str(tmp_path))
     (tmp_path / "unlearned").mkdir()
     (tmp_path / "unlearned" / "weights").write_text("w")
-    checkpoints.send(client, "r", tmp_path / "unlearned")
+    uploads.send(client, "r", tmp_path / "unlearned")
     assert list(slow.got.values()) == [b"w"]
     with pytest.raises((MlflowException, requests.RequestException), match="timed out|timeout"):
         client.log_artifact("r", str(tmp_path / "unlearned" / "weights"))
