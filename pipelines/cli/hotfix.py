@@ -57,6 +57,7 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
     if key:
         signing.private(key)  # a wrong key is told before any work
     out = Path(a.out or f"runs/{asked.name}").resolve()
+    running.heed()
     going = in_series.begin(asked, digest, path, out, a.series_folder)
     try:
         code = _answer(going, out, key, a.threads, console)

@@ -173,7 +173,7 @@ def begin(asked: Request, digest: str, path: Path, out: Path, given: str | None)
         model, base = str(release / certificate.MODEL), certificate.identity(release)
     started = replace(asked, series="", model=model)
     attempts.check(started)
-    begun.pin(out, asked, champion.number if champion else "", base)
+    begun.pin(out, asked, champion.number if champion else "", base, folder)
     asked = started
     sets: dict[str, Any] = {}
     if left := earlier.kept_out(asked, line, out / ".keep"):

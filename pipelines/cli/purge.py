@@ -53,24 +53,27 @@ def run(a: argparse.Namespace, console: Console) -> int:
 
 
 def _roots(root: Path) -> list[Path]:
-    """The run, or the runs in a folder of several."""
+    """The run, or the runs in a folder of several, and what is left of some."""
+    from unpromptable.execution.purging import nearby
     from unpromptable.planning import spec
 
-    if files.mirrors(root) or spec.planned(root):
+    if files.mirrors(root):
         return [root]
-    return sorted(file.parent for file in root.glob(f"*/{spec.FILE}")) or [root]
+    there = lambda folder: spec.planned(folder) or nearby.left(folder)
+    return [root] if there(root) else [f for f in sorted(root.glob("*/")) if there(f)] or [root]
 
 
 def _one(root: Path, a: argparse.Namespace, console: Console) -> int:
-    from unpromptable.execution.purging import found, purge
+    from unpromptable.execution.purging import found, nearby, purge
 
+    look = lambda: (not a.target and nearby.left(root)) or found.look(root, tuple(a.target))
     if not files.mirrors(root):
-        found.look(root, tuple(a.target))  # refuses a folder without a run before a lock is made in it
+        look()  # refuses a folder without a run before a lock is made in it
     with running.alone(root):
         if busy := found.at_work(root):
             raise OSError(f"{root}: a run is at work there ({busy}); wait for it, or end it first")
         with files.afresh(root):
-            asked = found.look(root, tuple(a.target))
+            asked = look()
             if not a.yes and not _agreed(asked, a.names, console):
                 say(console, "nothing was removed")
                 return 1
@@ -99,5 +102,6 @@ def _ended(told: purging.Told, root: Path, console: Console) -> int:
     say(console, f"removed {len(told.removed)} things, {total / 2**20:.1f} MiB; {KEPT}")
     for one in told.missed:
         say(console, f"not reached: {one.what}: {one.why}")
-    say(console, f"noted in {files.address(root / 'purged.json')}")
+    if told.noted:
+        say(console, f"noted in {files.address(root / 'purged.json')}")
     return 1 if told.missed else 0

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import mlflow
@@ -20,9 +21,18 @@ from pipelines import __main__ as command_line
 from pipelines.cli import hotfix, in_series
 from pipelines.cli.options import overrides
 from unpromptable import data
-from unpromptable.execution import plan_step, prepare_step, report_step, sample_step, score_step, unlearn_step
+from unpromptable.execution import (
+    answering,
+    plan_step,
+    prepare_step,
+    report_step,
+    sample_step,
+    score_step,
+    unlearn_step,
+)
+from unpromptable.execution.purging import nearby
 from unpromptable.planning import spec as planned
-from unpromptable.releasing import attempts, drift, earlier, request, series
+from unpromptable.releasing import attempts, begun, drift, earlier, request, series
 from unpromptable.reporting.row import read_rows
 from unpromptable.storage import fingerprints
 from unpromptable.tracking import connection, registry
@@ -168,6 +178,32 @@ def test_a_request_that_breaks_off_leaves_no_copy_of_what_earlier_ones_forgot(ho
     assert not list((home / "ticket-3").rglob(in_series.HELD))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_that_is_ended_while_it_looks_at_the_base_model_leaves_no_copy_either(
+    home, monkeypatch, number
+):
+    def ended(*_):
+        assert (home / "ticket-3" / "run" / in_series.HELD).is_file()
+        signal.raise_signal(number)
+
+    def unheeded(*_):
+        raise AssertionError("the command did not heed this")
+
+    before = signal.signal(number, unheeded)
+    monkeypatch.setattr(answering, "look", ended)
+    try:
+        with pytest.raises(SystemExit) as end:
+            answer(home, 3)
+    finally:
+        signal.signal(number, before)
+    assert end.value.code == 128 + number and not list((home / "ticket-3").rglob(in_series.HELD))
+
+
+def test_a_request_notes_where_the_runs_of_its_series_lie(answered):
+    runs = [answered / f"ticket-{n}" / "run" for n in (1, 2)]
+    assert nearby._series(answered / "ticket-2" / begun.FILE) == runs
+
+
 def noted(run):
     """What is left of a run that was purged, and then removed."""
     run.mkdir(parents=True)
@@ -218,7 +254,7 @@ def test_a_target_that_was_purged_is_said_and_one_that_is_missing_is_an_error(en
     moved = dataclasses.replace(first, folder=str(tmp_path / "ticket-1"))
     far = drift.measure(moved.run, second.run, second.row)
     assert far == second.drift
-    assert command_line.main(["purge", str(moved.run), "--yes"]) == 0
+    assert command_line.main(["purge", str(moved.run), "--yes"]) == 1  # the series' own is there still
     [found] = earlier.check([moved], second.run, second.row)
     assert found.told()["state"] == "cannot be re-verified: purged"
     assert found.values == (None,) and found.finding(1) == []

@@ -1,7 +1,6 @@
 """What a purge reaches outside the folder of a run, and what it tells that it does not."""
 
 import json
-import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -14,7 +13,6 @@ from secret_pictures import ALICE, BOB, TEXT, fill, keep, leaks, names_left, pla
 
 from pipelines.__main__ import main
 from unpromptable import tracking
-from unpromptable.execution.purging import found
 from unpromptable.planning import plan
 from unpromptable.storage import files
 
@@ -144,18 +142,3 @@ def test_a_server_keeps_neither_pictures_nor_names_but_in_parameters_which_are_t
         assert found_runs and not any("alice" in v for v in tags)
     finally:
         server.terminate(), server.wait()
-
-
-def test_a_run_beside_it_of_the_same_target_is_told(run, capsys):
-    shutil.copytree(run, run.parent / "other")
-    assert purge(run) == 1
-    assert f"not reached: {run.parent / 'other'}: another run of the same targets" in capsys.readouterr().out
-
-
-def test_a_run_beside_it_whose_plan_is_damaged_is_told_too(tmp_path, caplog):
-    for name in ("mine", "other"):
-        (tmp_path / name / "shared").mkdir(parents=True)
-        (tmp_path / name / "shared" / "data.safetensors").write_bytes(b"")
-        (tmp_path / name / "experiment.json").write_text("{")
-    asked = found.Found(tmp_path / "mine", None, ("a",), True, ())
-    assert found.neighbours(asked) == [str(tmp_path / "other")] and "may be a run of the same" in caplog.text

@@ -16,9 +16,9 @@ FILE = "began.json"  # in a request's folder
 SAID = {"base": "model"}  # a key of it as the request has it
 
 
-def pin(out: Path, asked: Request, version: str, model: str) -> None:
+def pin(out: Path, asked: Request, version: str, model: str, home: Path | None = None) -> None:
     """Note which request works in a folder, and of a series where it began: the champion's version and the
-    digest of its model, empty for a folder.
+    digest of its model, empty for a folder; and `home`, the series' own folder.
 
     Gates, attempts, what is kept and other settings may change, and the request goes on. Raises ValueError
     where another request began there, or this one from another champion.
@@ -27,7 +27,8 @@ def pin(out: Path, asked: Request, version: str, model: str) -> None:
     was = check(out, asked)
     if not was:
         with replacing(out / FILE) as temporary:
-            temporary.write_text(json.dumps({**began, **_asked(asked)}))
+            own = {"home": str(home)} if home else {}
+            temporary.write_text(json.dumps({**began, **_asked(asked), **own}))
     elif {key: was[key] for key in began} != began:
         raise ValueError(f"{out}: {changed(asked.series, was['version'], version)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,9 +9,8 @@ from pathlib import Path, PurePosixPath
 from unpromptable.planning import spec as planned
 from unpromptable.planning.spec import Run
 from unpromptable.reporting import veil
-from unpromptable.storage import files, inventory, lease, place
+from unpromptable.storage import files, inventory, lease
 
-log = logging.getLogger(__name__)
 WEIGHTS = frozenset({"unlearned", "pretrained"})  # folders of models, which hold no pictures
 STATE = ("training", "resume.safetensors")  # weights and moments of a stopped training
 OTHER = frozenset({"", ".db", ".db-wal", ".db-shm", ".db-journal", ".lock"})  # kinds that hold none either
@@ -26,7 +24,7 @@ class Found:
     """A run and what is to go of it: the targets, whether those are all, and the files by their paths."""
 
     root: Path
-    run: Run
+    run: Run | None  # None where only files lie there, of a request that was ended before it planned a run
     targets: tuple[str, ...]
     whole: bool
     files: tuple[str, ...]
@@ -80,25 +78,6 @@ def at_work(root: Path) -> str:
             if owner:
                 return f"{name}, held by {owner}"
     return ""
-
-
-def neighbours(found: Found) -> list[str]:
-    """Folders beside a run's that hold runs of the same targets: what one has made serves the next."""
-    root = found.root
-    if files.mirrors(root):
-        return []
-    others = [p for p in sorted(root.parent.glob(f"*/{planned.FILE}")) if p.parent != root]
-    folders = [p.parent for p in others if (p.parent / place.SHARED / "data.safetensors").is_file()]
-    return [str(f) for f in folders if _shares(f, found.targets)]
-
-
-def _shares(folder: Path, targets: tuple[str, ...]) -> bool:
-    """Whether a run is of one of these targets; one whose plan cannot be read may be, which is said."""
-    try:
-        return bool(set(planned.read(folder).shared.targets) & set(targets))
-    except ValueError as error:
-        log.warning("%s; it may be a run of the same targets", error)
-        return True
 
 
 def overviews(root: Path) -> list[Path]:

@@ -95,7 +95,7 @@ def rewrite(root: Path, renaming: Renaming) -> None:
     """
     for name in inventory.names(root):
         if is_text(name):
-            _rewrite(root, root / name, renaming)
+            text(root, root / name, renaming)
         elif name.endswith(".safetensors"):
             _manifest(root, root / name, renaming)
     for name in inventory.names(root):
@@ -105,7 +105,8 @@ def rewrite(root: Path, renaming: Renaming) -> None:
         databases.rewrite(root / DATABASE, renaming.text)
 
 
-def _rewrite(root: Path, path: Path, renaming: Renaming) -> None:
+def text(root: Path, path: Path, renaming: Renaming) -> None:
+    """Take the names out of one text below a folder; what was finished stays so."""
     before = files.refetch(path).read_text(encoding="utf-8", errors="surrogateescape")
     after = renaming.text(before)
     if after == before:

@@ -13,7 +13,7 @@ from unpromptable.storage.inventory import Held
 from unpromptable.tracking import purging as tracked
 from unpromptable.tracking.purging import Missed
 
-from . import cut, found, naming
+from . import cut, found, naming, nearby
 from .found import Found
 from .naming import Renaming
 
@@ -27,12 +27,15 @@ class Told:
 
     removed: list[Held] = field(default_factory=list)
     missed: list[Missed] = field(default_factory=list)
+    noted: bool = True  # whether the folder's own note says so
 
 
 def purge(asked: Found, names: bool, say: Callable[[Held], None]) -> Told:
     """Remove pictures, then names where asked, here, where the run is published, and in MLflow; the note of
     it stays in the run's folder.
     """
+    if asked.run is None:
+        return _left(asked, say)
     told, renaming = Told(), Renaming(asked.targets) if names else None
     told.missed += _elsewhere(asked)
     for name in asked.files:
@@ -45,6 +48,8 @@ def purge(asked: Found, names: bool, say: Callable[[Held], None]) -> Told:
             _take(_removed(asked.root, name), told, say)
     if renaming:
         naming.rewrite(asked.root, renaming)
+        for path in nearby.texts(asked.root):
+            naming.text(path.parent, path, renaming)
     gone, missed = tracked.remove(str(asked.root), renaming.text if renaming else None, labelled)
     _take(gone, told, say)
     told.missed += missed
@@ -53,6 +58,19 @@ def purge(asked: Found, names: bool, say: Callable[[Held], None]) -> Told:
         files.remove(asked.root / row / ".row.json.done")
     inventory.prune(asked.root)
     _note(asked, told, renaming)
+    return told
+
+
+def _left(asked: Found, say: Callable[[Held], None]) -> Told:
+    """Remove what lies in a folder without a run. What was held there of other requests is no picture of its
+    own, so it is not noted: a series takes a note to say that its run's own pictures were purged.
+    """
+    told = Told(noted=not all(name.startswith(nearby.HELD) for name in asked.files))
+    for name in asked.files:
+        _take(_removed(asked.root, name), told, say)
+    inventory.prune(asked.root)
+    if told.noted:
+        _note(asked, told, None)
     return told
 
 
@@ -95,7 +113,7 @@ def _elsewhere(asked: Found) -> list[Missed]:
     if kept := inventory.versioned(asked.root):
         why = "the bucket keeps earlier versions of what is removed; remove these too"
         missed.append(Missed(f"earlier versions in {kept}", why))
-    for folder in found.neighbours(asked):
+    for folder in nearby.neighbours(asked):
         missed.append(Missed(folder, "another run of the same targets; purge it too"))
     return missed
 
