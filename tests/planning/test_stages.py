@@ -65,6 +65,7 @@ TARGETS = {"before data", "before samples", *MADE}
 BASE = {"before pretrained", *TARGETS}
 MODULES = {
     "protocols": BASE,
+    "seam": BASE,
     "equations": BASE,
     "models.families.ddpm": BASE,
     "models.checkpoints": BASE,
