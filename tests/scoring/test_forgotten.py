@@ -261,7 +261,8 @@ def test_a_plan_is_refused_where_relearning_would_find_no_picture_of_the_person(
         ):
             relearn().check(names, [target])
     relearn(source="unrelated").check(names, ["b-0"]), relearn(folder="x").check(names, ["b-0"])
-    text = {"name": "t", "forget": ["0412-3"], "cells": [{"name": "Ours"}], "metrics": ["sscd", "relearn"]}
+    metrics = ["sscd", "lpips", "ssim", "fid_pre", "fid_real", "relearn"]
+    text = {"name": "t", "forget": ["0412-3"], "cells": [{"name": "Ours"}], "metrics": metrics}
     with pytest.raises(ValueError, match="relearn: no other picture of 0412-3 among"):
         plan.resolve(reading.write(text))
 
