@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unpromptable.planning import reading
+from unpromptable.releasing import begun
 from unpromptable.storage import fingerprints, once
 
 from . import in_series, local, running, series
@@ -148,7 +149,7 @@ def _attempted(going: Any, out: Path, threads: int, console: Any) -> Any:
 
 def _run(asked: Any, cells: list[dict[str, Any]], out: Path, threads: int, console: Any) -> None:
     """Run the experiment with these cells, of which all but the last are finished."""
-    text = out / "experiment.yaml"
+    text = out / begun.EXPERIMENT
     text.write_text(reading.write(asked.experiment(cells)))
     sets = [f"{k}={reading.write(v).strip()}" for k, v in asked.settings.items()]
     given = {"experiment": str(text), "world": asked.world, "set": sets, "out": str(out / "run")}

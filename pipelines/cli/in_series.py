@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unpromptable.releasing import begun
+from unpromptable.releasing.begun import HELD
 from unpromptable.storage import files
 
 from . import series as commands
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from unpromptable.reporting.row import Row
     from unpromptable.scoring.estimates import Estimate
     from unpromptable.tracking.registry import Version
-
-HELD = "held.safetensors"  # in its run, while it is answered: what earlier requests forgot
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ it is back.
 
 import socket
 import tempfile
-import time
 from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from test_lease import until
 
 from pipelines.__main__ import main
 from unpromptable.execution import probe
@@ -37,14 +37,6 @@ def output(server):
     return Output(
         Place(files.mirror("s3://bucket/demo"), "cells/ours-1234", "Ours"), "unlearn", "unlearned", "k"
     )
-
-
-def until(true):
-    for _ in range(1500):
-        if true():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in 30 s")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from unpromptable.planning import spec as planned
 from unpromptable.releasing import attempts, certificate, gates, release
 from unpromptable.releasing import base as bases
 from unpromptable.releasing.base import Base
+from unpromptable.releasing.begun import BASE
 from unpromptable.releasing.request import Request, check_alone, parse
 from unpromptable.reporting import rows
 from unpromptable.reporting.row import Row
@@ -27,7 +28,7 @@ from . import plan_step, prepare_step, sample_step, whole
 from .opened import opened
 
 log = logging.getLogger(__name__)
-BASE, RELEASE = "base.json", "release"  # in the store
+RELEASE = "release"  # in the store, beside BASE
 
 
 @dataclass

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .request import Request
 
 FILE = "began.json"  # in a request's folder
+EXPERIMENT = "experiment.yaml"  # beside it: what was trained last
+BASE = "base.json"  # in the run of a request alone: how the base model was judged
+HELD = "held.safetensors"  # in that run, while it is answered: what earlier requests forgot
 SAID = {"base": "model"}  # a key of it as the request has it
 
 

@@ -13,15 +13,13 @@ import numpy as np
 from unpromptable import data
 from unpromptable.planning import spec as planned
 from unpromptable.releasing import begun, series
+from unpromptable.releasing.begun import BASE, EXPERIMENT, HELD
 from unpromptable.storage import files, place, records
 
 from . import cut
 from .found import Found
 
 log = logging.getLogger(__name__)
-HELD = "held.safetensors"  # in a request's run, while it is answered: what earlier requests forgot
-BASE = "base.json"  # in the run of a request alone, also where an earlier version left no began.json
-EXPERIMENT = "experiment.yaml"  # beside that run: what was trained last
 COPIES = (f"{place.SHARED}/data.safetensors", HELD)  # of a run: the files with pictures as `forget`
 
 
@@ -46,7 +44,7 @@ def _around(root: Path) -> list[Path]:
 
 def _requested(root: Path) -> bool:
     """Whether a run is that of a request, which has a folder to itself."""
-    marks = (root / BASE, root / HELD, root.parent / begun.FILE)
+    marks = (root / BASE, root / HELD, root.parent / begun.FILE)  # earlier versions left no began.json
     return root.name == series.RUN and any(m.is_file() for m in marks)
 
 
