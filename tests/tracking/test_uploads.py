@@ -53,6 +53,28 @@ def test_what_is_there_is_sent_no_second_time(tmp_path, monkeypatch):
     assert changed() == before and len(before) == 3
 
 
+def test_weights_of_another_training_replace_those_of_the_same_size(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = tracking.open_runs(str(tmp_path), SWEEP)["ours"]
+    client, here = tracking.client(str(tmp_path)), diffusers(tmp_path / "unlearned")
+    uploads.send(client, run, here)
+    (there,) = (tmp_path / "mlartifacts").glob(f"{run}/artifacts/unlearned")
+    for name in ("other", "weights"):
+        (here / "unet" / name).write_text("v" * 64)
+
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="the line is cut"):
+        sent = client.log_artifact
+        broken.setattr(client, "log_artifact", lambda *to: sent(*to) if "weights" not in to[1] else cut())
+        uploads.send(client, run, here)
+    assert (there / "unet" / "weights").read_text() == "w" * 64
+    uploads.send(client, run, here)
+    assert (there / "unet" / "weights").read_text() == "v" * 64, "the sizes alone would have let it stay"
+
+
+def cut():
+    raise OSError("the line is cut")
+
+
 class Slow(BaseHTTPRequestHandler):
     """A tracking server of one run that takes its time."""
 
