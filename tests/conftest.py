@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sd3_small
 import torch
+from helm_chart import NO_HELM
 
 from unpromptable.models.families.ddpm import Model
 from unpromptable.planning.settings import Training
@@ -18,8 +19,6 @@ from unpromptable.pretraining.ddpm import Pretraining, build
 from unpromptable.tracking import connection
 from unpromptable.unlearning import training
 from unpromptable.unlearning.batch import Batch
-
-NO_HELM = "helm is not on PATH"
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -9,7 +9,7 @@ import yaml
 
 CHART = Path(__file__).parents[1] / "charts" / "unpromptable"
 CASES = sorted(p.stem for p in (CHART / "ci").glob("*.yaml"))
-HELM = shutil.which("helm")
+HELM, NO_HELM = shutil.which("helm"), "helm is not on PATH"
 API = "networkPolicy.steps.apiServer={10.0.0.1/32}"
 
 

@@ -5,8 +5,7 @@ import socket
 import cluster_server
 import pytest
 from cluster_commands import NS, QUOTA, cluster, doctor  # noqa: F401  (cluster is a fixture)
-from conftest import NO_HELM
-from helm_chart import HELM, render
+from helm_chart import HELM, NO_HELM, render
 
 from pipelines.__main__ import main
 from pipelines.backend import driver

@@ -2,8 +2,7 @@
 
 import pytest
 import yaml
-from conftest import NO_HELM
-from helm_chart import API, CASES, CHART, HELM, helm, notes, objects, pods, probe_pod, render  # noqa: F401
+from helm_chart import API, CASES, CHART, HELM, NO_HELM, helm, notes, objects, pods, probe_pod, render  # noqa: F401
 
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
 

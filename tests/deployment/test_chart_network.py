@@ -1,8 +1,7 @@
 """The chart's network rules: who may reach MLflow, and where the steps may connect to."""
 
 import pytest
-from conftest import NO_HELM
-from helm_chart import API, CHART, HELM, probe_pod, render
+from helm_chart import API, CHART, HELM, NO_HELM, probe_pod, render
 
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
 

@@ -3,8 +3,7 @@
 import os
 
 import pytest
-from conftest import NO_HELM
-from helm_chart import CHART, HELM, probe_pod, render
+from helm_chart import CHART, HELM, NO_HELM, probe_pod, render
 
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
 WORDS = ("--set", "objectStore.region=eu-7,objectStore.endpoint=https://s3.internal")

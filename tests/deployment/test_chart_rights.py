@@ -5,8 +5,7 @@ import re
 import shlex
 
 import pytest
-from conftest import NO_HELM
-from helm_chart import CHART, HELM, helm, notes, objects, pods, render  # noqa: F401  (fixtures)
+from helm_chart import CHART, HELM, NO_HELM, helm, notes, objects, pods, render  # noqa: F401  (fixtures
 
 pytestmark = pytest.mark.skipif(HELM is None, reason=NO_HELM)
 STEPS_SECRETS = {"unpromptable-mlflow", "unpromptable-object-store", "unpromptable-hub"}
