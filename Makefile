@@ -28,7 +28,7 @@ lint: $(VENV)/.installed # style, layers, types
 	$(RUN) -m mypy
 
 test: $(VENV)/.installed # a process for each core; ~/go/bin is where the line about helm puts it
-	PATH="$$PATH:$$HOME/go/bin" OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist loadfile
+	PATH="$$PATH:$$HOME/go/bin" OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n logical --dist loadfile
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -q -m slow
@@ -77,7 +77,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	[ $$room -ge $(SPACE) ] || { echo "installing takes up to $(SPACE) GB in $(CURDIR), most of it PyTorch and its GPU libraries; $$room GB are free: make room, or clone onto a larger disk" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	mkdir -p $(VENV)/tmp
-	TMPDIR=$(abspath $(VENV))/tmp $(RUN) -m pip install --quiet --no-deps --require-hashes -r requirements.lock # all of them: uv resolved it
+	TMPDIR=$(abspath $(VENV))/tmp $(RUN) -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements.lock # all of them: uv resolved it
 	rm -rf $(VENV)/tmp
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
