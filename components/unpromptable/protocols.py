@@ -69,8 +69,9 @@ class Method(Protocol):
         """
         return ()
 
-    def curb(self, model: Model, noted: tuple[Tensor, ...]) -> None:
-        """Change the gradients whose norm the trainer has bounded."""
+    def free(self, noted: tuple[Tensor, ...]) -> Sequence[Tensor] | None:
+        """Which weights an update may move, a bool tensor for each trained parameter; None is all of them."""
+        return None
 
 
 class Editor(Protocol):

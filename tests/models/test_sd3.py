@@ -78,7 +78,13 @@ def test_training_times_are_the_scheduler_s_shifted_table_from_below_and_floored
 
 @pytest.mark.parametrize(
     "first, last, low, high",
-    [(0, 250, 2.99, 252.08), (490, 490, 490.58, 491.94), (499, 998, 500.0, 999.33), (0, 0, 2.99, 2.99)],
+    [
+        (0, 250, 2.99, 250.0),
+        (490, 490, 490.58, 490.58),
+        (501, 998, 501.33, 999.0),
+        (0, 0, 2.99, 2.99),
+        (5, 10, 5.98, 8.95),
+    ],
 )
 def test_a_range_of_thousandths_is_one_of_sigma_wherever_the_shift_has_put_the_timesteps(
     first, last, low, high

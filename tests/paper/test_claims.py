@@ -38,6 +38,14 @@ def test_a_limit_is_crossed_only_with_the_whole_interval():
     assert answer(rows, check="below", limit=0.4, metrics=("sscd",), rows=("a", "b")) == OPEN
 
 
+def test_a_limit_may_be_a_share_of_what_the_rows_own_base_model_has():
+    asked = {"check": "below", "limit": 0.2, "of": "before", "metrics": ("wrong",), "rows": ("a",)}
+    one = lambda before: answer([row("a", half=0.001, wrong=0.02, wrong_before=before)], **asked)
+    assert (one(0.125), one(0.05), answer([row("a", wrong=0.02)], **asked)) == (HOLDS, NOT, OPEN)
+    with pytest.raises(ValueError, match="of is 'after'"):
+        claims.Claim("c", "", "below", ("wrong",), ("a",), of="after")
+
+
 @pytest.mark.parametrize(
     "check, metric, a, b, expected",
     [

@@ -167,16 +167,16 @@ def test_duos_row_of_its_code_draws_the_steps_and_the_rate_of_its_trainer():
     (cell,) = [c for c in plan.resolve("figure8", inputs=False).cells if c.name == "DUO, its code"]
     made, t = cell.method.made, cell.training
     assert (made.beta, made.integrity) == (500, 1e6 * 500 / 100) and t.lr == pytest.approx(3e-5 * 100 / 500)
-    # its indices 1..750 into the descending table of 1000
-    assert (t.t_min, t.t_max) == (999 - 750, 999 - 1) and (t.steps, t.batch) == (1000, 4)
+    # its indices 1..749 into the descending table of 1000: of u from 1/1000 to below 750/1000
+    assert (t.t_min, t.t_max) == (999 - 749, 999 - 1) and (t.steps, t.batch) == (1000, 4)
     assert (t.betas, t.weight_decay, t.max_grad_norm) == ((0.9, 0.999), 1e-2, 1.0)
 
 
 def test_figure8_has_the_same_rows_in_both_worlds_but_for_the_shift_of_duos_timesteps():
-    """The published table is shifted by 3: its descending indices 1..750 are sigma 0.9997..0.5."""
+    """The published table is shifted by 3: its descending indices 1..749 are sigma 0.9997..0.5013."""
     here, there = (plan.resolve("figure8", w, inputs=False).cells for w in ("miniature", "paper"))
     assert [c.name for c in here] == [c.name for c in there]
     ours, theirs = (next(c for c in x if c.name == "DUO, its code") for x in (here, there))
-    same = replace(theirs.training, t_min=249, t_max=998, micro_batch=0)
+    same = replace(theirs.training, t_min=250, t_max=998, micro_batch=0)
     assert same == ours.training and theirs.method == ours.method
-    assert (theirs.training.t_min, theirs.training.t_max, theirs.origin) == (499, 998, "as its code does")
+    assert (theirs.training.t_min, theirs.training.t_max, theirs.origin) == (501, 998, "as its code does")

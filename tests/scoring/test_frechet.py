@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from metric_evidence import evidence, images
+from scipy.stats import t
 
 from unpromptable.planning import plugins
 from unpromptable.scoring import frechet, metric_networks
@@ -37,9 +38,19 @@ def test_the_jackknife_is_that_of_covariances_made_anew_without_each_tenth(paire
     made = lambda x: frechet.Statistics(x.mean(0, dtype=float), np.cov(x.astype(float), rowvar=False), len(x))
     part = np.arange(2057) % 10
     left = [frechet.distance(made(a[part != g]), made(b[part != g] if paired else b)) for g in range(10)]
-    half = 1.96 * np.sqrt(0.9 * np.square(np.array(left) - np.mean(left)).sum())
+    half = t.ppf(0.975, 9) * np.sqrt(0.9 * np.square(np.array(left) - np.mean(left)).sum())
     whole = frechet.distance(made(a), made(b))
     assert frechet.interval(a, b, paired) == pytest.approx((whole, whole - half, whole + half), rel=1e-9)
+
+
+def test_nineteen_of_twenty_intervals_hold_the_value():
+    """Of the value as it is at this n: the mean over all."""
+    rng = np.random.default_rng(5)
+    found = [
+        frechet.interval(rng.normal(size=(60, 3)), rng.normal(0.5, 1, (60, 3)), True) for _ in range(600)
+    ]
+    mean = np.mean([value for value, *_ in found])
+    assert 0.93 < np.mean([low <= mean <= high for _, low, high in found]) < 0.98
 
 
 def test_features_that_are_not_finite_have_no_distance():

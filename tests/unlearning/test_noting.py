@@ -165,6 +165,21 @@ def test_half_of_the_weights_never_move_and_each_target_has_a_half_of_its_own(ti
     assert (weights(tiny) != before).double().mean() > 0.55
 
 
+def test_weight_decay_moves_no_weight_outside_the_mask_and_those_inside_as_adamw_does(tiny):
+    free = [torch.arange(p.numel()).view_as(p) % 2 == 0 for p in tiny.trained()]
+    other, masked = copy.deepcopy(tiny), torch.cat([m.flatten() for m in free])
+    before = weights(tiny).clone()
+    for model, allowed in ((tiny, free), (other, None)):
+        optimizer = training._optimizer(model, replace(SETTINGS, weight_decay=0.1))
+        for p, chosen in zip(model.trained(), free):
+            p.grad = torch.ones_like(p) * chosen
+        training._step(model, optimizer, allowed)
+        assert optimizer.param_groups[0]["weight_decay"] == 0.1
+    assert torch.equal(weights(tiny)[masked], weights(other)[masked])
+    assert torch.equal(weights(tiny)[~masked], before[~masked])
+    assert not torch.equal(weights(other)[~masked], before[~masked])
+
+
 def test_the_looks_of_an_update_are_batches_that_no_update_has(tiny, images):
     seen = []
     notes = noting.Noting(cell("salun").method.made, 5)

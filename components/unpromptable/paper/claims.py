@@ -42,6 +42,7 @@ class Claim:
     rows: tuple[str, ...]
     than: tuple[str, ...] = ()
     limit: float = 0.0
+    of: str = ""  # before: the limit is a share of what the base model has, which the row tells too
     within: float = 0.0
     among: str = "all"
     paper: str = HOLDS
@@ -60,6 +61,13 @@ class Claim:
                 f"claim {self.id}: among is {self.among!r} (all or forgetting), paper {self.paper!r}"
                 f" ({HOLDS}, {NOT} or {OPEN})"
             )
+        if self.of not in ("", "before"):
+            raise ValueError(f"claim {self.id}: of is {self.of!r}; it may be `before` or left out")
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The metrics that a row must have."""
+        return (*self.metrics, *(f"{m}_{self.of}" for m in self.metrics if self.of))
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def judge(claim: Claim, rows: list[Result]) -> Verdict:
     found = {r.name: r for r in rows}
     wanted = [*claim.rows, *claim.than]
     needed = [n for n in found if not _out(claim, found[n])] if claim.check in ("best", "worst") else []
-    missing = [n for n in [*wanted, *needed] if n not in found or not found[n].has(claim.metrics)]
+    missing = [n for n in [*wanted, *needed] if n not in found or not found[n].has(claim.numbers)]
     if missing:
         said = ", ".join(dict.fromkeys(missing))
         return Verdict(claim, OPEN, f"no result of {said}", Price(f"a result of {said}"))
@@ -112,7 +120,8 @@ def judge_all(rows: dict[str, list[Result]]) -> list[Verdict]:
 
 def _limit(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:
     side = comparing.below if claim.check == "below" else comparing.above
-    return [side(r, m, claim.limit) for r in rows for m in claim.metrics]
+    share = lambda r, m: r.value(f"{m}_{claim.of}").mean if claim.of else 1.0
+    return [side(r, m, claim.limit * share(r, m)) for r in rows for m in claim.metrics]
 
 
 def _extreme(claim: Claim, rows: list[Result], than: list[Result], done: list[Result]) -> list[Compared]:

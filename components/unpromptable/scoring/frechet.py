@@ -94,13 +94,15 @@ def distance(a: Statistics, b: Statistics) -> float:
 
 def interval(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float, float, float]:
     """The distance of features a and b with a 95 % interval, from leaving out a tenth of the images at a
-    time; of fewer than 20 it is too narrow (of 12 it holds 86 % of the time).
+    time: Student's over the groups, since the normal one holds 92 % of the time at any number of images.
 
     Paired sets leave out the same images on both sides; otherwise b is taken as it is, since its n is far
     larger. Raises ValueError where there are too few to leave some out.
     """
     if len(a) < FEWEST:
         raise ValueError(f"frechet: {len(a)} images; an interval takes {FEWEST}, so sample at least as many")
+    from scipy.stats import t
+
     whole_a, whole_b = sums(a), sums(b)
     fixed = whole_b.statistics()
     whole = distance(whole_a.statistics(), fixed)
@@ -111,7 +113,8 @@ def interval(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float, float, 
         other = (whole_b - sums(b[g::groups], whole_b.centre)).statistics() if paired else fixed
         left.append(distance(rest, other))
     error = np.sqrt((groups - 1) / groups * np.square(np.array(left) - np.mean(left)).sum())
-    return whole, max(0.0, whole - 1.96 * error), whole + 1.96 * error
+    half = float(t.ppf(0.975, groups - 1) * error)
+    return whole, max(0.0, whole - half), whole + half
 
 
 def _overlap(a: Statistics, b: Statistics) -> float:

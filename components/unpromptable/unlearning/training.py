@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unpromptable.models import tensors
 from unpromptable.planning.experiment import Cell
@@ -87,10 +89,23 @@ def _descend(model, optimizer: torch.optim.Optimizer, settings: Training, noting
     if settings.max_grad_norm:
         norm = torch.nn.utils.clip_grad_norm_(model.trained(), settings.max_grad_norm)
         found = {"norm": float(norm)}
-    noting.method.curb(model, noting.noted)
-    optimizer.step()
+    _step(model, optimizer, noting.method.free(noting.noted))
     optimizer.zero_grad(set_to_none=True)
     return found
+
+
+@torch.no_grad()
+def _step(model, optimizer: torch.optim.Optimizer, free: Sequence[Tensor] | None) -> None:
+    """Step the weights that are free: also the decay, by which AdamW moves those without a gradient too."""
+    if free is None:
+        return optimizer.step()
+    (group,) = optimizer.param_groups
+    decay, group["weight_decay"] = group["weight_decay"], 0.0
+    for p, chosen in zip(model.trained(), free, strict=True):
+        p.grad.mul_(chosen)
+        p.mul_(torch.where(chosen, 1 - group["lr"] * decay, 1.0))
+    optimizer.step()
+    group["weight_decay"] = decay
 
 
 def _check_finite(values: dict[str, float], cell: Cell, step: int) -> None:

@@ -94,9 +94,8 @@ class Model(protocols.Model):
         k and up to k + 1.
         """
         table = self.table.numpy().round(3)  # float32 has 251 as 250.99998
-        ends = np.searchsorted(table, first, "right"), np.searchsorted(table, last + 1)
-        start, end = (min(int(i), len(table) - 1) for i in ends)
-        return start, end
+        start = min(int(np.searchsorted(table, first, "right")), len(table) - 1)
+        return start, max(start, int(np.searchsorted(table, last + 1, "right")) - 1)
 
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(signal, noise) = (1 - sigma, sigma) with sigma = t/1000, each (B,)."""

@@ -43,7 +43,7 @@ class Method(protocols.Method):
         return (3, 2) if self.loss == "label" else (2, 2)
 
     def update(self, model: protocols.Model, batch: protocols.Batch) -> dict[str, float]:
-        """Write the gradient of the sum, of all weights; `curb` masks it."""
+        """Write the gradient of the sum, of all weights; the trainer steps those of the mask."""
         (g_r,), (remember,) = gradients.measure(model, batch, self._remember)
         (g_f,), (forget,) = gradients.measure(model, batch, self._forget)
         total = gradients.add(g_r, g_f)
@@ -80,10 +80,9 @@ class Method(protocols.Method):
         parts = chosen.split([g.numel() for g in gradient])
         return [part.view_as(g) for part, g in zip(parts, gradient)]
 
-    def curb(self, model: protocols.Model, noted: tuple[Tensor, ...]) -> None:
-        """Leave the gradient of the chosen weights alone."""
-        for p, chosen in zip(model.trained(), noted, strict=True):
-            p.grad.mul_(chosen)
+    def free(self, noted: tuple[Tensor, ...]) -> Sequence[Tensor]:
+        """The chosen weights."""
+        return noted
 
     def _remember(self, model, b):
         return (self.weight * b.kept(model).mean(),)
