@@ -127,3 +127,12 @@ def test_every_fault_of_the_table_has_a_test_that_is_there():
         if not test or f"def {test[2]}(" not in (page.parent / test[1]).read_text(encoding="utf-8")
     ]
     assert not gone and len({row[0] for row in rows}) == len(rows)
+
+
+def test_the_sizes_on_the_page_are_what_the_command_prints(capsys):
+    page = (ROOT / "pipelines" / "README.md").read_text()
+    (words, shown) = re.search(r"^\$ python -m pipelines (size .*)\n([^`]*)```", page, re.M).groups()
+    assert command_line.main(shlex.split(words)) == 0
+    printed = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in printed if line.split() and line.split()[0].isdigit()]
+    assert rows == [line.split() for line in shown.splitlines() if line.split()[0].isdigit()]

@@ -72,7 +72,7 @@ def hotfix(a: argparse.Namespace, console: Any) -> int:
 def _answer(going: Any, out: Path, key: Path | None, threads: int, console: Any) -> int:
     """All attempts, and what they came to; the exit code."""
     from unpromptable.execution import answering
-    from unpromptable.releasing import release
+    from unpromptable.releasing import release, request
 
     asked, store = going.asked, out / "run"
     base = _looked(asked, store, console)
@@ -83,7 +83,8 @@ def _answer(going: Any, out: Path, key: Path | None, threads: int, console: Any)
     how = (store, base, best, found, key, going.told(best))
     outcome = release.write(out / answering.RELEASE, asked, going.digest, *how)
     going.end(outcome, best, found, console)
-    return _ended(outcome, best, out / answering.RELEASE, key, console)
+    more = len(so_far.found) >= asked.attempts < request.ATTEMPTS
+    return _ended(outcome, best, out / answering.RELEASE, key, more, console)
 
 
 def _file(word: str) -> Path:
@@ -165,16 +166,14 @@ def _told(name: str, findings: list[Any], console: Any) -> None:
         say(console, f"         {finding.line()}")
 
 
-def _ended(outcome: str, row: Any, folder: Path, key: Path | None, console: Any) -> int:
-    """Say what the request came to; the exit code."""
+def _ended(outcome: str, row: Any, folder: Path, key: Path | None, more: bool, console: Any) -> int:
+    """Say what the request came to; the exit code. more: whether another attempt may be asked for."""
     from unpromptable.releasing import certificate, signing
 
     if outcome == certificate.REFUSED:
         say(console, f"refused  no attempt passes every gate; the best is {row.name}, nothing was released")
-        say(
-            console,
-            f"         why: {short(folder)}/certificate.html; raise `attempts`, or paint `surrogates`",
-        )
+        remedy = "paint `surrogates`" + (", or raise `attempts`" if more else "")
+        say(console, f"         why: {short(folder)}/certificate.html; {remedy}")
         return REFUSED
     if outcome == certificate.NOTHING:
         say(console, "nothing  the base model does not bring a target back: nothing was trained or released")

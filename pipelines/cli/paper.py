@@ -78,7 +78,9 @@ def run(a: argparse.Namespace, console: Console) -> int:
     known, out = names(), Path(a.out or ("runs/paper-full" if a.full else "runs/paper")).resolve()
     wrong = [n for n in a.only if n not in known]
     if wrong:
-        raise ValueError(f"--only {wrong[0]}: no such experiment; choose from {', '.join(known)}")
+        name, choice = wrong[0], f"choose from {', '.join(known)}"
+        why = f"not on this page (`local {name}` runs it)" if name in ALONE else "no such experiment"
+        raise ValueError(f"--only {name}: {why}; {choice}")
     runs = {name: asked(a, name, out) for name in a.only or known}
     plans = {name: plan.resolve(name, a.world, overrides(one)) for name, one in runs.items()}
     (out / "theory").mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ GATE = "a bound of a release instead of the default, such as lpips=0.3; may be r
 def review(a: argparse.Namespace, console: Any) -> int:
     """Serve the page until it is interrupted."""
     if importlib.util.find_spec("gradio") is None:
-        raise ValueError("the page needs gradio, which is not here; pip install 'unpromptable[review]'")
+        raise ValueError("the page needs gradio, which is not here; pip install '.[review]' in the clone")
     token, public = _token(a.host, a.token or os.environ.get(TOKEN, ""), a.public), _public(a.public)
     from pipelines.review import asked
 

@@ -82,6 +82,7 @@ def _answered(path: Path) -> tuple[str, Any]:
     asked = request.parse(reading.file(path), str(path))
     request.check_alone(asked)
     given = {"keep": [asked.keep], "surrogates": [asked.surrogates], "forget": asked.forget}
+    given |= {"labels": [asked.labels], "model": [asked.model] if Path(asked.model).is_dir() else []}
     for name, paths in given.items() if asked.keep != "miniature" else ():
         for one in paths:
             if one and not Path(one).is_absolute():

@@ -14,7 +14,7 @@ SAYS: dict[State, str] = {
     "stopped": "**{name}** was stopped. Start it again and it continues where it ended.",
     "failed": "**{name}** failed. The last lines below say why; nothing was released.",
     "refused": "**{name}**: no attempt passes every gate, so nothing was released. Paint over the picture, or"
-    " allow more attempts.",
+    " allow more attempts where fewer than six were.",
     "nothing": "**{name}**: the model does not bring the picture back, so there is nothing to forget. The"
     " certificate says so.",
     "released": "**{name}** passes every gate. Compare, then approve or reject it.",

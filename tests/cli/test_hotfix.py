@@ -1,11 +1,17 @@
 """The command `hotfix`: what it says of bad input that only its steps find."""
 
+from io import StringIO
+from types import SimpleNamespace
+
 import pytest
 import yaml
 from contracts import small
 from PIL import Image
+from rich.console import Console
 
 from pipelines import __main__ as command_line
+from pipelines.cli import hotfix as command
+from unpromptable.releasing import certificate
 
 
 @pytest.fixture
@@ -36,3 +42,13 @@ def test_a_model_that_is_none_is_refused_before_any_step(asked, tmp_path, capsys
     assert command_line.main(asked) == 2 and not (tmp_path / "out" / "run").exists()
     told = capsys.readouterr().err
     assert told.startswith("error: model.source: nope is no folder here, and no name on the hub")
+
+
+@pytest.mark.parametrize(
+    "more, remedy", [(True, "paint `surrogates`, or raise `attempts`"), (False, "paint `surrogates`")]
+)
+def test_more_attempts_are_a_remedy_only_where_there_may_be_more(more, remedy, tmp_path):
+    console = Console(file=StringIO(), width=200)
+    row = SimpleNamespace(name="neighbours x8")
+    assert command._ended(certificate.REFUSED, row, tmp_path, None, more, console) == command.REFUSED
+    assert console.file.getvalue().endswith(f"certificate.html; {remedy}\n")

@@ -69,7 +69,7 @@ def test_the_address_that_people_open_is_kept_as_their_browsers_say_it(given, ow
 def test_without_gradio_one_line_says_how_to_get_it(asked, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert command_line.main(asked) == 2
-    assert "pip install 'unpromptable[review]'" in capsys.readouterr().err
+    assert "pip install '.[review]' in the clone" in capsys.readouterr().err
 
 
 def test_two_pages_on_one_folder_refuse(asked, capsys, tmp_path, monkeypatch):

@@ -73,6 +73,8 @@ def test_a_failed_experiment_lets_the_others_run_and_the_code_tells(tmp_path_fac
     assert "Table IV" in (out / "overview.html").read_text()
     with pytest.raises(ValueError, match="--only tabel4: no such experiment; choose from figure8, table1"):
         paper.run(Namespace(**{**vars(a), "only": ["tabel4"]}), Console(quiet=True))
+    with pytest.raises(ValueError, match=r"--only why: not on this page \(`local why` runs it\)"):
+        paper.run(Namespace(**{**vars(a), "only": ["why"]}), Console(quiet=True))
 
 
 def test_a_cell_that_two_experiments_share_is_copied_with_its_marks_and_scored_anew(tmp_path):

@@ -33,7 +33,9 @@ CHAMPION = "champion"  # as `model`: of the series, whatever version that is whe
 
 @dataclass(frozen=True, config=CONFIG)
 class Request:
-    """What the file of a request may hold; paths in it are relative to the file."""
+    """What the file of a request may hold; paths in it are relative to the file, but those in
+    `settings`, which are an experiment's.
+    """
 
     name: str  # a reference, such as a ticket's number: it stands in names and files, so no person's name
     model: str  # a diffusers folder, a name on the hub, or of a series its champion

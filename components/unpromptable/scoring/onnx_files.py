@@ -21,7 +21,7 @@ from unpromptable import equations
 BATCH = 16  # pictures of a call, where the file leaves their number open
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # mean and deviation, in levels
 CLIP = ((122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.32316305))
-REMEDY = "pip install 'unpromptable[onnx]'"
+REMEDY = "pip install '.[onnx]' in the clone"
 
 
 @dataclass(frozen=True)
