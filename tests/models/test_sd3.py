@@ -139,7 +139,7 @@ def test_stock_image_to_image_is_what_sdedit_runs(flag_model, flag_folder):
         num_inference_steps=10,
         guidance_scale=3.0,
         max_sequence_length=0,
-        generator=chains.generator(3, 1),
+        generator=chains.generator(chains.EDITS + 3, 1),
         output_type="np",
     ).images[0]
     assert np.abs(ours[1].astype(int) - np.rint(theirs * 255)).max() <= 1 and not np.array_equal(

@@ -17,6 +17,7 @@ from unpromptable.planning.settings import Injection, Sampling
 # noise draws denoised at once, always so many: a network may round other batch sizes differently in the last
 # bit
 DRAWS = 8
+EDITS = 1 << 21  # added to the seeds of edits: what forgets must not know the noise that tests it
 
 
 def filled(items: list, size: int) -> list:

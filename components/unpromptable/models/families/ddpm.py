@@ -20,7 +20,6 @@ from unpromptable.models.live import Live
 from unpromptable.planning.operations import BYTES, Operations
 
 CLASS = "UNet2DModel"
-EDITS = 1 << 21  # added to the seeds of edits
 # diffusers' scheduler of each sampler: ancestral ddpm draws noise at every step, the others none
 SAMPLERS = {
     "ddim": "DDIMScheduler",
@@ -139,7 +138,7 @@ class Model(protocols.Model):
         from unpromptable.sampling import chains
 
         t = min(max(int(strength * 1000), 1), 999)
-        return chains.inject(self, image, t, draws, EDITS + seed, progress=progress)
+        return chains.inject(self, image, t, draws, chains.EDITS + seed, progress=progress)
 
     def noise_shape(self) -> tuple[int, int, int]:
         """The shape of one x_T."""

@@ -32,7 +32,7 @@ def vary(
                 **asked,
                 image=start,
                 strength=strength,
-                generator=chains.generator(seed, k),
+                generator=chains.generator(chains.EDITS + seed, k),
                 callback_on_step_end=_told(progress, k * total // draws, total),
             ).images[0]
             for k in range(draws)
