@@ -2,11 +2,14 @@
 
 import importlib
 import sys
+from inspect import isfunction
 from pathlib import Path
 
 import pytest
 
 from unpromptable.planning import code, plan
+from unpromptable.planning.experiment import BLOCKS
+from unpromptable.planning.settings import Training
 
 TEXT = """
 name: t
@@ -80,6 +83,7 @@ MODULES = {
     "editing.editors.flip": of("surrogates", "unlearned", *ALL, cells="A"),
     "editing.editors.noise": set(),
     "unlearning.training": of("unlearned", *ALL),
+    "unlearning.stopping": of("unlearned", *ALL),
     "unlearning.methods.naive": of("unlearned", *ALL, cells="B"),
     "unlearning.methods.siss": set(),
     "scoring.metric_networks": {"before data", *MADE},
@@ -115,6 +119,11 @@ def test_a_change_of_code_redoes_what_it_makes(edited, module):
     before = keys()
     edited(module, lambda text: f"{text}\n\ndef another():\n    return 1\n")
     assert changed(before, keys()) == MODULES[module]
+
+
+@pytest.mark.parametrize("block", [*BLOCKS.values(), Training])
+def test_settings_are_values_alone_since_their_own_code_is_in_no_identity(block):
+    assert not [name for name, of in vars(block).items() if isfunction(of) and not name.startswith("__")]
 
 
 @pytest.mark.parametrize("module", ["unlearning.training", "equations", "models.families.ddpm"])

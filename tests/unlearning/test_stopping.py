@@ -9,7 +9,7 @@ from test_training import CELL, history, stop_at, weights
 
 from unpromptable.planning.settings import Training
 from unpromptable.unlearning import training
-from unpromptable.unlearning.stopping import Stopping
+from unpromptable.unlearning.stopping import Stopping, scheduled
 
 SETTINGS = Training(steps=40, lr=1.0, cooldown=0.5, until=0.4, until_every=5)
 
@@ -35,7 +35,7 @@ def test_a_forgotten_target_ends_after_a_fall_of_its_own_length():
 def test_a_target_that_no_check_finds_forgotten_trains_as_without_checks():
     steps = [s for s in walked(SETTINGS, [[0.9] * 9, [0.9] * 9]) if s[0] >= 40]
     plain = dataclasses.replace(SETTINGS, until=0.0)
-    assert [s[:2] for s in steps] == [(40 + u, plain.rate(u)) for u in range(40)]
+    assert [s[:2] for s in steps] == [(40 + u, scheduled(plain, u)) for u in range(40)]
 
 
 def test_a_target_that_comes_back_while_the_rate_falls_goes_on_until_it_is_as_far_below():
@@ -57,7 +57,7 @@ def test_a_fall_that_begins_where_it_would_anyway_ends_with_the_last_update():
     steps = [s for s in walked(third, [[0.9] * 6 + [0.3, 0.2], [0.9] * 9]) if s[0] < 60]
     assert [s[0] for s in steps if s[2]][-2:] == [41, 59]
     assert [s[1] for s in steps] == pytest.approx(
-        [dataclasses.replace(third, until=0.0).rate(u) for u in range(60)]
+        [scheduled(dataclasses.replace(third, until=0.0), u) for u in range(60)]
     )
 
 

@@ -12,6 +12,7 @@ from unpromptable.planning.experiment import Cell
 from unpromptable.planning.settings import Choice, Sampling, Training
 from unpromptable.planning.validation import build
 from unpromptable.unlearning import training
+from unpromptable.unlearning.stopping import scheduled
 
 CELL = Cell(
     "Ours",
@@ -107,9 +108,8 @@ def test_with_a_cooldown_the_rate_falls_to_zero_for_each_target_and_a_stopped_ru
     tiny, images, tmp_path
 ):
     settings = Training(steps=8, lr=1.0, cooldown=0.5)
-    assert [settings.rate(k) for k in range(8)] == [1.0] * 5 + [0.75, 0.5, 0.25] and Training(lr=1.0).rate(
-        239
-    ) == 1.0
+    assert [scheduled(settings, k) for k in range(8)] == [1.0] * 5 + [0.75, 0.5, 0.25]
+    assert scheduled(Training(lr=1.0), 239) == 1.0
     cooled = dataclasses.replace(CELL, training=dataclasses.replace(CELL.training, cooldown=1.0))
     constant = copy.deepcopy(tiny)
     fresh, other = (copy.deepcopy(tiny) for _ in range(2))

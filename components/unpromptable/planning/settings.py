@@ -256,11 +256,6 @@ class Training:
     # thousandths per step of that test's chain; the row's own test is finer
     until_stride: Thousandths = 25
 
-    def rate(self, update: int) -> float:
-        """The learning rate of update 0..steps-1 of a target."""
-        falling = self.steps * self.cooldown
-        return self.lr * min(1.0, (self.steps - update) / falling) if falling else self.lr
-
     def __post_init__(self) -> None:
         if self.t_min > self.t_max:
             raise ValueError(

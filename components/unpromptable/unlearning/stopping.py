@@ -20,6 +20,12 @@ Judge = Callable[
 ]  # (model, number of the target) -> its similarity, below which it is forgotten
 
 
+def scheduled(settings: Training, update: int) -> float:
+    """The learning rate of update 0..steps-1 of a target that takes all its steps."""
+    falling = settings.steps * settings.cooldown
+    return settings.lr * min(1.0, (settings.steps - update) / falling) if falling else settings.lr
+
+
 class Stopping:
     """The schedule of a training whose targets end when they are forgotten.
 
@@ -58,8 +64,8 @@ class Stopping:
         """The learning rate of an update."""
         which, update = divmod(step, self.settings.steps)
         if which not in self.reached:
-            return self.settings.rate(update)
-        return replace(self.settings, steps=self.length(which)).rate(update)
+            return scheduled(self.settings, update)
+        return scheduled(replace(self.settings, steps=self.length(which)), update)
 
     def after(self, step: int) -> int:
         """The number of the update that follows: the next one, or the next target's first."""
