@@ -139,10 +139,14 @@ def test_a_comment_a_docstring_and_another_layout_redo_nothing(edited, module):
     assert keys() == before
 
 
-def test_the_code_of_a_package_of_someone_else_counts_with_what_it_imports_of_its_own(tmp_path, monkeypatch):
+@pytest.mark.parametrize("inits", [("__init__.py",), ()])
+def test_the_code_of_a_package_of_someone_else_counts_with_what_it_imports_of_its_own(
+    tmp_path, monkeypatch, inits
+):
     package = tmp_path / "theirs"
     package.mkdir()
-    (package / "__init__.py").write_text("")
+    for init in inits:
+        (package / init).write_text("")
     (package / "metric.py").write_text("from .inner import value\n")
     (package / "inner.py").write_text("value = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -65,14 +65,19 @@ def _counts(module: str, importer: str) -> bool:
 
 @cache
 def _path(module: str) -> Path | None:
-    """Its file, found without importing anything; None where it is no Python module."""
+    """Its file, found without importing anything; None where it is no Python module. A package may have no
+    `__init__.py`, and then several folders.
+    """
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)
-    if spec is None or spec.origin is None:
+    if spec is None:
         return None
-    inner = Path(spec.origin).parent.joinpath(*rest) if rest else Path(spec.origin)
-    found = [p for p in (inner, inner.with_name(f"{inner.name}.py"), inner / "__init__.py") if p.is_file()]
-    return found[0] if found and found[0].suffix == ".py" else None
+    if not rest:
+        tried = [Path(spec.origin)] if spec.origin else []
+    else:
+        inner = [Path(f).joinpath(*rest) for f in spec.submodule_search_locations or ()]
+        tried = [p for i in inner for p in (i.with_name(f"{i.name}.py"), i / "__init__.py")]
+    return next((p for p in tried if p.suffix == ".py" and p.is_file()), None)
 
 
 @cache
