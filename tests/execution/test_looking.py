@@ -73,6 +73,35 @@ def test_a_dominated_cell_stops_and_draws_the_rest_once_it_is_asked_to(tmp_path,
     assert plain(small_run.run(tmp_path / "run", TEXT)) == plain(full)
 
 
+RIVAL = "- {name: Better, method: neggrad, editor: flip, training: {lr: 0.05}}\n"
+
+
+@pytest.mark.parametrize(
+    "change, by",
+    [
+        (lambda text: text, "Better"),
+        (lambda text: text.replace("Better", "Renamed"), "Renamed"),
+        (lambda text: text.replace(RIVAL, ""), None),
+        (lambda text: text.replace("lr: 0.05", "lr: 0.07"), None),
+    ],
+)
+def test_a_cell_stays_stopped_while_the_cell_that_dominates_it_is_of_the_run_as_it_was(tmp_path, change, by):
+    from unpromptable.planning import plan
+    from unpromptable.reporting import stopped
+    from unpromptable.storage import files
+
+    better, worse = plan.resolve(STOPS).run().cells
+    note = stopped.output(worse, tmp_path)
+    files.write_text(note.path, json.dumps({"images": 8, "by": "Better", "key": better.keys["samples"]}))
+    files.finish(note.path, note.key)
+    run = plan.resolve(change(STOPS)).run()
+    (tmp_path / "experiment.json").write_text(run.to_text())
+    found = stopped.read(run.experiment, run.cells[-1], tmp_path)
+    assert (found and found.by) == by
+    looking.in_turn(run, run.cells[-1], str(tmp_path), lambda shard: note)
+    assert note.path.exists() == bool(by)
+
+
 def test_one_pod_draws_and_what_was_drawn_past_is_not_looked_at(tmp_path, known):
     run, (better, worse) = small_run.begin(tmp_path, STOPS)
     sample_step.sample(worse, str(tmp_path), 1, 2)

@@ -27,6 +27,8 @@ from unpromptable.storage.place import Output
 
 def in_turn(run: Run, spec: Spec, store: str, draw: Callable[[Shard], Output]) -> None:
     """Draw a cell's shards one after another, and look at the others at prefixes that are not drawn past."""
+    if not stopped.read(run.experiment, spec, store):
+        files.clear(stopped.output(spec, store).path)  # of another that left the run or changed since
     drawn = [draw(run.shards[0])]
     for shard, following in zip(run.shards, run.shards[1:]):
         if not drawn[-1].finished() or stopped.read(run.experiment, spec, store):
@@ -49,14 +51,15 @@ def _look(run: Run, spec: Spec, store: str, shard: Shard, drawn: list[Output], f
     others = [
         o for o in planned.read(store).cells if o.folder != spec.folder and stopped.may(run.experiment, o)
     ]
-    level = early.level(len(others) + 1)
+    rivals, level = {o.name: o.keys["samples"] for o in others}, early.level(len(others) + 1)
     own = _paired(run, spec, store)
     if own is None:
         return
     for other in filter(None, (_paired(run, o, store) for o in others)):
         n = min(len(own.values["lpips"]), len(other.values["lpips"]))
         if early.dominates(other, own, n, level):
-            told = json.dumps(asdict(Stopped(shard.first + shard.count, other.name)))
+            found = Stopped(shard.first + shard.count, other.name, rivals[other.name])
+            told = json.dumps(asdict(found))
             return once.guarded(stopped.output(spec, store), lambda path, bar: path.write_text(told))
 
 

@@ -1,24 +1,29 @@
 """Cells that stopped drawing, since another is sure to dominate them (sampling.stop), and so are measured by
-the images until then.
+the images until then; for as long as that other is of the run as it was then.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from unpromptable.planning import spec as planned
 from unpromptable.planning.experiment import Experiment
 from unpromptable.planning.spec import Spec
-from unpromptable.storage import records
+from unpromptable.storage import files, records
 from unpromptable.storage.place import Output
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """After how many images a cell stopped, and the name of the cell that dominates it."""
+    """After how many images a cell stopped, and the cell that dominates it: its name, and the identity of its
+    images.
+    """
 
     images: int
     by: str
+    key: str
 
 
 def may(experiment: Experiment, spec: Spec) -> bool:
@@ -32,11 +37,21 @@ def output(spec: Spec, store: str | Path) -> Output:
 
 
 def read(experiment: Experiment, spec: Spec, store: str | Path) -> Stopped | None:
-    """What was found; None of a cell that draws all of its images, or did not stop yet."""
+    """What was found; None of a cell that draws all of its images, did not stop yet, or stopped for another
+    that left the run or changed since.
+    """
     if not may(experiment, spec) or not output(spec, store).finished():
         return None
-    told = records.read(output(spec, store).path, dict, images=int, by=str)
-    return Stopped(told["images"], told["by"])
+    told = records.read(output(spec, store).path, dict, images=int)
+    plan = files.fetch(Path(store) / planned.FILE)
+    name = _names(plan, plan.stat().st_mtime_ns, plan.stat().st_ino).get(told.get("key"))
+    return Stopped(told["images"], name, told["key"]) if name else None
+
+
+@lru_cache(maxsize=1)
+def _names(plan: Path, changed: int, file: int) -> dict[str | None, str]:
+    """The names of a run's cells by the identity of their images, read once until the plan changes."""
+    return {cell.keys["samples"]: cell.name for cell in planned.read(plan.parent).cells}
 
 
 def seen(experiment: Experiment, spec: Spec, store: str | Path) -> Spec:
