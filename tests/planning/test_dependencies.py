@@ -16,6 +16,8 @@ from unpromptable.planning.experiment import BLOCKS, Cell, Experiment, made, rea
 from unpromptable.planning.inputs import Read
 from unpromptable.planning.plan import Plan, resolve
 from unpromptable.planning.settings import Choice, Training
+from unpromptable.reporting import rows
+from unpromptable.tracking import runs
 
 NOTHING = set()
 MEASURED = {"metric", "row"}
@@ -293,6 +295,15 @@ def test_a_setting_of_a_cell_makes_its_own_results_anew_and_no_others(setting):
             i for i, s in enumerate(Plan(experiment, changed, Read()).run().cells) if s.mates
         }
     assert anew(keys(experiment, cells), keys(experiment, changed)) == wanted
+
+
+def test_a_setting_that_no_run_of_mlflow_is_told_apart_by_is_no_parameter_of_it():
+    """A parameter cannot change, and the run of a cell is found by what it trains."""
+    experiment, cells = planned("ddpm")
+    told = {"sweep", "unlearned"}
+    free = {k for k, (_, moved, *_) in (SHARED | OF_A_CELL).items() if moved is not None and not moved & told}
+    shown = rows.flat(experiment, Plan(experiment, cells, Read()).run().cells[0])
+    assert free & shown.keys() == set(runs.FREE)
 
 
 def another(kind, name, field):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,22 @@ from unpromptable.storage import files, records
 from . import connection
 
 log = logging.getLogger(__name__)
-KEY, PARENT, NONE = "unpromptable.key", "mlflow.parentRunId", "n/a"
+KEY, CELL, PARENT, NONE = "unpromptable.key", "unpromptable.cell", "mlflow.parentRunId", "n/a"
+# settings that a continued run may have changed, as nothing that is trained depends on them: tags of a run,
+# since MLflow lets no parameter change
+FREE = (
+    "world",
+    "sampling.shards",
+    "sampling.when",
+    "sampling.stop",
+    "networks.folder",
+    "networks.features",
+    "training.save_every",
+    "training.held",
+    "training.lookalikes_each",
+    "training.until_every",
+    "training.until_stride",
+)
 NOTE = "tracking.json"  # what the sweep should look like on the server, kept through an outage
 
 
@@ -55,7 +71,7 @@ def open_runs(store: str, sweep: Sweep) -> dict[str, str | None]:
     """A sweep run and a child per cell, found by their tags or created: slug -> run id, None where no server
     answers.
 
-    Every cell's run gets the same parameters; where a cell has none: n/a.
+    Every cell's run gets the same parameters and tags; where a cell has none: n/a.
     """
     sweep.write(store)
     try:
@@ -72,19 +88,25 @@ def found(client: Any, store: str, sweep: Sweep) -> tuple[str, dict[str, str]]:
     home, parent = sweep_of(client, store, sweep)
     client.update_run(parent, status="RUNNING")
     keys = sorted({k for c in sweep.cells for k in c.settings})
+    taken = {c.slug for c in sweep.cells}  # whose runs no other cell of the same settings gets
     ids = {}
     for cell in sweep.cells:
-        tags: dict[str, str | None] = {PARENT: parent, "unpromptable.cell": cell.slug}
-        run = _ensure(client, home, f"{sweep.key}/{cell.key}", cell.name, tags)
-        _parameters(client, run, {k: str(cell.settings.get(k, NONE)) for k in keys})
+        told = {k: str(cell.settings.get(k, NONE)) for k in keys}
+        tags = {
+            PARENT: parent,
+            CELL: cell.slug,
+            **{f"unpromptable.{k}": told.pop(k) for k in keys if k in FREE},
+        }
+        run = _ensure(client, home, f"{sweep.key}/{cell.key}", cell.name, tags, taken - {cell.slug})
+        _parameters(client, run, told)
         ids[cell.slug] = run
     return parent, ids
 
 
 def sweep_of(client: Any, store: str, sweep: Sweep) -> tuple[str, str]:
     """The ids of the experiment and of its sweep run, made where there is none."""
-    home = experiment(client, store, sweep.experiment)
-    return home, _ensure(client, home, sweep.key, sweep.experiment, {PARENT: outermost(client)})
+    home, above = experiment(client, store, sweep.experiment), outermost(client)
+    return home, _ensure(client, home, sweep.key, sweep.experiment, {PARENT: above} if above else {})
 
 
 def _parameters(client: Any, run: str, values: dict[str, str]) -> None:
@@ -97,15 +119,29 @@ def _parameters(client: Any, run: str, values: dict[str, str]) -> None:
         client.log_batch(run, params=fresh[i : i + 100])
 
 
-def _ensure(client: Any, home: str, key: str, name: str, tags: dict[str, str | None]) -> str:
-    """The id of the run of this key, made where there is none."""
+def _ensure(
+    client: Any, home: str, key: str, name: str, tags: dict[str, str], others: Collection[str] = ()
+) -> str:
+    """The id of the run of this key, made where there is none. One that is there gets this name and these
+    tags: a cell that was renamed since keeps its run.
+
+    others: slugs of cells whose runs are not taken.
+    """
     key = key.replace("'", "%27")  # of a folder's name; it would end the text in the search
-    found = client.search_runs([home], f"tags.`{KEY}` = '{key}'", max_results=1)
-    if found:
-        return found[0].info.run_id
-    return client.create_run(
-        home, run_name=name, tags={KEY: key, **{k: v for k, v in tags.items() if v}}
-    ).info.run_id
+    free = [
+        r
+        for r in client.search_runs([home], f"tags.`{KEY}` = '{key}'")
+        if r.data.tags.get(CELL) not in others
+    ]
+    if not free:
+        return client.create_run(home, run_name=name, tags={KEY: key, **tags}).info.run_id
+    run = min(free, key=lambda r: r.data.tags.get(CELL) != tags.get(CELL))
+    if run.info.run_name != name:
+        client.update_run(run.info.run_id, name=name)
+    for tag, value in tags.items():
+        if tag != PARENT and run.data.tags.get(tag) != value:
+            client.set_tag(run.info.run_id, tag, value)
+    return run.info.run_id
 
 
 def experiment(client: Any, store: str, name: str) -> str:
