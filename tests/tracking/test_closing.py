@@ -4,6 +4,7 @@ import socket
 from dataclasses import replace
 
 import pytest
+from finished_run import around
 from mlflow_server import start
 from tracked_run import SWEEP, all_runs, rows
 
@@ -41,6 +42,21 @@ def test_planning_and_closing_twice_makes_one_sweep_two_cells_and_no_point_twice
         and client.get_model_version_by_alias("unpromptable-demo", "ours").version == version.version
     )
     assert len(client.search_model_versions("name = 'unpromptable-demo'")) == 1
+
+
+def test_the_alias_best_goes_where_no_cell_forgets_any_more(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found, histories = rows(tmp_path)
+    tracking.open_runs(str(tmp_path), SWEEP)
+    aliases = []
+    for sscd in (0.2, 0.9):
+        judged = replace(found[0], name=f"Ours {sscd}", metrics={**found[0].metrics, "sscd": around(sscd)})
+        assert tracking.close(str(tmp_path), "demo", [judged, found[1]], histories, [], "FAILED")
+        client = tracking.client(str(tmp_path))
+        aliases.append(set(client.get_registered_model("unpromptable-demo").aliases))
+    assert aliases == [{"ours", "best"}, {"ours"}]
+    (version,) = client.search_model_versions("name = 'unpromptable-demo'")
+    assert version.description == "Ours 0.9"
 
 
 def test_runs_that_the_plan_could_not_make_are_made_by_the_report(tmp_path, monkeypatch):

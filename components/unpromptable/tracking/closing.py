@@ -152,7 +152,7 @@ def _tag(client: Any, run: str, name: str, text: str | None) -> None:
 
 def _register(client: Any, experiment: str, rows: Sequence[Row], ids: dict[str, str]) -> None:
     """A version in the model registry for every finished cell, with the cell's name as alias; `best` is the
-    one to take: the lowest FID_pre among the cells that forget.
+    one to take: the lowest FID_pre among the cells that forget, and gone where none does.
     """
     name = f"unpromptable-{experiment}"
     _model(client, name)
@@ -162,6 +162,8 @@ def _register(client: Any, experiment: str, rows: Sequence[Row], ids: dict[str, 
             version = _version(client, name, ids[row.cell], row.name)
             for alias in [_alias(row.cell), *(["best"] if row.name == best else [])]:
                 client.set_registered_model_alias(name, alias, version)
+    if best is None and "best" in client.get_registered_model(name).aliases:
+        client.delete_registered_model_alias(name, "best")
 
 
 def _model(client: Any, name: str) -> None:
@@ -183,6 +185,8 @@ def _version(client: Any, model: str, run_id: str, description: str) -> str:
     source = kept if "://" in kept else f"{run.info.artifact_uri}/{uploads.PLACE}"
     known = [v for v in client.search_model_versions(f"name = '{model}'") if v.run_id == run_id]
     made = known or [client.create_model_version(model, source, run_id, description=description)]
+    if made[0].description != description:  # the cell was renamed
+        client.update_model_version(model, made[0].version, description)
     return made[0].version
 
 
