@@ -4,6 +4,11 @@ it is read once.
 
 import json
 import os
+import subprocess
+import sys
+from datetime import date
+from enum import Enum
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -87,6 +92,29 @@ def test_a_folder_is_its_names_and_what_they_hold(tmp_path):
     (tmp_path / "x" / "y" / "a").rename(tmp_path / "x" / "y" / "b")
     assert [f.split(":")[0] for f in (*first, *fingerprints.tree(tmp_path / "x"))] == ["y/a", "y/b"]
     assert fingerprints.tree(tmp_path / "nowhere") == []
+
+
+def test_a_set_has_one_digest_in_every_process():
+    words = "from unpromptable.storage.fingerprints import digest; print(digest({'names': set('abcdefgh')}))"
+    python = [sys.executable, "-c", words]
+    told = [subprocess.check_output(python, env={**os.environ, "PYTHONHASHSEED": s}) for s in "12"]
+    assert told[0] == told[1]
+    digest = fingerprints.digest
+    assert digest({1, "a", (2,)}) == digest(frozenset({(2,), "a", 1})) != digest({1, "a"})
+
+
+class Colour(Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize("value", [Path("a/b"), Colour.RED, date(2026, 1, 2)])
+def test_what_its_text_tells_apart_is_known_by_its_text(value):
+    assert fingerprints.digest([value]) == fingerprints.digest([str(value)])
+
+
+def test_a_value_whose_text_says_where_it_lies_is_refused():
+    with pytest.raises(ValueError, match="identity: object <object object .* cannot be told from others"):
+        fingerprints.digest({"settings": object()})
 
 
 values = st.recursive(

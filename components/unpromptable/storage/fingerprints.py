@@ -16,8 +16,12 @@ import time as clock
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any
+from uuid import UUID
 
 from . import records
 from .names import replacing
@@ -25,6 +29,7 @@ from .names import replacing
 log = logging.getLogger(__name__)
 FILE = "fingerprints.json"  # in the run's folder: what was read
 WHOLE, BLOCKS, BLOCK = 64 << 20, 64, 1 << 16
+TOLD = (PurePath, Enum, date, timedelta, Decimal, UUID)  # which their text tells apart
 SETTLED = 2.0  # seconds without a change after which a file's time can be trusted: disks count it coarsely
 _known: ContextVar[dict[str, list[Any]] | None] = ContextVar("known", default=None)
 
@@ -74,8 +79,26 @@ def weights(folder: Path) -> str:
 
 
 def digest(value: Any) -> str:
-    """Identity of plain values."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    """Identity of plain values, sets among them, the same in every process. Raises ValueError for
+    others, whose text may say where in memory they lie.
+    """
+    return hashlib.sha256(_text(value).encode()).hexdigest()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What stands for a value that JSON has not; of a set its members in an order of their own."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(_text, value))
+    if isinstance(value, TOLD):
+        return str(value)
+    raise ValueError(
+        f"identity: {type(value).__name__} {value!r:.60} cannot be told from others of its kind; give"
+        " settings of numbers, texts, paths, enumerations, and lists, mappings or sets of these"
+    )
 
 
 @contextmanager
