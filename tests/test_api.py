@@ -13,6 +13,7 @@ from PIL import Image
 
 import unpromptable
 from unpromptable import api
+from unpromptable.execution import prepare_step
 from unpromptable.pictures.given import written
 from unpromptable.planning import spec as planned
 from unpromptable.releasing import base
@@ -180,6 +181,16 @@ def test_stable_diffusion_3_given_from_python_stays_as_it_is(flag_model, flag_fo
     assert np.abs(sd3_small.drawn_by_stock(fixed, flag_model, range(8)) - before).mean() > 2
     with pytest.raises(ValueError, match="pipe has an adapter on its transformer; unload it, or fuse it in"):
         unpromptable.forget(fixed, small.people(104), small.people(*range(12)), out=tmp_path / "r")
+
+
+@pytest.mark.parametrize("name, models", [("forget", 1), ("evaluate", 2)])
+def test_what_failed_is_said_of_the_function_that_was_called(
+    pipe, tmp_path, untracked, monkeypatch, name, models
+):
+    monkeypatch.setattr(prepare_step, "prepare", lambda *_: "")
+    given = ([pipe] * models, small.people(104), small.people(*range(12)))
+    with pytest.raises(RuntimeError, match=f"^{name}: did not finish; the run's folder is"):
+        getattr(unpromptable, name)(*given[0], *given[1:], out=tmp_path, world="miniature", settings=TINY)
 
 
 def test_bad_input_leaves_no_picture_in_a_temporary_folder(pipe, tmp_path, untracked, monkeypatch):

@@ -77,7 +77,7 @@ def forget(
         made = _choice(editor) if surrogates is None else _painted(surrogates, count, given / "surrogates")
         base = {"method": _choice(method), "editor": made, "training": {"until": UNTIL}}
         asked = {**_asked(pipe, targets, kept, prompt, given), "base": base, "cells": [{"name": "Forgotten"}]}
-        row = _run(asked, world, dict(settings or {}), store)
+        row = _run(asked, world, dict(settings or {}), store, "forget")
         return Forgotten(_fixed(pipe, store / row.folder / "unlearned"), row, store, _bound(store))
 
 
@@ -104,7 +104,7 @@ def evaluate(
         folder = Path(after) if isinstance(after, (str, Path)) else _whole(after, given / "after")
         cell = {"name": "Evaluated", "method": "naive", "editor": "flip", "unlearned": str(folder.resolve())}
         asked = {**_asked(before, targets, kept, prompt, given), "cells": [cell]}
-        row = _run(asked, world, dict(settings or {}), store)
+        row = _run(asked, world, dict(settings or {}), store, "evaluate")
         return Forgotten(after if folder != after else _fixed(before, folder), row, store, _bound(store))
 
 
@@ -195,8 +195,11 @@ def _saved(pipe: Any, folder: Path) -> Path:
     return folder
 
 
-def _run(experiment: dict[str, Any], world: str, settings: dict[str, Any], store: Path) -> Row:
-    """Every step in its order. Raises RuntimeError, with the reason, where the cell has no result."""
+def _run(experiment: dict[str, Any], world: str, settings: dict[str, Any], store: Path, caller: str) -> Row:
+    """Every step in its order. Raises RuntimeError, with the reason, where the cell has no result.
+
+    caller: the function that the reason is said of.
+    """
     import yaml
 
     from unpromptable.execution import (
@@ -219,7 +222,7 @@ def _run(experiment: dict[str, Any], world: str, settings: dict[str, Any], store
     report_step.report(folder, text, "SUCCEEDED" if shared else "FAILED")
     (row,) = rows.collect(folder)
     if not row.done:
-        raise RuntimeError(f"forget: {row.error}; the run's folder is {store}")
+        raise RuntimeError(f"{caller}: {row.error}; the run's folder is {store}")
     return row
 
 
