@@ -1,6 +1,7 @@
 """With `sampling.when: forgets` the injection test comes first, and what does not forget is not sampled."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import small_run
 
 from unpromptable import data, tracking
-from unpromptable.execution import injecting, report_step, sample_step, score_step
+from unpromptable.execution import injecting, pieces, plan_step, report_step, sample_step, score_step
 from unpromptable.planning import plan
+from unpromptable.planning import spec as planned
 from unpromptable.reporting import groups, rows, unsampled
 from unpromptable.scoring import verdict
 
@@ -71,6 +73,20 @@ def test_a_run_that_draws_all_afterwards_has_the_rows_of_one_that_did_from_the_s
     one, other = (data.load(where / gone / "after.safetensors")[0] for where in (store, tmp_path))
     assert one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
     assert small_run.run(tmp_path, TEXT) == full
+
+
+def test_the_test_of_a_cell_whose_images_are_all_drawn_is_taken_from_them(tmp_path, drawn, monkeypatch):
+    store, full = drawn
+    shutil.copytree(store, tmp_path / "run")
+    ids = plan_step.plan(FIRST, "", {}, str(tmp_path / "run"))
+    monkeypatch.setattr(pieces, "together", lambda *_: pytest.fail("drawn again"))
+    for cell in ids:
+        sample_step.sample(cell, str(tmp_path / "run"), 0, 1)
+    for spec, row in zip(planned.read(tmp_path / "run").cells, full):
+        assert unsampled.judged(spec, tmp_path / "run")["sscd"].mean == row["sscd"]["mean"]
+        made = injecting.drawn(spec, str(tmp_path / "run"), spec.targets)
+        whole, _ = data.load(tmp_path / "run" / spec.folder / "after.safetensors", *made)
+        assert len(made) == 1 and all(np.array_equal(made[k], whole[k]) for k in made)
 
 
 def test_pods_of_one_cell_decide_alike_and_a_resumed_one_judges_nothing_anew(tmp_path, monkeypatch):

@@ -64,7 +64,10 @@ def _made(spec: Spec, store: str) -> Output:
 def _inject(path: Path, run: Run, spec: Spec, store: str, bar: Callable, crew: Crew) -> None:
     from unpromptable import data
 
-    shared = place.shared(store)
+    shared, whole = place.shared(store), spec.output(store, "gather", "after.safetensors", "samples")
+    if whole.finished():  # drawn with all images, before `sampling.when` was set
+        data.save(path, data.load(whole.path, *(f"injected/{t}" for t in spec.targets))[0], {})
+        return
     # here, since several processes would fetch them at once
     spec.place(store).fetched("unlearned"), shared.fetched("pretrained")
     arrays, manifest = data.load(shared.fetched("data.safetensors"), "forget")
