@@ -11,7 +11,7 @@ from unpromptable.planning.spec import FILE
 from unpromptable.reporting import rows
 from unpromptable.storage import files, fingerprints, once, place
 
-from . import complete, parts
+from . import complete, parts, reused
 from .opened import opened
 
 
@@ -72,6 +72,7 @@ def _planned(
     sweep = tracking.Sweep(run.experiment.name, key, cells)
     run = run.with_runs(tracking.open_runs(store, sweep))
     files.write_text(target, run.to_text())
+    reused.renamed(run, store)
     chosen = mine.of(run.longest_first())
     for spec in (s for s in chosen if s.name not in over):
         files.remove(spec.place(store).path(once.NOTE))
