@@ -12,7 +12,7 @@ from unpromptable.planning.code import whole
 from unpromptable.planning.experiment import to_json
 from unpromptable.planning.spec import Run, Spec
 from unpromptable.reporting import rows, stopped
-from unpromptable.reporting.row import WEIGHTS, Row
+from unpromptable.reporting.row import OWN, WEIGHTS, Row
 from unpromptable.storage import files, fingerprints, once, place, records
 
 from . import injecting, report_step, sample_step
@@ -65,7 +65,7 @@ def _row(path: Path, run: Run, spec: Spec, store: str, before: Path, after: Path
     artifacts = evidence.Artifacts(shared.fetched("data.safetensors"), before, after, surrogates)
     load = lambda: evidence.load(spec.cell, run.experiment, artifacts, shared.path(), models)
     keys = {k.removeprefix("metric "): v for k, v in spec.keys.items() if k.startswith("metric ")}
-    values = measured.measure(run.experiment, artifacts, load, mine.path(), keys)
+    values = measured.measure(run.experiment, artifacts, load, mine.path(), keys, OWN)
     summary = records.read(unlearned / "training.json", dict, seconds=float)
     seconds = {"unlearn": summary["seconds"], **values["seconds"]}
     inputs = {**values["inputs"], WEIGHTS: fingerprints.weights(unlearned)}

@@ -172,6 +172,10 @@ class Line(Row):
         }
 
 
+# of rows.json and groups.json, where metrics stand beside them
+OWN = frozenset(f.name for kind in (Row, Line) for f in fields(kind))
+
+
 @cache
 def _reader(cls: type) -> TypeAdapter[Any]:
     exact = with_config(ConfigDict(extra="forbid"))
