@@ -16,13 +16,16 @@ from torch import Tensor
 
 from unpromptable.models import tensors
 from unpromptable.planning.experiment import Cell
+from unpromptable.planning.reading import shown
 from unpromptable.planning.settings import Training
 from unpromptable.storage.once import CellFailed
 
 from . import fit_memory, states, together
 from .drawing import Images, draw_batch
 from .noting import Draw, Noting
-from .stopping import Judge, Stopping
+from .stopping import CHECKED, Judge, Stopping
+
+OWN = ("step", "target", "norm", CHECKED)  # the trainer's words in a history's line
 
 
 def unlearn(
@@ -50,8 +53,11 @@ def unlearn(
             _take_rate(optimizer, stopping.rate(step))
             with torch.autocast(model.device.type, **half):
                 values, settings = noting.update(model, optimizer, settings, step, draw)
-            _check_finite(values, cell, step)
-            values |= _descend(model, optimizer, settings, noting)
+            _check_update(values, model, cell, step)
+            values = {
+                **values,
+                **_descend(model, optimizer, settings, noting),
+            }  # the method's dict is its own
             values |= stopping.check(model, step)
             done, after = done + 1, stopping.after(step)
             history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")
@@ -106,6 +112,19 @@ def _step(model, optimizer: torch.optim.Optimizer, free: Sequence[Tensor] | None
         p.mul_(torch.where(chosen, 1 - group["lr"] * decay, 1.0))
     optimizer.step()
     group["weight_decay"] = decay
+
+
+def _check_update(values: Any, model, cell: Cell, step: int) -> None:
+    """Raise CellFailed where a method's update is none: it must leave a gradient, and give finite numbers."""
+    where = f"method {cell.method.name}"
+    named = isinstance(values, dict) and all(isinstance(key, str) for key in values)
+    if not named or not all(isinstance(v, (int, float)) for v in values.values()):
+        raise CellFailed(f"{where}: gave {shown(values)}; `update` must return a dict of numbers by name")
+    if taken := [key for key in OWN if key in values]:
+        raise CellFailed(f"{where}: gave a number {taken[0]}, which is the trainer's word; name it otherwise")
+    if all(p.grad is None for p in model.trained()):
+        raise CellFailed(f"{where}: left no gradient; `update` must leave one in `.grad` of what is trained")
+    _check_finite(values, cell, step)
 
 
 def _check_finite(values: dict[str, float], cell: Cell, step: int) -> None:
