@@ -136,15 +136,23 @@ def test_an_editor_reports_progress_as_the_steps_bar(specs, tmp_path):
     assert [(e["done"], e["total"], e["text"]) for e in events if e["kind"] == "progress"] == [(1, 2, "half")]
 
 
-def test_an_answer_of_another_shape_is_refused_and_written_down(specs, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        Editor, "edit_many", lambda self, scene, values: [scene.forget[:, :4] for _ in values]
-    )
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda forget, values: [forget[:, :4] for _ in values], "3 answers, uint8 (1, 4, 32, 3)"),
+        (lambda forget, values: [forget / 2.0 for _ in values], "3 answers, float64 (1, 32, 32, 3)"),
+        (lambda forget, values: [list(forget) for _ in values], "3 answers, a list, a list, a list for"),
+        (lambda forget, values: [None for _ in values], "3 answers, a NoneType"),
+        (lambda forget, values: None, "1 answers, a NoneType for 3 settings"),
+    ],
+)
+def test_an_answer_that_is_no_picture_of_each_target_is_refused_and_written_down(
+    answer, words, specs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Editor, "edit_many", lambda self, scene, values: answer(scene.forget, values))
     unlearn_step.edit(specs[0], str(tmp_path))
-    assert (
-        "editor fake: gave 3 answers, uint8 (1, 4, 32, 3)"
-        in json.loads((tmp_path / specs[0].folder / "failed.json").read_text())["error"]
-    )
+    told = json.loads((tmp_path / specs[0].folder / "failed.json").read_text())
+    assert f"editor fake: gave {words}" in told["error"] and not told["again"]
 
 
 @pytest.fixture

@@ -86,14 +86,22 @@ def _edited(cells: list[Cell], scene: EditContext) -> list[np.ndarray]:
         many = editors[0].edit_many(scene, [asdict(e)[e.together] for e in editors])
     else:
         many = [editors[0].edit(scene)]
+    many = list(many) if isinstance(many, (list, tuple, np.ndarray)) else [many]
     shape = scene.forget.shape
-    wrong = [f"{i.dtype} {i.shape}" for i in many if i.shape != shape or i.dtype != np.uint8]
+    wrong = [told for i in many if (told := _wrong(i, shape))]
     if wrong or len(many) != len(cells):
         raise CellFailed(
             f"editor {cells[0].editor.name}: gave {len(many)} answers{''.join(f', {w}' for w in wrong)} for"
             f" {len(cells)} settings and targets of uint8 {shape}"
         )
     return many
+
+
+def _wrong(answer: Any, shape: tuple[int, ...]) -> str:
+    """What an editor gave in place of a picture of each target; empty where it gave these."""
+    if not isinstance(answer, np.ndarray):
+        return f"a {type(answer).__name__}"
+    return "" if answer.shape == shape and answer.dtype == np.uint8 else f"{answer.dtype} {answer.shape}"
 
 
 class SurrogateCheck:
