@@ -10,7 +10,7 @@ from unpromptable.execution import plan_step, prepare_step, report_step, sample_
 from unpromptable.planning import plan
 from unpromptable.planning import spec as planned
 from unpromptable.reporting import rows
-from unpromptable.storage import files, once
+from unpromptable.storage import attempts, files, once
 from unpromptable.storage.place import Output
 
 TEXT = (
@@ -232,3 +232,38 @@ def test_a_lost_connection_fails_a_cells_step_until_it_is_back(specs, tmp_path):
     again = lambda path, bar: (calls.append(1), path.write_text("x"))
     once.guarded(out(tmp_path, specs[0], "sample"), again)
     assert calls and rows.collect(str(tmp_path))[0].error == "did not finish"
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (KeyError("oops"), "unlearn: KeyError: 'oops'"),
+        (
+            TypeError("float() argument must be\na number"),
+            "unlearn: TypeError: float() argument must be a number",
+        ),
+        (AssertionError(), "unlearn: AssertionError: "),
+    ],
+)
+def test_a_bug_is_the_cause_in_the_row_is_raised_and_is_tried_again(error, words, specs, tmp_path):
+    def bug(path, bar):
+        raise error
+
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            once.guarded(out(tmp_path, specs[0], "unlearn"), bug)
+        assert rows.collect(str(tmp_path))[0].error == words.rstrip(": ")
+    calls = []
+    once.guarded(
+        out(tmp_path, specs[0], "unlearn"), lambda path, bar: (calls.append(1), path.write_text("x"))
+    )
+    assert calls and rows.collect(str(tmp_path))[0].error == "did not finish"
+
+
+def test_a_fault_that_the_pod_tries_again_is_no_failure_of_the_cell(specs, tmp_path):
+    def lost(path, bar):
+        raise attempts.Fault("process 2 of 2 killed")
+
+    with pytest.raises(attempts.Fault):
+        once.guarded(out(tmp_path, specs[0], "unlearn"), lost)
+    assert rows.collect(str(tmp_path))[0].error == "did not finish"

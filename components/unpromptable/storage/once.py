@@ -5,7 +5,7 @@ built), bad input and a full disk would come again: they are written into failed
 the steps that need it pass by, so that no engine tries again; `prepare` and `score` then fail, which are not
 tried again either. A machine's fault (a lost device, want of memory, a slow store) is tried again in the
 step's own pod; when that did not help, it is the cell's failure, so that the other cells go on. Anything else
-is a bug or a fault that may pass: it is raised, and the engine tries again.
+is a bug or a fault that may pass: it is noted for the row, and raised, so that the engine tries again.
 """
 
 from __future__ import annotations
@@ -102,13 +102,15 @@ def lasting(error: BaseException) -> bool:
 
 
 def guarded(output: Output, build: Callable, to: str = "") -> None:
-    """`make`, but a failure that would come again is noted, and the cell's later steps pass by."""
+    """`make`, but a failure is noted; where it would come again, the cell's later steps pass by."""
     at = output.place
     if _stops(failure(at.store), at.store) or _stops(noted(at), at.store, output.step):
         return _hand_on_nothing(to)
     try:
         make(output, build, to)
-    except FORESEEN as error:
+    except attempts.Fault:  # the step's own pod tries again, and tells it
+        raise
+    except Exception as error:
         if not lasting(error):
             attempts.retry(error)
         again = not lasting(error) and (at.shared or not _spent(error))
