@@ -6,15 +6,19 @@ from contracts import others
 from unpromptable.planning import code as identity
 from unpromptable.planning import plan, plugins
 
+ODD = r"^methods: odd \(others_odd\) cannot be "
 
-def code(name="Method", does="update"):
+
+def code(name="Method", does="update", field="a: int = 1"):
     """A file with one class."""
     return f"""
+from __future__ import annotations
 from dataclasses import dataclass
 from unpromptable import protocols
 
 @dataclass(frozen=True)
 class {name}(protocols.Method):
+    {field}
     def {does}(self, model, batch):
         return {{}}
 """
@@ -40,6 +44,16 @@ class {name}(protocols.Method):
         ),
         ("odd", "import not_here\n", "", "odd .*cannot be imported: No module named 'not_here'"),
         ("odd", "", "nowhere.at_all", "odd .nowhere.at_all. cannot be imported"),
+        ("odd", "raise RuntimeError('no\\ndriver')\n", "", ODD + "imported: RuntimeError: no driver"),
+        ("odd", "def f(:\n", "", ODD + "imported: SyntaxError: invalid syntax"),
+        ("odd", "print(nowhere)\n", "", ODD + "imported: NameError: name 'nowhere' is not defined"),
+        (
+            "odd",
+            code(field="a: Nowhere = 1"),
+            "",
+            "settings cannot be read: NameError: name 'Nowhere' is not",
+        ),
+        ("odd", code(field="a: object() = 1"), "", "settings cannot be read: [A-Z][a-zA-Z]+: "),
     ],
 )
 def test_what_is_no_choice_is_refused_in_one_line(name, text, value, words, tmp_path):

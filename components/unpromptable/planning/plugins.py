@@ -18,7 +18,7 @@ from typing import Any
 from unpromptable import protocols
 
 from .reading import shown
-from .validation import build
+from .validation import build, check_kinds
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def _package(point: EntryPoint) -> str:
 def find(kind: str, name: str) -> Any:
     """The class of one choice, unconfigured.
 
-    Raises ValueError that lists the choices when there is none of that name, and where the class is missing
-    or does not subclass its kind's protocol.
+    Raises ValueError that lists the choices when there is none of that name, and where the class is missing,
+    cannot be imported, or does not subclass its kind's protocol.
     """
     known, wanted = names(kind), KINDS[kind].protocol
     if name not in known:
@@ -101,12 +101,23 @@ def _loaded(where: str, path: str, wanted: type) -> Any:
     try:
         cls: Any = vars(importlib.import_module(home)).get(inside or wanted.__name__)
     except ImportError as error:
-        raise ValueError(f"{where} cannot be imported: {error}") from error
+        raise ValueError(f"{where} cannot be imported: {_words(error)}") from error
+    except Exception as error:  # whatever a module does on import
+        raise ValueError(f"{where} cannot be imported: {type(error).__name__}: {_words(error)}") from error
     ours = isinstance(cls, type) and wanted in cls.__mro__ and is_dataclass(cls)
     if not ours or not cls.__dataclass_params__.frozen:
         name = inside or wanted.__name__
         raise ValueError(f"{where}: `{name}` must be a frozen dataclass that subclasses {_where(wanted)}")
+    try:
+        check_kinds(cls)
+    except Exception as error:
+        told = f"{type(error).__name__}: {_words(error)}"
+        raise ValueError(f"{where}: the kinds of its settings cannot be read: {told}") from error
     return cls
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _missing(cls: Any, wanted: type) -> list[str]:

@@ -114,6 +114,11 @@ def check(value: Any, where: str) -> None:
             check_line(where, leaf)
 
 
+def check_kinds(cls: type) -> None:
+    """Raise what Python or pydantic says where the kinds of a dataclass's settings cannot be read."""
+    _hints(cls), _adapter(cls)
+
+
 @cache
 def _adapter(cls: type) -> TypeAdapter:
     """Reads a pydantic dataclass as it says itself, and a plain one (a plugin's) by the same rules."""
