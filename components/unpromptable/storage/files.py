@@ -16,7 +16,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,8 @@ def _mine() -> Path:
 
 
 def finished(path: Path, key: str) -> bool:
-    """True where `path` is there, made from the inputs that `key` names, and holds what it held then.
+    """True where `path` is there, made from the inputs that `key` names, and holds what it held then, as do
+    the files beside it that were made with it.
 
     What was damaged or edited since is said, and counts as not finished, so that it is made again.
     """
@@ -84,13 +85,26 @@ def finished(path: Path, key: str) -> bool:
     if told.get("content") not in (None, fingerprints.content(path)):
         log.warning("%s: not what was finished there (damaged, or edited), so it is made again", path)
         return False
-    return True
+    beside = told.get("beside", {})
+    return isinstance(beside, dict) and all(_holds(path.parent / n, beside[n]) for n in beside)
 
 
-def finish(path: Path, key: str) -> None:
-    """Publish `path` and mark it as finished, with what it holds."""
-    publish(path)
-    write_text(_mark(path), json.dumps({"key": key, "content": fingerprints.content(path)}))
+def _holds(path: Path, content: str) -> bool:
+    """Whether a file is there and holds this; what it holds else is said."""
+    if fetch(path).is_file() and fingerprints.content(path) == content:
+        return True
+    log.warning("%s: missing, damaged or edited since it was finished, so it is made again", path)
+    return False
+
+
+def finish(path: Path, key: str, beside: Collection[Path] = ()) -> None:
+    """Publish `path` and mark it as finished, with what it holds. beside: files that were made with it."""
+    for one in (path, *beside):
+        publish(one)
+    told: dict[str, Any] = {"key": key, "content": fingerprints.content(path)}
+    if beside:
+        told["beside"] = {os.path.relpath(one, path.parent): fingerprints.content(one) for one in beside}
+    write_text(_mark(path), json.dumps(told))
 
 
 def keep_spare(store: str) -> None:
