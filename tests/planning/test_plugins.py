@@ -100,3 +100,15 @@ def test_a_changed_choice_of_another_package_trains_anew_and_draws_no_other_pict
             run = plan.resolve("name: t\nforget: ['0012-3']\ncells: [{method: nothing}]\n").run()
             keys.append((run.cells[0].keys["unlearned"], run.shared.keys["samples"]))
     assert keys[0] == keys[1] and keys[1][0] != keys[2][0] and keys[1][1] == keys[2][1]
+
+
+def test_a_report_that_cannot_be_imported_is_refused_by_the_plan_that_has_its_files(tmp_path):
+    others.put(tmp_path, "report", "odd", "raise RuntimeError('no driver')\n")
+    text = "name: t\nforget: ['0012-3']\ncells: [{editor: flip}]\n"
+    with others.on_path(tmp_path):
+        with pytest.raises(
+            ValueError, match="reports: odd .others_odd. cannot be imported: RuntimeError: no"
+        ):
+            plan.resolve(text)
+        assert plan.resolve(text, inputs=False).cells
+    assert plan.resolve(text).cells

@@ -16,7 +16,7 @@ from unpromptable.reporting import groups, rows
 from unpromptable.reporting.row import Row, write_rows
 from unpromptable.storage import files, fingerprints, lease, once, progress
 
-from . import parts
+from . import parts, reports
 from .opened import located, opened
 from .warm_client import warmed
 
@@ -96,9 +96,10 @@ def report(store: str, experiment: str, state: str | None, to: str = "", part: s
 
 @opened
 def _report(store: str, experiment: str, state: str | None, to: str, part: str) -> None:
-    """rows.json, groups.json, every report, and the tracking server brought up to date."""
+    """rows.json, groups.json, every report, and the tracking server brought up to date. Raises once.Stopped
+    at the end where a report failed.
+    """
     from unpromptable import tracking
-    from unpromptable.planning import plugins
 
     mine = parts.read(part)
     # before the rows are read: of two runs that end together, the later one sees all
@@ -115,24 +116,29 @@ def _report(store: str, experiment: str, state: str | None, to: str, part: str) 
     drawn = [fingerprints.of(files.fetch(h)) if files.fetch(h).is_file() else "" for h in histories.values()]
     # all that the page and the server show
     shown = [run.to_text(), [r.to_json() for r in found], drawn, once.failure(store), state]
-    others = code(*(plugins.find("report", name).__module__ for name in plugins.names("report")))
+    made, failed = reports.found()
+    others = code(*(type(report).__module__ for report in made.values()))
     mark = fingerprints.digest([*shown, tracking.uri(store), whole(), others])
     page = Path(store) / "report.html"
-    if not files.finished(page, mark):
+    if failed or not files.finished(page, mark):
         _bring(Path(store), found)
-        written = [
-            plugins.make("report", name).write(Path(store), run.experiment, found, state)
-            for name in plugins.names("report")
-        ]
-        pages = [file for file in written if file is not None]  # some reports are for some models only
+        pages, broken = reports.write(made, Path(store), run.experiment, found, state)
+        failed += broken
         pictures = run.experiment.report.tracked
-        if tracking.close(store, run.experiment.name, found, histories, pages, state, pictures):
-            files.finish(page, mark)
+        sent = tracking.close(store, run.experiment.name, found, histories, pages, state, pictures)
+        if sent and not failed:
+            files.finish(page, mark, _beside(page, pages))
     else:
         tracking.settle(store, state)
     if to and page.is_file():
         files.deliver(page, to)
+    reports.say(store, failed)
     progress.event(store, "", "report", "done", str(page))
+
+
+def _beside(page: Path, pages: list[Path]) -> list[Path]:
+    """What the reports wrote beside a page, and their figures."""
+    return [*(p for p in pages if p != page), *sorted(page.with_name("figures").glob("*.png"))]
 
 
 def _waiting(found: list[Row], run: planned.Run, store: str, mine: parts.Part) -> list[Row]:

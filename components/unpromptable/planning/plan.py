@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import inputs as files
-from . import layers, merging, pinned, reading
+from . import layers, merging, pinned, plugins, reading
 from .experiment import Cell, Experiment, read_cell, read_experiment, to_json
 from .laid import Laid
 from .reading import shown
@@ -116,6 +116,7 @@ def resolve(text: str, world: str = "", overrides: dict[str, Any] | None = None,
     _check_others(experiment, cells)
     _check_stop(experiment)
     if inputs:
+        _check_reports()
         pinned.check(experiment.networks)
         _check_model(experiment)
     return Plan(experiment, cells, files.read(experiment, cells) if inputs else files.Read())
@@ -216,6 +217,12 @@ def _check_model(experiment: Experiment) -> None:
     folder = files.base_folder(experiment)
     if folder.is_dir():
         experiment.family.check(folder, experiment)
+
+
+def _check_reports() -> None:
+    """Those of other packages, which no experiment names and every run writes."""
+    for name in plugins.added("report"):
+        plugins.make("report", name)
 
 
 def _check_stop(experiment: Experiment) -> None:

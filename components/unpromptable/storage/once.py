@@ -142,7 +142,7 @@ def _before(step: str, other: str) -> bool:
 
 
 def _note(at: Place, step: str, error: Exception, again: bool, **more: Any) -> None:
-    text = _words(error) + (f" (tried {attempts.now.tried + 1} times)" if attempts.now.tried else "")
+    text = words(error) + (f" (tried {attempts.now.tried + 1} times)" if attempts.now.tried else "")
     log.error("%s: %s failed: %s", at.name, step, text, exc_info=error)
     told = {"step": step, "error": text, "again": again, **more}
     if noted(at) != told:  # a second attempt that fails alike is not told again
@@ -152,7 +152,7 @@ def _note(at: Place, step: str, error: Exception, again: bool, **more: Any) -> N
         progress.event(at.store, at.name, step, "failed", text, bad=at.shared and lasting(error))
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
     """The error as one line; of a bug also its kind."""
     text = " ".join(str(error).split())
     if getattr(error, "errno", None) == errno.ENOSPC:
