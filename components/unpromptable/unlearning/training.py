@@ -54,11 +54,7 @@ def unlearn(
             with torch.autocast(model.device.type, **half):
                 values, settings = noting.update(model, optimizer, settings, step, draw)
             _check_update(values, model, cell, step)
-            values = {
-                **values,
-                **_descend(model, optimizer, settings, noting),
-            }  # the method's dict is its own
-            values |= stopping.check(model, step)
+            values = dict(values) | _descend(model, optimizer, settings, noting) | stopping.check(model, step)
             done, after = done + 1, stopping.after(step)
             history.write(json.dumps({"step": step + 1, "target": images.targets[which], **values}) + "\n")
             if after == total or after % settings.save_every == 0 or after != step + 1:
