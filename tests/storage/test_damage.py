@@ -181,3 +181,27 @@ def test_what_a_step_writes_is_its_owners_alone(tmp_path):
         os.umask(before)
     made = [tmp_path / "cells", tmp_path / "cells" / "a" / "x.json"]
     assert [p.stat().st_mode & 0o777 for p in made] == [0o700, 0o600]
+
+
+def test_a_mark_holds_what_lies_beside_its_file_and_one_that_is_spoilt_holds_nothing(tmp_path):
+    page, plot = tmp_path / "page.html", tmp_path / "figures" / "a.png"
+    plot.parent.mkdir()
+    page.write_text("p"), plot.write_text("a")
+    files.finish(page, "k", [plot])
+    mark = tmp_path / ".page.html.done"
+    told = json.loads(mark.read_text())
+    assert files.finished(page, "k") and list(told["beside"]) == ["figures/a.png"]
+    for spoilt in (
+        None,
+        [],
+        "figures/a.png",
+        {"figures/a.png": None},
+        {"\x00": "a"},
+        {"..": "a"},
+        {"b": "a"},
+    ):
+        mark.write_text(json.dumps({**told, "beside": spoilt}))
+        assert not files.finished(page, "k"), spoilt
+    files.finish(page, "k", [plot])
+    plot.unlink()
+    assert not files.finished(page, "k")
