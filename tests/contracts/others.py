@@ -24,10 +24,12 @@ def put(folder, kind, name, code, value="", package=""):
 @contextmanager
 def on_path(folder):
     """Inside, what lies in `folder` is installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(folder)
+            plugins.added.cache_clear()
+            yield
+    finally:
+        for module in [m for m in sys.modules if m.startswith("others_")]:
+            del sys.modules[module]
         plugins.added.cache_clear()
-        yield
-    for module in [m for m in sys.modules if m.startswith("others_")]:
-        del sys.modules[module]
-    plugins.added.cache_clear()

@@ -91,7 +91,7 @@ BROKEN = {
     ),
     "path": (
         REPORT + "        return str(store / 'report.md')",
-        "report path: gave '.*'; `write` must return",
+        "report path: gave '.*; `write` must return",
     ),
     "unread": ("raise RuntimeError('no driver')", "reports: unread .* cannot be imported: RuntimeError: no"),
     "above": (

@@ -28,7 +28,9 @@ def test_a_worlds_defaults_of_an_editor_lie_under_what_the_experiment_says_of_it
         .editor.settings
     )
     shipped = plan.read_world("miniature")["reals"]["miniature"]["editors"]["tedigan"]
-    assert at("tedigan") == shipped and at("flip") == {} and at("tedigan", world="paper") == {}
+    assert at("tedigan") == shipped and at("flip") == {} == at("flip", world="paper")
+    asked = {"prompt": "a person with white hair", "clip_weight": 32}
+    assert at("tedigan", world="paper") == asked, "its own, and none of the networks that ship"
     assert (
         at({"name": "tedigan", "folder": "mine"})
         == at({"name": "tedigan", "settings": {"folder": "mine"}})
