@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,18 @@ def test_a_step_works_in_a_fork_of_the_server_and_hands_back_its_value(server, s
     assert first["cell"] == "demo/a"
     with pytest.raises(RuntimeError, match="ValueError: nothing to do"):
         steps.step("demo/a", str(tmp_path), "raise")
+
+
+def test_a_servers_note_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    from unpromptable.execution import warm_server
+
+    written, write = [], Path.write_text
+    monkeypatch.setattr(Path, "write_text", lambda path, *how: (written.append(path), write(path, *how)))
+    monkeypatch.setattr(warm_server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(warm_server, "_import", lambda: sys.exit(0))
+    with pytest.raises(SystemExit):
+        warm_server.serve(str(tmp_path))
+    assert len(written) == 1 and tmp_path / warm_client.FILE not in written
 
 
 def test_a_server_that_is_told_to_end_takes_its_note_and_its_socket_along(server, steps, tmp_path):

@@ -23,6 +23,7 @@ from unpromptable.models import device
 from unpromptable.planning import code
 from unpromptable.reporting import figures
 from unpromptable.storage import attempts
+from unpromptable.storage.names import replacing
 
 
 def serve(store: str) -> None:
@@ -32,7 +33,8 @@ def serve(store: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is opened here is closed
     with tempfile.TemporaryDirectory() as folder, _Server(f"{folder}/socket", _Handler) as server:
         note = Path(store) / FILE
-        note.write_text(json.dumps({"socket": f"{folder}/socket"}))
+        with replacing(note) as temporary:  # who finds a part of it would work alone
+            temporary.write_text(json.dumps({"socket": f"{folder}/socket"}))
         try:
             _import()
             server.serve_forever()
