@@ -41,30 +41,33 @@ def test_what_was_sent_in_part_is_completed_before_it_is_registered(tmp_path, mo
     assert client.get_model_version_by_alias("unpromptable-demo", "ours").run_id == run
 
 
-def test_what_is_there_is_sent_no_second_time(tmp_path, monkeypatch):
+@pytest.fixture
+def sent(tmp_path, monkeypatch):
+    """The client, a run, a checkpoint here, and where its files lie once sent."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     run = tracking.open_runs(str(tmp_path), SWEEP)["ours"]
     client, here = tracking.client(str(tmp_path)), diffusers(tmp_path / "unlearned")
     uploads.send(client, run, here)
     (there,) = (tmp_path / "mlartifacts").glob(f"{run}/artifacts/unlearned")
+    return client, run, here, there
+
+
+def test_what_is_there_is_sent_no_second_time(sent):
+    client, run, here, there = sent
     changed = lambda: {p: p.stat().st_ctime_ns for p in there.rglob("*") if p.is_file()}
     before = changed()
     uploads.send(client, run, here)
     assert changed() == before and len(before) == 3
 
 
-def test_weights_of_another_training_replace_those_of_the_same_size(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    run = tracking.open_runs(str(tmp_path), SWEEP)["ours"]
-    client, here = tracking.client(str(tmp_path)), diffusers(tmp_path / "unlearned")
-    uploads.send(client, run, here)
-    (there,) = (tmp_path / "mlartifacts").glob(f"{run}/artifacts/unlearned")
+def test_weights_of_another_training_replace_those_of_the_same_size(sent, monkeypatch):
+    client, run, here, there = sent
     for name in ("other", "weights"):
         (here / "unet" / name).write_text("v" * 64)
 
     with monkeypatch.context() as broken, pytest.raises(OSError, match="the line is cut"):
-        sent = client.log_artifact
-        broken.setattr(client, "log_artifact", lambda *to: sent(*to) if "weights" not in to[1] else cut())
+        log = client.log_artifact
+        broken.setattr(client, "log_artifact", lambda *to: log(*to) if "weights" not in to[1] else cut())
         uploads.send(client, run, here)
     assert (there / "unet" / "weights").read_text() == "w" * 64
     uploads.send(client, run, here)

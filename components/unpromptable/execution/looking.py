@@ -51,14 +51,16 @@ def _look(run: Run, spec: Spec, store: str, shard: Shard, drawn: list[Output], f
     others = [
         o for o in planned.read(store).cells if o.folder != spec.folder and stopped.may(run.experiment, o)
     ]
-    rivals, level = {o.name: o.keys["samples"] for o in others}, early.level(len(others) + 1)
+    level = early.level(len(others) + 1)
     own = _paired(run, spec, store)
     if own is None:
         return
-    for other in filter(None, (_paired(run, o, store) for o in others)):
+    for rival in others:
+        if (other := _paired(run, rival, store)) is None:
+            continue
         n = min(len(own.values["lpips"]), len(other.values["lpips"]))
         if early.dominates(other, own, n, level):
-            found = Stopped(shard.first + shard.count, other.name, rivals[other.name])
+            found = Stopped(shard.first + shard.count, rival.name, rival.keys["samples"])
             told = json.dumps(asdict(found))
             return once.guarded(stopped.output(spec, store), lambda path, bar: path.write_text(told))
 

@@ -100,24 +100,23 @@ def _loaded(where: str, path: str, wanted: type) -> Any:
     home, _, inside = path.partition(":")
     try:
         cls: Any = vars(importlib.import_module(home)).get(inside or wanted.__name__)
-    except ImportError as error:
-        raise ValueError(f"{where} cannot be imported: {_words(error)}") from error
     except Exception as error:  # whatever a module does on import
-        raise ValueError(f"{where} cannot be imported: {type(error).__name__}: {_words(error)}") from error
+        raise ValueError(f"{where} cannot be imported: {_words(error)}") from error
     ours = isinstance(cls, type) and wanted in cls.__mro__ and is_dataclass(cls)
     if not ours or not cls.__dataclass_params__.frozen:
         name = inside or wanted.__name__
         raise ValueError(f"{where}: `{name}` must be a frozen dataclass that subclasses {_where(wanted)}")
     try:
         check_kinds(cls)
-    except Exception as error:
-        told = f"{type(error).__name__}: {_words(error)}"
-        raise ValueError(f"{where}: the kinds of its settings cannot be read: {told}") from error
+    except Exception as error:  # what Python or pydantic says of them has no kind in common
+        raise ValueError(f"{where}: the kinds of its settings cannot be read: {_words(error)}") from error
     return cls
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """The error as one line, with its kind where that is not what is said anyway."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ImportError) else f"{type(error).__name__}: {text}"
 
 
 def _missing(cls: Any, wanted: type) -> list[str]:
